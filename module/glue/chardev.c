@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/involflt. Not a misc device: an agent finds the major number in
+ * /proc/devices under the driver's own name and makes the node itself.
+ */
+#include <linux/capability.h>
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "probed.h"
+#include "glue.h"
+
+#define INV_NAME	"involflt"
+
+static dev_t inv_devt;
+static struct cdev inv_cdev;
+static struct class *inv_class;
+
+static int inv_open(struct inode *inode, struct file *file)
+{
+	u64 *disk;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
+	if (!disk)
+		return -ENOMEM;
+	file->private_data = disk;
+	return nonseekable_open(inode, file);
+}
+
+static int inv_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+static long inv_ioctl(struct file *file, unsigned int request, unsigned long argument)
+{
+	return inv_rs_ioctl(file->private_data, request, argument);
+}
+
+static const struct file_operations inv_file_ops = {
+	.owner = THIS_MODULE,
+	.open = inv_open,
+	.release = inv_release,
+	.unlocked_ioctl = inv_ioctl,
+};
+
+static struct class *inv_class_new(void)
+{
+#if defined(INV_HAVE_CLASS_CREATE_1)
+	return class_create(INV_NAME);
+#else
+	return class_create(THIS_MODULE, INV_NAME);
+#endif
+}
+
+static int inv_node_add(void)
+{
+	struct device *node;
+
+	inv_class = inv_class_new();
+	if (IS_ERR(inv_class))
+		return PTR_ERR(inv_class);
+	node = device_create(inv_class, NULL, inv_devt, NULL, INV_NAME);
+	if (IS_ERR(node)) {
+		class_destroy(inv_class);
+		return PTR_ERR(node);
+	}
+	return 0;
+}
+
+int inv_chardev_add(void)
+{
+	int err = alloc_chrdev_region(&inv_devt, 0, 1, INV_NAME);
+
+	if (err)
+		return err;
+	cdev_init(&inv_cdev, &inv_file_ops);
+	inv_cdev.owner = THIS_MODULE;
+	err = cdev_add(&inv_cdev, inv_devt, 1);
+	if (err)
+		goto unregister;
+	err = inv_node_add();
+	if (err)
+		goto del;
+	return 0;
+del:
+	cdev_del(&inv_cdev);
+unregister:
+	unregister_chrdev_region(inv_devt, 1);
+	return err;
+}
+
+void inv_chardev_del(void)
+{
+	device_destroy(inv_class, inv_devt);
+	class_destroy(inv_class);
+	cdev_del(&inv_cdev);
+	unregister_chrdev_region(inv_devt, 1);
+}

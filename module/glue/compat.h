@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernels, under one name each. Chosen by the probes of
+ * this very KDIR (probed.h), never by version number: vendors backport.
+ */
+#ifndef INVOLFLT_COMPAT_H
+#define INVOLFLT_COMPAT_H
+
+#include <linux/blkdev.h>
+#include <linux/blk-mq.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include "probed.h"
+
+/* An open block device: only for the time that its disk is looked up. */
+#if defined(INV_HAVE_BDEV_FILE)
+typedef struct file *inv_bdev_handle;
+static inline inv_bdev_handle inv_bdev_open(const char *path)
+{
+	return bdev_file_open_by_path(path, BLK_OPEN_READ, NULL, NULL);
+}
+
+static inline struct block_device *inv_bdev(inv_bdev_handle handle)
+{
+	return file_bdev(handle);
+}
+
+static inline void inv_bdev_close(inv_bdev_handle handle)
+{
+	bdev_fput(handle);
+}
+#elif defined(INV_HAVE_BDEV_HANDLE)
+typedef struct bdev_handle *inv_bdev_handle;
+static inline inv_bdev_handle inv_bdev_open(const char *path)
+{
+	return bdev_open_by_path(path, BLK_OPEN_READ, NULL, NULL);
+}
+
+static inline struct block_device *inv_bdev(inv_bdev_handle handle)
+{
+	return handle->bdev;
+}
+
+static inline void inv_bdev_close(inv_bdev_handle handle)
+{
+	bdev_release(handle);
+}
+#else
+typedef struct block_device *inv_bdev_handle;
+static inline struct block_device *inv_bdev(inv_bdev_handle handle)
+{
+	return handle;
+}
+
+#if defined(INV_HAVE_BLKDEV_HOLDER_OPS)
+static inline inv_bdev_handle inv_bdev_open(const char *path)
+{
+	return blkdev_get_by_path(path, BLK_OPEN_READ, NULL, NULL);
+}
+
+static inline void inv_bdev_close(inv_bdev_handle handle)
+{
+	blkdev_put(handle, NULL);
+}
+#else
+static inline inv_bdev_handle inv_bdev_open(const char *path)
+{
+	return blkdev_get_by_path(path, FMODE_READ, NULL);
+}
+
+static inline void inv_bdev_close(inv_bdev_handle handle)
+{
+	blkdev_put(handle, FMODE_READ);
+}
+#endif
+#endif
+
+/*
+ * A frozen queue has no request in flight and lets none in. No memory may be
+ * allocated by way of I/O meanwhile, or reclaim would wait for this queue.
+ */
+#if defined(INV_HAVE_FREEZE_MEMFLAGS)
+static inline unsigned int inv_freeze(struct request_queue *q)
+{
+	return blk_mq_freeze_queue(q);
+}
+
+static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
+{
+	blk_mq_unfreeze_queue(q, memflags);
+}
+#else
+static inline unsigned int inv_freeze(struct request_queue *q)
+{
+	unsigned int memflags = memalloc_noio_save();
+
+	blk_mq_freeze_queue(q);
+	return memflags;
+}
+
+static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
+{
+	blk_mq_unfreeze_queue(q);
+	memalloc_noio_restore(memflags);
+}
+#endif
+
+#if defined(INV_HAVE_SUBMIT_BIO_VOID)
+#define INV_SUBMIT_BIO_TYPE	void
+#else
+#define INV_SUBMIT_BIO_TYPE	blk_qc_t
+#endif
+
+#if defined(INV_HAVE_BIO_BDEV)
+#define inv_bio_disk(bio)	((bio)->bi_bdev->bd_disk)
+#else
+#define inv_bio_disk(bio)	((bio)->bi_disk)
+#endif
+
+/* A preempted task is not in an RCU read section, but it is in a tasks-RCU one. */
+#if defined(CONFIG_TASKS_RCU)
+#define inv_call_rcu(head, func)	call_rcu_tasks(head, func)
+#define inv_rcu_barrier()		rcu_barrier_tasks()
+#define inv_rcu_wait()			synchronize_rcu_tasks()
+#else
+#define inv_call_rcu(head, func)	call_rcu(head, func)
+#define inv_rcu_barrier()		rcu_barrier()
+#define inv_rcu_wait()			synchronize_rcu()
+#endif
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The boundary between the C glue and the Rust driver, both directions.
+ *
+ * The glue sees kernel structs and nothing of change tracking; Rust sees opaque
+ * handles and fixed-width integers. src/platform/bindings.rs declares the same
+ * to Rust; a test holds the two together.
+ */
+#ifndef INVOLFLT_GLUE_H
+#define INVOLFLT_GLUE_H
+
+#include <linux/types.h>
+
+/* What a request does to the disk. */
+enum inv_op {
+	INV_OP_WRITE = 0,
+	INV_OP_DISCARD = 1,
+	INV_OP_SECURE_ERASE = 2,
+	INV_OP_WRITE_ZEROES = 3,
+	INV_OP_WRITE_SAME = 4,
+	INV_OP_ZONE = 5,
+};
+
+/* Why a change could not be tracked. */
+enum inv_hole {
+	INV_HOLE_NO_MEMORY = 0,
+	INV_HOLE_PASSTHROUGH = 1,
+	INV_HOLE_UNKNOWN_OP = 2,
+};
+
+/* Facts about an opened disk. */
+struct inv_geometry {
+	__u64 sectors;		/* capacity in 512-byte sectors */
+	__u64 identity;		/* the same for every path to one disk */
+};
+
+struct inv_device;
+
+/* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
+int inv_device_open(const char *path, struct inv_device **out,
+		    struct inv_geometry *geometry);
+int inv_device_attach(struct inv_device *dev, void *tracker);
+void inv_device_settle(struct inv_device *dev);
+int inv_device_detach(struct inv_device *dev, int killable);
+void inv_device_close(struct inv_device *dev);
+
+/* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
+void *inv_alloc_zeroed(size_t bytes);
+void inv_free(void *memory);
+__u64 inv_unix_time(void);
+int inv_copy_from_user(void *to, __u64 from, size_t bytes);
+int inv_copy_to_user(__u64 to, const void *from, size_t bytes);
+void inv_lock(void);
+void inv_unlock(void);
+void inv_panic(void) __attribute__((noreturn));
+
+/* The character device (chardev.c), for whoever has the module's entry point. */
+int inv_chardev_add(void);
+void inv_chardev_del(void);
+/* Waits until no code or memory of a detached disk is in use (hook.c). */
+void inv_device_drain_frees(void);
+
+/* Glue to Rust. The first four are called from any context and never sleep. */
+void inv_rs_mark(const void *tracker, __u64 sector, __u64 sectors);
+void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
+void inv_rs_mark_all(const void *tracker);
+void inv_rs_hole(const void *tracker, __u32 hole);
+/* May sleep. *disk is this open file's disk, 0 for none; it belongs to Rust. */
+long inv_rs_ioctl(__u64 *disk, __u32 request, __u64 argument);
+/* Called with no file open and nothing attached that the module reference would hold. */
+int inv_rs_init(void);
+void inv_rs_exit(void);
+
+#endif

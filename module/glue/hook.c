@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Interception: a per-disk copy of the disk's operations table, with the one
+ * function that writes pass through replaced, put in place while the queue is
+ * frozen. The copy is part of the disk's context, so that the context is found
+ * from the table's address, without a lock or a search.
+ */
+#include <linux/bio.h>
+#include <linux/mempool.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <scsi/scsi_device.h>
+#include "compat.h"
+#include "glue.h"
+
+/* Bios that can be tracked at once when the slab allocator gives nothing. */
+#define INV_RESERVED_BIOS	256
+
+struct inv_device {
+	struct gendisk *disk;
+	struct request_queue *queue;
+	struct module *driver;
+	void *tracker;
+	bool attached;
+
+	/* blk-mq disks */
+	const struct blk_mq_ops *mq_ops;
+	struct blk_mq_ops mq_copy;
+
+	/* bio-based disks */
+	const struct block_device_operations *fops;
+	struct block_device_operations fops_copy;
+	mempool_t bios;
+	atomic_t in_flight;
+	wait_queue_head_t idle;
+
+	struct rcu_head rcu;
+};
+
+/* A bio of a bio-based disk, from its submission to its completion. */
+struct inv_bio {
+	struct inv_device *dev;
+	bio_end_io_t *end_io;
+	void *private;
+	sector_t sector;
+	sector_t sectors;
+	u32 op;
+};
+
+/*
+ * The range that an operation may change. Where in its zone an append lands
+ * is known only to the disk, so the whole zone counts; 0 sectors means none.
+ */
+struct inv_range {
+	u32 op;
+	sector_t sector;
+	sector_t sectors;
+	bool whole_disk;
+	bool unknown;
+};
+
+static struct inv_range inv_decode(struct request_queue *q, unsigned int op,
+				   sector_t sector, sector_t sectors)
+{
+	struct inv_range range = { .sector = sector, .sectors = sectors };
+
+	switch (op) {
+	case REQ_OP_WRITE:
+		range.op = INV_OP_WRITE;
+		break;
+	case REQ_OP_DISCARD:
+		range.op = INV_OP_DISCARD;
+		break;
+	case REQ_OP_SECURE_ERASE:
+		range.op = INV_OP_SECURE_ERASE;
+		break;
+	case REQ_OP_WRITE_ZEROES:
+		range.op = INV_OP_WRITE_ZEROES;
+		break;
+#if defined(INV_HAVE_WRITE_SAME)
+	case REQ_OP_WRITE_SAME:
+		range.op = INV_OP_WRITE_SAME;
+		break;
+#endif
+	case REQ_OP_ZONE_APPEND:
+	case REQ_OP_ZONE_RESET:
+	case REQ_OP_ZONE_FINISH:
+		range.op = INV_OP_ZONE;
+		range.sectors = q->limits.chunk_sectors;
+		break;
+	case REQ_OP_ZONE_RESET_ALL:
+		range.op = INV_OP_ZONE;
+		range.whole_disk = true;
+		break;
+	case REQ_OP_ZONE_OPEN:
+	case REQ_OP_ZONE_CLOSE:
+	case REQ_OP_FLUSH:
+		range.sectors = 0;
+		break;
+	default:
+		range.sectors = 0;
+		range.unknown = op_is_write(op);
+	}
+	return range;
+}
+
+static void inv_mark(struct inv_device *dev, const struct inv_range *range)
+{
+	if (range->unknown)
+		inv_rs_hole(dev->tracker, INV_HOLE_UNKNOWN_OP);
+	else if (range->whole_disk)
+		inv_rs_mark_all(dev->tracker);
+	else if (range->sectors)
+		inv_rs_mark(dev->tracker, range->sector, range->sectors);
+}
+
+/* A merged discard holds ranges that do not touch: each bio is its own. */
+static void inv_mark_discard(struct inv_device *dev, struct request *rq)
+{
+	struct bio *bio;
+
+	__rq_for_each_bio(bio, rq)
+		inv_rs_mark(dev->tracker, bio->bi_iter.bi_sector, bio_sectors(bio));
+}
+
+/*
+ * Bits are set before the driver gets the request: afterwards it may be gone.
+ * A drain waits for what is in flight (inv_device_settle) before it answers.
+ */
+static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
+				 const struct blk_mq_queue_data *bd)
+{
+	struct inv_device *dev = container_of(READ_ONCE(hctx->queue->mq_ops),
+					      struct inv_device, mq_copy);
+	struct request *rq = bd->rq;
+	struct inv_range range = {};
+	unsigned int bytes;
+	blk_status_t status;
+
+	if (!op_is_write(req_op(rq)))
+		return dev->mq_ops->queue_rq(hctx, bd);
+
+	bytes = blk_rq_bytes(rq);
+	if (blk_rq_is_passthrough(rq)) {
+		inv_rs_hole(dev->tracker, INV_HOLE_PASSTHROUGH);
+	} else {
+		range = inv_decode(hctx->queue, req_op(rq), blk_rq_pos(rq),
+				   blk_rq_sectors(rq));
+		if (range.op == INV_OP_DISCARD)
+			inv_mark_discard(dev, rq);
+		else
+			inv_mark(dev, &range);
+	}
+	status = dev->mq_ops->queue_rq(hctx, bd);
+	if (status == BLK_STS_OK && (range.sectors || range.whole_disk))
+		inv_rs_count(dev->tracker, range.op, bytes);
+	return status;
+}
+
+static void inv_bio_put(struct inv_device *dev)
+{
+	if (atomic_dec_and_test(&dev->in_flight))
+		wake_up(&dev->idle);
+}
+
+/* A failed or partial write counts whole: nobody knows what reached the disk. */
+static void inv_end_io(struct bio *bio)
+{
+	struct inv_bio *tracked = bio->bi_private;
+	struct inv_device *dev = tracked->dev;
+
+	inv_rs_mark(dev->tracker, tracked->sector, tracked->sectors);
+	inv_rs_count(dev->tracker, tracked->op, (u64)tracked->sectors << SECTOR_SHIFT);
+	bio->bi_end_io = tracked->end_io;
+	bio->bi_private = tracked->private;
+	mempool_free(tracked, &dev->bios);
+	bio->bi_end_io(bio);
+	inv_bio_put(dev);
+}
+
+static bool inv_is_tracked(struct inv_device *dev, struct bio *bio)
+{
+	return bio->bi_end_io == inv_end_io &&
+	       ((struct inv_bio *)bio->bi_private)->dev == dev;
+}
+
+/* Never waits for memory: a bio that waits here may be what memory waits for. */
+static void inv_track_bio(struct inv_device *dev, struct bio *bio)
+{
+	struct inv_range range = inv_decode(dev->queue, bio_op(bio), bio->bi_iter.bi_sector,
+					    bio_sectors(bio));
+	struct inv_bio *tracked;
+
+	if (!range.sectors) {
+		inv_mark(dev, &range);
+		return;
+	}
+	tracked = mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
+	if (!tracked) {
+		inv_rs_hole(dev->tracker, INV_HOLE_NO_MEMORY);
+		inv_mark(dev, &range);
+		return;
+	}
+	*tracked = (struct inv_bio) {
+		.dev = dev,
+		.end_io = bio->bi_end_io,
+		.private = bio->bi_private,
+		.sector = range.whole_disk ? 0 : range.sector,
+		.sectors = range.whole_disk ? get_capacity(dev->disk) : range.sectors,
+		.op = range.op,
+	};
+	atomic_inc(&dev->in_flight);
+	bio->bi_end_io = inv_end_io;
+	bio->bi_private = tracked;
+}
+
+static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
+{
+	struct inv_device *dev = container_of(READ_ONCE(inv_bio_disk(bio)->fops),
+					      struct inv_device, fops_copy);
+
+	/* The rest of a bio that the driver split comes by again. */
+	if (op_is_write(bio_op(bio)) && !inv_is_tracked(dev, bio))
+		inv_track_bio(dev, bio);
+	return dev->fops->submit_bio(bio);
+}
+
+/*
+ * scsi_device_from_queue() knows a SCSI queue by the address of its table, and
+ * the device handlers of multipath paths depend on it.
+ */
+static bool inv_is_multipath_path(struct gendisk *disk)
+{
+	struct device *parent = disk_to_dev(disk)->parent;
+
+	return IS_ENABLED(CONFIG_SCSI) && parent && parent->bus &&
+	       !strcmp(parent->bus->name, "scsi") &&
+	       to_scsi_device(parent)->handler;
+}
+
+/* An NVMe multipath head is known by the address of its operations. */
+static bool inv_is_nvme_head(struct gendisk *disk)
+{
+	return !disk->queue->mq_ops && strstarts(disk->disk_name, "nvme");
+}
+
+static int inv_check_disk(struct block_device *bdev)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	if (bdev_is_partition(bdev)) {
+		pr_err("involflt: %s: a partition; filter the whole disk\n", disk->disk_name);
+		return -EINVAL;
+	}
+	if (inv_is_multipath_path(disk)) {
+		pr_err("involflt: %s: a multipath path; filter the multipath device\n",
+		       disk->disk_name);
+		return -EOPNOTSUPP;
+	}
+	if (inv_is_nvme_head(disk)) {
+		pr_err("involflt: %s: an NVMe multipath head cannot be filtered yet\n",
+		       disk->disk_name);
+		return -EOPNOTSUPP;
+	}
+	if (!disk->queue->mq_ops && !disk->fops->submit_bio) {
+		pr_err("involflt: %s: neither blk-mq nor bio-based\n", disk->disk_name);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static struct inv_device *inv_device_new(struct gendisk *disk)
+{
+	struct inv_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	dev->driver = disk->fops->owner;
+	if (!try_module_get(dev->driver)) {
+		kfree(dev);
+		return ERR_PTR(-ENODEV);
+	}
+	dev->disk = disk;
+	dev->queue = disk->queue;
+	init_waitqueue_head(&dev->idle);
+	get_device(disk_to_dev(disk));
+	return dev;
+}
+
+/*
+ * The disk is not kept open: that would keep its user from taking it away. Its
+ * memory and its driver's are kept.
+ */
+int inv_device_open(const char *path, struct inv_device **out,
+		    struct inv_geometry *geometry)
+{
+	inv_bdev_handle handle = inv_bdev_open(path);
+	struct inv_device *dev;
+	int err;
+
+	if (IS_ERR(handle))
+		return PTR_ERR(handle);
+	err = inv_check_disk(inv_bdev(handle));
+	if (err)
+		goto close;
+	dev = inv_device_new(inv_bdev(handle)->bd_disk);
+	if (IS_ERR(dev)) {
+		err = PTR_ERR(dev);
+		goto close;
+	}
+	geometry->sectors = get_capacity(dev->disk);
+	geometry->identity = (uintptr_t)dev->disk;
+	*out = dev;
+close:
+	inv_bdev_close(handle);
+	return err;
+}
+
+static void inv_swap_mq_ops(struct inv_device *dev, const struct blk_mq_ops *ops)
+{
+	unsigned int memflags = inv_freeze(dev->queue);
+
+	/* No request is in flight, but an idle run of the queue may read the table. */
+	blk_mq_quiesce_queue(dev->queue);
+	WRITE_ONCE(dev->queue->mq_ops, ops);
+	blk_mq_unquiesce_queue(dev->queue);
+	inv_unfreeze(dev->queue, memflags);
+}
+
+static void inv_swap_fops(struct inv_device *dev, const struct block_device_operations *fops)
+{
+	unsigned int memflags = inv_freeze(dev->queue);
+
+	WRITE_ONCE(dev->disk->fops, fops);
+	inv_unfreeze(dev->queue, memflags);
+}
+
+static int inv_attach_mq(struct inv_device *dev)
+{
+	dev->mq_ops = dev->queue->mq_ops;
+	dev->mq_copy = *dev->mq_ops;
+	dev->mq_copy.queue_rq = inv_queue_rq;
+#if defined(INV_HAVE_QUEUE_RQS)
+	/* Plugged batches would go past queue_rq. */
+	dev->mq_copy.queue_rqs = NULL;
+#endif
+	inv_swap_mq_ops(dev, &dev->mq_copy);
+	return 0;
+}
+
+static int inv_attach_bio(struct inv_device *dev)
+{
+	int err = mempool_init_kmalloc_pool(&dev->bios, INV_RESERVED_BIOS,
+					    sizeof(struct inv_bio));
+
+	if (err)
+		return err;
+	dev->fops = dev->disk->fops;
+	dev->fops_copy = *dev->fops;
+	dev->fops_copy.submit_bio = inv_submit_bio;
+	inv_swap_fops(dev, &dev->fops_copy);
+	return 0;
+}
+
+int inv_device_attach(struct inv_device *dev, void *tracker)
+{
+	int err;
+
+	dev->tracker = tracker;
+	err = dev->queue->mq_ops ? inv_attach_mq(dev) : inv_attach_bio(dev);
+	if (err)
+		return err;
+	dev->attached = true;
+	__module_get(THIS_MODULE);
+	return 0;
+}
+
+/*
+ * Returns when every write that set a bit before this call has completed. Bits
+ * of bio-based disks are set at completion, so there is nothing to wait for.
+ */
+void inv_device_settle(struct inv_device *dev)
+{
+	if (dev->mq_ops)
+		inv_unfreeze(dev->queue, inv_freeze(dev->queue));
+}
+
+/* Bios hold the context until they complete, which a suspended dm device delays. */
+static int inv_detach_bio(struct inv_device *dev, int killable)
+{
+	inv_swap_fops(dev, dev->fops);
+	if (!killable) {
+		wait_event(dev->idle, !atomic_read(&dev->in_flight));
+	} else if (wait_event_killable(dev->idle, !atomic_read(&dev->in_flight))) {
+		inv_swap_fops(dev, &dev->fops_copy);
+		return -EINTR;
+	}
+	return 0;
+}
+
+int inv_device_detach(struct inv_device *dev, int killable)
+{
+	int err = 0;
+
+	if (!dev->attached)
+		return 0;
+	if (dev->mq_ops)
+		inv_swap_mq_ops(dev, dev->mq_ops);
+	else
+		err = inv_detach_bio(dev, killable);
+	if (err)
+		return err;
+	dev->attached = false;
+	/* The last end_io may still be on its way out of its last lines. */
+	synchronize_rcu();
+	module_put(THIS_MODULE);
+	return 0;
+}
+
+static void inv_device_free(struct rcu_head *rcu)
+{
+	struct inv_device *dev = container_of(rcu, struct inv_device, rcu);
+
+	kfree(dev);
+}
+
+/* A reader may hold the address of the copied table, so its memory goes later. */
+void inv_device_close(struct inv_device *dev)
+{
+	mempool_exit(&dev->bios);
+	put_device(disk_to_dev(dev->disk));
+	module_put(dev->driver);
+	inv_call_rcu(&dev->rcu, inv_device_free);
+}
+
+void inv_device_drain_frees(void)
+{
+	inv_rcu_wait();
+	inv_rcu_barrier();
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The ioctl ABI: request numbers and where each field stands in its structure. No logic.
+//!
+//! Source: `../shared/spec/involflt-abi.md` (sections 2 and 3). Structures are described by the offsets of their
+//! fields, not by `repr(C)` types: the driver reads and writes single fields in the caller's memory, which leaves
+//! every byte that it does not own as the caller had it.
+
+/// ioctl request words (x86-64; the driver matches the whole word).
+pub mod request {
+    /// Stops filtering a disk; argument: a disk name of [`super::GUID_BYTES`].
+    pub const STOP_FILTERING_DEVICE: u32 = 0x4080_fe00;
+    /// Commits the block that is out; argument: [`super::commit`].
+    pub const COMMIT_DIRTY_BLOCKS_TRANS: u32 = 0x4090_fe05;
+    /// Stops filtering every disk, after which the driver takes no more requests; no argument.
+    pub const UNSTACK_ALL: u32 = 0x0000_fe0b;
+    /// Driver and product version; argument: [`super::version`].
+    pub const GET_DRIVER_VERSION: u32 = 0xc010_fe13;
+    /// Statistics of one disk as text; argument: [`super::volume_stats`].
+    pub const GET_VOLUME_STATS: u32 = 0x0000_fe1a;
+    /// Names of the filtered disks; argument: [`super::volume_list`].
+    pub const GET_PROTECTED_VOLUME_LIST: u32 = 0x0000_fe1b;
+    /// Starts filtering a disk and makes it this file's disk; argument: [`super::dev_info`].
+    pub const START_FILTERING_DEVICE_V2: u32 = 0x5120_fe1f;
+    /// The next block of changes of this file's disk; argument: [`super::dirty_block`].
+    pub const GET_DIRTY_BLOCKS_TRANS_V2: u32 = 0xdff0_fe48;
+}
+
+/// Bytes of a disk name (the device path, such as `/dev/sda`), NUL included.
+pub const GUID_BYTES: usize = 128;
+/// Bytes of a persistent name, NUL included.
+pub const PNAME_BYTES: usize = 256;
+/// Most changes in one metadata block (24-byte records in a 4 KiB page).
+pub const MAX_CHANGES: usize = 170;
+
+/// `inm_dev_info`, 4640 bytes. The request word says 4384: the persistent name comes after what it counts.
+pub mod dev_info {
+    /// Device type, u32: [`HOST_VOLUME`].
+    pub const TYPE: u64 = 0;
+    /// Device path, `char[256]`.
+    pub const GUID: u64 = 4;
+    /// Size in blocks, u64.
+    pub const BLOCKS: u64 = 4360;
+    /// Block size in bytes, u32.
+    pub const BLOCK_BYTES: u64 = 4368;
+    /// Persistent name, `char[256]`.
+    pub const PNAME: u64 = 4384;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 4640;
+    /// A disk of this host.
+    pub const HOST_VOLUME: u32 = 2;
+}
+
+/// `COMMIT_TRANSACTION`, 144 bytes.
+pub mod commit {
+    /// Id of the block that is committed, u64.
+    pub const TRANSACTION: u64 = 128;
+    /// Flags, u32.
+    pub const FLAGS: u64 = 136;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 144;
+    /// The agent has begun the resync that it was told of.
+    pub const FLAG_RESYNC_STARTED: u32 = 1;
+}
+
+/// `DRIVER_VERSION`, 16 bytes: eight u16.
+pub mod version {
+    /// Driver 2.3.0x4f.0x3f and product 1.0, private 1, build 5, in the order of the structure.
+    pub const WORDS: [u16; 8] = [2, 3, 0x4f, 0x3f, 1, 0, 1, 5];
+}
+
+/// `VOLUME_STATS`, 144 bytes.
+pub mod volume_stats {
+    /// Pointer to the caller's buffer, u64.
+    pub const BUFFER: u64 = 128;
+    /// Bytes in that buffer, u32.
+    pub const BUFFER_BYTES: u64 = 136;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 144;
+}
+
+/// `GET_VOLUME_LIST`, 16 bytes.
+pub mod volume_list {
+    /// Pointer to the caller's buffer, u64.
+    pub const BUFFER: u64 = 0;
+    /// Bytes in that buffer, u32.
+    pub const BUFFER_BYTES: u64 = 8;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 16;
+    /// Added to the length that is asked for, so that the caller need not ask twice.
+    pub const SLACK: u32 = 40960;
+}
+
+/// `UDIRTY_BLOCK_V2`, 8176 bytes.
+pub mod dirty_block {
+    /// Transaction id, u64.
+    pub const TRANSACTION: u64 = 0;
+    /// Bytes that the changes cover, u64.
+    pub const CHANGED_BYTES: u64 = 8;
+    /// Number of changes, u32.
+    pub const CHANGES: u64 = 16;
+    /// Changes that remain after this block, u32.
+    pub const PENDING_CHANGES: u64 = 20;
+    /// Bytes that remain after this block, u64.
+    pub const PENDING_BYTES: u64 = 24;
+    /// Flags, u32.
+    pub const FLAGS: u64 = 32;
+    /// Part number of a split change, u32: 1 where there is no split.
+    pub const SPLIT_SEQUENCE: u64 = 36;
+    /// Size of a data buffer, u32.
+    pub const BUFFER_BYTES: u64 = 40;
+    /// Data pages mapped, u16.
+    pub const BUFFERS: u64 = 46;
+    /// Length of the data stream, u32.
+    pub const STREAM_BYTES: u64 = 48;
+    /// Address of the mapped stream, u64.
+    pub const BUFFER: u64 = 56;
+    /// How often tracking has had a hole, u64.
+    pub const RESYNC_COUNT: u64 = 72;
+    /// Text of the first hole's reason, `char[128]`.
+    pub const RESYNC_TEXT: u64 = 80;
+    /// Code of the first hole's reason, u64.
+    pub const RESYNC_CODE: u64 = 208;
+    /// Time of the first hole, u64.
+    pub const RESYNC_TIME: u64 = 216;
+    /// Sequence at the end of the block committed last, u64.
+    pub const PREVIOUS_SEQUENCE: u64 = 224;
+    /// Time at the end of the block committed last, u64.
+    pub const PREVIOUS_TIME: u64 = 232;
+    /// Split part of the block committed last, u32.
+    pub const PREVIOUS_SPLIT: u64 = 240;
+    /// Capture state of this block, u32: [`STATE_BITMAP`].
+    pub const STATE: u64 = 244;
+    /// The list of tags and times.
+    pub const TAGS: u64 = 512;
+    /// Offsets in bytes, `u64[204]`.
+    pub const OFFSETS: u64 = 4096;
+    /// Lengths in bytes, `u32[204]`.
+    pub const LENGTHS: u64 = 5728;
+    /// Times after the first, `u32[204]`.
+    pub const TIME_DELTAS: u64 = 6544;
+    /// Sequences after the first, `u32[204]`.
+    pub const SEQUENCE_DELTAS: u64 = 7360;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 8176;
+    /// Room for the text of a resync reason, NUL included.
+    pub const RESYNC_TEXT_BYTES: usize = 128;
+
+    /// Nothing is pending: the block carries a time and no change.
+    pub const FLAG_TIMESTAMP_ONLY: u32 = 0x20;
+    /// Tracking has a hole: the disk must be copied anew.
+    pub const FLAG_RESYNC_REQUIRED: u32 = 0x8000_0000;
+    /// Capture state: dirty bits only.
+    pub const STATE_BITMAP: u32 = 1;
+
+    /// Tag record types (u16, then flags u8, then length u8).
+    pub mod tag {
+        /// Start of the list.
+        pub const START: u16 = 1;
+        /// End of the list.
+        pub const END: u16 = 2;
+        /// A time and a sequence.
+        pub const TIME: u16 = 3;
+        /// Where the changes come from.
+        pub const DATA_SOURCE: u16 = 4;
+        /// Filler.
+        pub const PADDING: u16 = 6;
+        /// [`DATA_SOURCE`] of a block that has extents only.
+        pub const SOURCE_METADATA: u32 = 2;
+        /// [`DATA_SOURCE`] of a block without changes.
+        pub const SOURCE_NONE: u32 = 0;
+    }
+}
+
+/// Reasons for a resync, as the block carries them.
+pub mod resync_code {
+    /// A change could not be noted for want of memory.
+    pub const NO_MEMORY: u32 = 0x0f;
+    /// A write past the known end of the disk.
+    pub const OUT_OF_RANGE: u32 = 0x07;
+    /// An operation that the driver cannot decode.
+    pub const UNSUPPORTED: u32 = 0x19;
+}

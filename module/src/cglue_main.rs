@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The driver as one object for kernels without Rust: `core` and this crate, linked into any number of them.
+
+#![no_std]
+
+pub mod abi;
+pub mod control;
+pub mod engine;
+pub mod platform;
+
+#[path = "platform/bindings.rs"]
+pub mod bindings;
+#[path = "platform/cglue/mod.rs"]
+pub mod cglue;
+#[path = "platform/hooks.rs"]
+pub mod hooks;
+use cglue::Cglue as ThisPlatform;

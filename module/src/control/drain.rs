@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Get and commit, in metadata form.
+
+use crate::abi::commit;
+use crate::abi::dirty_block::{self as block, tag};
+use crate::control::user::Struct;
+use crate::engine::{Block, Clock, Disk, Registry, ResyncReport, Stamp};
+use crate::platform::{Errno, Platform, Result};
+
+/// The open file's disk. No disk was ever started by it: EINVAL; the disk is not filtered any longer: EBUSY.
+fn file_disk<P: Platform>(registry: &mut Registry<P>, id: u64) -> Result<(&mut Disk<P>, &mut Clock)> {
+    if id == 0 {
+        return Err(Errno::INVAL);
+    }
+    registry.disk_and_clock(id).ok_or(Errno::BUSY)
+}
+
+pub(super) fn get<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
+    let (disk, clock) = file_disk(registry, id)?;
+    let reply = Struct::<P>::new(argument, block::BYTES)?;
+    // Nothing is taken for a caller that cannot be answered.
+    reply.put_u32(block::CHANGES, 0)?;
+    let next = disk.drain.get(&disk.device, clock);
+    put_header(&reply, &next)?;
+    put_resync(&reply, next.resync)?;
+    put_tags(&reply, &next)?;
+    put_changes(&reply, &next)
+}
+
+fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+    let changes = next.changes.offsets().len() as u32;
+    reply.put_u64(block::TRANSACTION, next.transaction)?;
+    reply.put_u64(block::CHANGED_BYTES, next.changes.bytes())?;
+    reply.put_u32(block::CHANGES, changes)?;
+    reply.put_u32(block::PENDING_CHANGES, next.pending_changes.try_into().unwrap_or(u32::MAX))?;
+    reply.put_u64(block::PENDING_BYTES, next.pending_bytes)?;
+    reply.put_u32(block::FLAGS, flags(next))?;
+    reply.put_u32(block::SPLIT_SEQUENCE, 1)?;
+    reply.put_u32(block::BUFFER_BYTES, 4096)?;
+    reply.put_u16(block::BUFFERS, 0)?;
+    reply.put_u32(block::STREAM_BYTES, 0)?;
+    reply.put_u64(block::BUFFER, 0)?;
+    reply.put_u64(block::PREVIOUS_SEQUENCE, next.previous.stamp.sequence)?;
+    reply.put_u64(block::PREVIOUS_TIME, next.previous.stamp.time)?;
+    reply.put_u32(block::PREVIOUS_SPLIT, next.previous.split)?;
+    reply.put_u32(block::STATE, block::STATE_BITMAP)
+}
+
+fn flags(next: &Block<'_>) -> u32 {
+    let nothing = if next.changes.offsets().is_empty() { block::FLAG_TIMESTAMP_ONLY } else { 0 };
+    let resync = if next.resync.is_some() { block::FLAG_RESYNC_REQUIRED } else { 0 };
+    nothing | resync
+}
+
+fn put_resync<P: Platform>(reply: &Struct<P>, resync: Option<ResyncReport>) -> Result<()> {
+    let mut text = [0; block::RESYNC_TEXT_BYTES];
+    let (count, code) = match resync {
+        None => (0, 0),
+        Some(report) => {
+            let reason = report.hole.text().as_bytes();
+            text[..reason.len()].copy_from_slice(reason);
+            (report.count, u64::from(report.hole.code()))
+        }
+    };
+    reply.put_u64(block::RESYNC_COUNT, count)?;
+    reply.put(block::RESYNC_TEXT, &text)?;
+    reply.put_u64(block::RESYNC_CODE, code)
+}
+
+/// A tag record's header: type, no flags, length.
+fn put_tag<P: Platform>(reply: &Struct<P>, offset: u64, kind: u16, length: u8) -> Result<()> {
+    let kind = kind.to_ne_bytes();
+    reply.put(block::TAGS + offset, &[kind[0], kind[1], 0, length])
+}
+
+fn put_time<P: Platform>(reply: &Struct<P>, offset: u64, stamp: Stamp) -> Result<()> {
+    put_tag(reply, offset, tag::TIME, 24)?;
+    reply.put_u32(block::TAGS + offset + 4, 0)?;
+    reply.put_u64(block::TAGS + offset + 8, stamp.sequence)?;
+    reply.put_u64(block::TAGS + offset + 16, stamp.time)
+}
+
+/// The dirty bits hold no order, so the block's first and last change have one stamp.
+fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+    let nothing = next.changes.offsets().is_empty();
+    put_tag(reply, 0, tag::START, 4)?;
+    put_tag(reply, 4, tag::PADDING, 4)?;
+    put_time(reply, 8, next.stamp)?;
+    put_time(reply, 32, next.stamp)?;
+    put_tag(reply, 56, tag::DATA_SOURCE, 8)?;
+    reply.put_u32(block::TAGS + 60, if nothing { tag::SOURCE_NONE } else { tag::SOURCE_METADATA })?;
+    put_tag(reply, 64, tag::END, 4)
+}
+
+fn put_changes<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+    for (index, (&offset, &length)) in (0u64..).zip(next.changes.offsets().iter().zip(next.changes.lengths())) {
+        reply.put_u64(block::OFFSETS + 8 * index, offset)?;
+        reply.put_u32(block::LENGTHS + 4 * index, length)?;
+        reply.put_u32(block::TIME_DELTAS + 4 * index, 0)?;
+        reply.put_u32(block::SEQUENCE_DELTAS + 4 * index, 0)?;
+    }
+    Ok(())
+}
+
+pub(super) fn commit<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
+    let (disk, _) = file_disk(registry, id)?;
+    let request = Struct::<P>::new(argument, commit::BYTES)?;
+    let transaction = request.u64(commit::TRANSACTION)?;
+    let resync_started = request.u32(commit::FLAGS)? & commit::FLAG_RESYNC_STARTED != 0;
+    disk.drain.commit(&disk.device, transaction, resync_started)
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Version, start and stop.
+
+use crate::abi::{dev_info, version, GUID_BYTES};
+use crate::control::user::Struct;
+use crate::engine::Registry;
+use crate::platform::{Errno, Platform, Result};
+
+pub(super) fn version<P: Platform>(argument: u64) -> Result<()> {
+    let reply = Struct::<P>::new(argument, 2 * version::WORDS.len())?;
+    (0u64..).zip(version::WORDS).try_for_each(|(index, word)| reply.put_u16(2 * index, word))
+}
+
+/// A persistent name is part of a path elsewhere, so a slash in it is refused.
+pub(super) fn start<P: Platform>(registry: &mut Registry<P>, file_disk: &mut u64, argument: u64) -> Result<()> {
+    let info = Struct::<P>::new(argument, dev_info::BYTES)?;
+    if info.u32(dev_info::TYPE)? != dev_info::HOST_VOLUME {
+        return Err(Errno::INVAL);
+    }
+    let path = info.name::<256>(dev_info::GUID)?;
+    let persistent_name = info.name::<256>(dev_info::PNAME)?;
+    if path.as_bytes().len() >= GUID_BYTES || persistent_name.as_bytes().contains(&b'/') {
+        return Err(Errno::INVAL);
+    }
+    *file_disk = registry.start(path, persistent_name)?;
+    Ok(())
+}
+
+pub(super) fn stop<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+    let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
+    registry.stop(name.as_bytes())
+}

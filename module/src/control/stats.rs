@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is filtered, and its statistics.
+
+use crate::abi::{volume_list, volume_stats, GUID_BYTES};
+use crate::control::user::Struct;
+use crate::engine::{Disk, Op, Registry};
+use crate::platform::{Attached, Errno, Platform, Result, User};
+use core::fmt::{self, Write};
+
+/// The names, each with a newline, and a NUL. Where the buffer is too small: EAGAIN, and the size that is enough.
+pub(super) fn volume_list<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, volume_list::BYTES)?;
+    let needed: usize = registry.disks().map(|disk| disk.path.as_bytes().len() + 1).sum::<usize>() + 1;
+    if (request.u32(volume_list::BUFFER_BYTES)? as usize) < needed {
+        request.put_u32(volume_list::BUFFER_BYTES, needed as u32 + volume_list::SLACK)?;
+        request.put_u64(volume_list::BUFFER, 0)?;
+        return Err(Errno::AGAIN);
+    }
+    let buffer = Struct::<P>::new(request.u64(volume_list::BUFFER)?, needed)?;
+    let mut at = 0;
+    for disk in registry.disks() {
+        let path = disk.path.as_bytes();
+        buffer.put(at, path)?;
+        buffer.put(at + path.len() as u64, b"\n")?;
+        at += path.len() as u64 + 1;
+    }
+    buffer.put(at, &[0])
+}
+
+/// Text that goes to the caller as it is made, as much of it as there is room for.
+struct Text<P: Platform> {
+    address: u64,
+    room: u64,
+    result: Result<()>,
+    platform: core::marker::PhantomData<P>,
+}
+
+impl<P: Platform> Write for Text<P> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let length = text.len().min(self.room as usize);
+        self.result = P::User::write(self.address, &text.as_bytes()[..length]);
+        self.address += length as u64;
+        self.room -= length as u64;
+        self.result.map_err(|_| fmt::Error)
+    }
+}
+
+/// Text of `key: value` lines, cut off where the buffer ends, with a NUL.
+pub(super) fn volume_stats<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, volume_stats::BYTES)?;
+    let disk = registry.find(request.name::<GUID_BYTES>(0)?.as_bytes()).ok_or(Errno::NODEV)?;
+    let room = u64::from(request.u32(volume_stats::BUFFER_BYTES)?);
+    let address = request.u64(volume_stats::BUFFER)?;
+    let room = room.checked_sub(1).ok_or(Errno::INVAL)?;
+    address.checked_add(room).ok_or(Errno::FAULT)?;
+    let mut text = Text::<P> { address, room, result: Ok(()), platform: core::marker::PhantomData };
+    // A formatting error is the copy's error, which `result` has.
+    let _ = describe(&mut text, disk);
+    text.result?;
+    P::User::write(text.address, &[0])
+}
+
+fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
+    let tracker = disk.device.tracker();
+    let pending = tracker.live().dirty() + disk.drain.pending();
+    writeln!(text, "state: bitmap")?;
+    writeln!(text, "size_bytes: {}", tracker.sectors() << 9)?;
+    writeln!(text, "block_bytes: {}", 1u64 << tracker.block_shift())?;
+    writeln!(text, "pending_bytes: {}", pending << tracker.block_shift())?;
+    for (op, operations, bytes) in Op::ALL {
+        writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;
+        writeln!(text, "{bytes}: {}", tracker.counters.bytes(op))?;
+    }
+    match tracker.resync.report() {
+        None => writeln!(text, "resync_required: no"),
+        Some(report) => {
+            writeln!(text, "resync_required: yes")?;
+            writeln!(text, "resync_reason: {:#x} {}", report.hole.code(), report.hole.text())?;
+            writeln!(text, "resync_count: {}", report.count)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Get, apply, commit: a block of changes is out until it is committed, and delivered again until then.
+
+use crate::abi::MAX_CHANGES;
+use crate::engine::{Bitmap, Clock, ResyncReport, Stamp};
+use crate::platform::{Attached, Errno, Platform, Result};
+
+/// Longest extent that is reported, in bytes: the ABI's length field has 32 bits, and agents read extents whole.
+const MAX_EXTENT_BYTES: u64 = 1 << 20;
+
+/// Extents of one block, in bytes from the start of the disk.
+pub struct Changes {
+    offsets: [u64; MAX_CHANGES],
+    lengths: [u32; MAX_CHANGES],
+    count: usize,
+}
+
+impl Changes {
+    const fn new() -> Self {
+        Changes { offsets: [0; MAX_CHANGES], lengths: [0; MAX_CHANGES], count: 0 }
+    }
+
+    fn push(&mut self, offset: u64, length: u32) {
+        self.offsets[self.count] = offset;
+        self.lengths[self.count] = length;
+        self.count += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == MAX_CHANGES
+    }
+
+    /// Offsets in bytes.
+    pub fn offsets(&self) -> &[u64] {
+        &self.offsets[..self.count]
+    }
+
+    /// Lengths in bytes, one for each offset.
+    pub fn lengths(&self) -> &[u32] {
+        &self.lengths[..self.count]
+    }
+
+    /// Bytes that all of them cover.
+    pub fn bytes(&self) -> u64 {
+        self.lengths().iter().map(|&length| u64::from(length)).sum()
+    }
+}
+
+/// The end of the block that was committed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Previous {
+    /// When and in which place it ended.
+    pub stamp: Stamp,
+    /// Its split part.
+    pub split: u32,
+}
+
+/// A block of changes, as it goes to the agent.
+pub struct Block<'a> {
+    /// What the agent commits it by.
+    pub transaction: u64,
+    /// When the block was closed.
+    pub stamp: Stamp,
+    /// Its extents; none when nothing is pending.
+    pub changes: &'a Changes,
+    /// The block committed before.
+    pub previous: Previous,
+    /// Bytes that are dirty and not in this block.
+    pub pending_bytes: u64,
+    /// Blocks that are dirty and not in this block; there are at most so many extents.
+    pub pending_changes: u64,
+    /// A hole that the agent must know of.
+    pub resync: Option<ResyncReport>,
+}
+
+/// The drain of one disk.
+pub struct Drain<P: Platform> {
+    /// Bits that are being delivered: their writes have completed.
+    taken: Bitmap<P::Words>,
+    /// Where in `taken` delivery stands; nothing before it is set.
+    cursor: u64,
+    /// On the heap: a kernel stack is small.
+    changes: P::Boxed<Changes>,
+    out: Option<Out>,
+    transaction: u64,
+    previous: Previous,
+}
+
+/// The block that is out.
+#[derive(Clone, Copy)]
+struct Out {
+    stamp: Stamp,
+    resync: Option<ResyncReport>,
+}
+
+impl<P: Platform> Drain<P> {
+    /// A drain that delivers by way of `taken`, an empty bitmap of the tracker's shape.
+    /// Fails with [`Errno::NOMEM`].
+    pub fn new(taken: Bitmap<P::Words>) -> Result<Self> {
+        Ok(Drain {
+            taken,
+            cursor: 0,
+            changes: P::boxed(Changes::new())?,
+            out: None,
+            transaction: 0,
+            previous: Previous { stamp: Stamp { time: 0, sequence: 0 }, split: 0 },
+        })
+    }
+
+    /// The block that is out, or the next one, which is without changes when nothing is pending. A block without
+    /// changes is not delivered again: the next one takes its place.
+    pub fn get(&mut self, disk: &P::Attached, clock: &mut Clock) -> Block<'_> {
+        let tracker = disk.tracker();
+        if self.out.is_none() || self.changes.count == 0 {
+            self.out = None;
+            self.refill(disk);
+            self.fill(tracker.block_shift(), tracker.sectors() << 9);
+            self.transaction += 1;
+        }
+        let report = tracker.resync.report();
+        let out = self.out.get_or_insert_with(|| Out { stamp: clock.stamp(P::unix_time()), resync: None });
+        out.resync = report;
+        let pending = self.taken.dirty() + tracker.live().dirty();
+        Block {
+            transaction: self.transaction,
+            stamp: out.stamp,
+            changes: &self.changes,
+            previous: self.previous,
+            pending_bytes: pending << tracker.block_shift(),
+            pending_changes: pending,
+            resync: report,
+        }
+    }
+
+    /// Takes what was written since the last time, and waits until those writes have completed.
+    fn refill(&mut self, disk: &P::Attached) {
+        let live = disk.tracker().live();
+        if self.taken.dirty() == 0 && live.dirty() != 0 {
+            live.move_into(&self.taken);
+            self.cursor = 0;
+            disk.settle();
+        }
+    }
+
+    fn fill(&mut self, block_shift: u32, disk_bytes: u64) {
+        self.changes.count = 0;
+        while !self.changes.is_full() {
+            let Some(run) = self.taken.take_run(self.cursor, (MAX_EXTENT_BYTES >> block_shift).max(1)) else { break };
+            self.cursor = run.first + run.blocks;
+            let offset = run.first << block_shift;
+            let end = (self.cursor << block_shift).min(disk_bytes);
+            self.changes.push(offset, (end - offset) as u32);
+        }
+    }
+
+    /// The agent has the block: it is not delivered again. `resync_started` takes back the hole it was told of.
+    ///
+    /// Fails with [`Errno::FAULT`] when no block is out or it is another one, and changes nothing. A block without
+    /// changes needs no commit: a wrong id is then no error, as agents expect.
+    pub fn commit(&mut self, disk: &P::Attached, transaction: u64, resync_started: bool) -> Result<()> {
+        let Some(out) = self.out else { return Err(Errno::FAULT) };
+        if transaction != self.transaction {
+            return if self.changes.count == 0 { Ok(()) } else { Err(Errno::FAULT) };
+        }
+        if let (true, Some(reported)) = (resync_started, out.resync) {
+            disk.tracker().resync.acknowledge(reported);
+        }
+        self.previous = Previous { stamp: out.stamp, split: 1 };
+        self.changes.count = 0;
+        self.out = None;
+        Ok(())
+    }
+
+    /// Dirty blocks that wait here, those of the block that is out not counted.
+    pub fn pending(&self) -> u64 {
+        self.taken.dirty()
+    }
+}

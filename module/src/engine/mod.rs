@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Change tracking: pure, safe Rust. No kernel, no I/O, no globals.
+
+mod bitmap;
+mod clock;
+mod counters;
+mod drain;
+mod registry;
+mod resync;
+mod tracker;
+
+pub use bitmap::{Bitmap, Run};
+pub use clock::{Clock, Stamp};
+pub use counters::{Counters, Op};
+pub use drain::{Block, Changes, Drain, Previous};
+pub use registry::{Disk, Name, Registry, MAX_DISKS};
+pub use resync::{Hole, Resync, ResyncReport};
+pub use tracker::Tracker;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The filtered disks.
+
+use crate::engine::{Clock, Drain, Tracker};
+use crate::platform::{Attached, Errno, Opened, Platform, Result};
+
+/// Most disks that are filtered at once. Two bitmaps a disk are what bounds it.
+pub const MAX_DISKS: usize = 256;
+
+/// A NUL-terminated name in a buffer of `N` bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Name<N> {
+    /// The name in `bytes`, up to its NUL. Fails with [`Errno::INVAL`] when it is empty or has no NUL.
+    pub fn new(bytes: [u8; N]) -> Result<Self> {
+        match bytes.iter().position(|&byte| byte == 0) {
+            None | Some(0) => Err(Errno::INVAL),
+            Some(length) => Ok(Name { bytes, length }),
+        }
+    }
+
+    /// The name without its NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The name with its NUL.
+    pub fn with_nul(&self) -> &[u8] {
+        &self.bytes[..=self.length]
+    }
+}
+
+/// One filtered disk.
+pub struct Disk<P: Platform> {
+    /// Never 0, and never given twice.
+    pub id: u64,
+    /// The path by which the agent names it.
+    pub path: Name<256>,
+    /// Its persistent name.
+    pub persistent_name: Name<256>,
+    identity: u64,
+    /// The filtered disk itself.
+    pub device: P::Attached,
+    /// Delivery of its changes.
+    pub drain: Drain<P>,
+}
+
+/// All filtered disks, and what they share. Its owner sees to it that one caller at a time gets in.
+pub struct Registry<P: Platform> {
+    disks: [Option<P::Boxed<Disk<P>>>; MAX_DISKS],
+    last_id: u64,
+    closed: bool,
+    /// Stamps of all disks.
+    pub clock: Clock,
+}
+
+impl<P: Platform> Registry<P> {
+    /// No disks.
+    pub const fn new() -> Self {
+        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false, clock: Clock::new() }
+    }
+
+    /// Whether [`Self::stop_all`] has been called.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The filtered disks.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk<P>> {
+        self.disks.iter().flatten().map(|disk| &**disk)
+    }
+
+    /// The disk with `id`, and the clock.
+    pub fn disk_and_clock(&mut self, id: u64) -> Option<(&mut Disk<P>, &mut Clock)> {
+        let disk = self.disks.iter_mut().flatten().find(|disk| disk.id == id)?;
+        Some((disk, &mut self.clock))
+    }
+
+    /// The disk that is filtered as `path`.
+    pub fn find(&self, path: &[u8]) -> Option<&Disk<P>> {
+        self.disks().find(|disk| disk.path.as_bytes() == path)
+    }
+
+    /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
+    ///
+    /// Fails as opening and attaching the disk do, and with [`Errno::NOSPC`] beyond [`MAX_DISKS`].
+    pub fn start(&mut self, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
+        let opened = P::Opened::open(path.with_nul())?;
+        let geometry = opened.geometry();
+        if let Some(disk) = self.disks().find(|disk| disk.identity == geometry.identity) {
+            return Ok(disk.id);
+        }
+        let slot = self.disks.iter().position(Option::is_none).ok_or(Errno::NOSPC)?;
+        let tracker = Tracker::<P>::new(geometry.sectors)?;
+        let drain = Drain::new(tracker.same_shape()?)?;
+        let device = opened.attach(P::boxed(tracker)?)?;
+        let id = self.last_id + 1;
+        let disk = Disk { id, path, persistent_name, identity: geometry.identity, device, drain };
+        self.disks[slot] = Some(P::boxed(disk)?);
+        self.last_id = id;
+        Ok(id)
+    }
+
+    /// Filters the disk no longer, and forgets its changes. Fails with [`Errno::NODEV`] when it is not filtered.
+    pub fn stop(&mut self, path: &[u8]) -> Result<()> {
+        let named = |disk: &Option<P::Boxed<Disk<P>>>| disk.as_ref().is_some_and(|disk| disk.path.as_bytes() == path);
+        let slot = self.disks.iter_mut().find(|disk| named(disk)).ok_or(Errno::NODEV)?;
+        Self::stop_slot(slot)
+    }
+
+    fn stop_slot(slot: &mut Option<P::Boxed<Disk<P>>>) -> Result<()> {
+        if let Some(disk) = slot {
+            disk.device.detach()?;
+        }
+        *slot = None;
+        Ok(())
+    }
+
+    /// Filters nothing any longer, and is closed from then on. Fails as detaching does; disks that came before are gone.
+    pub fn stop_all(&mut self) -> Result<()> {
+        self.disks.iter_mut().try_for_each(Self::stop_slot)?;
+        self.closed = true;
+        Ok(())
+    }
+}
+
+impl<P: Platform> Default for Registry<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The honest verdict that tracking has a hole.
+
+use crate::abi::resync_code;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a change could not be tracked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hole {
+    /// No memory to note a change.
+    NoMemory,
+    /// A command that came past the block layer's own operations.
+    Passthrough,
+    /// An operation that is not known.
+    UnknownOp,
+    /// A change past the end that the disk had when it was attached.
+    OutOfRange,
+}
+
+impl Hole {
+    /// The reason with `number`, as in `glue.h`, `enum inv_hole`; an unknown one is [`Hole::UnknownOp`].
+    pub fn from_number(number: u32) -> Hole {
+        match number {
+            0 => Hole::NoMemory,
+            1 => Hole::Passthrough,
+            _ => Hole::UnknownOp,
+        }
+    }
+
+    /// The code that the ABI gives it.
+    pub fn code(self) -> u32 {
+        match self {
+            Hole::NoMemory => resync_code::NO_MEMORY,
+            Hole::OutOfRange => resync_code::OUT_OF_RANGE,
+            Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
+        }
+    }
+
+    /// The text that the ABI carries beside the code.
+    pub fn text(self) -> &'static str {
+        match self {
+            Hole::NoMemory => "no memory to note a change",
+            Hole::Passthrough => "a passthrough write that is not decoded",
+            Hole::UnknownOp => "an operation that is not known",
+            Hole::OutOfRange => "a change past the known end of the disk",
+        }
+    }
+
+    const fn number(self) -> u64 {
+        match self {
+            Hole::NoMemory => 0,
+            Hole::Passthrough => 1,
+            Hole::UnknownOp => 2,
+            Hole::OutOfRange => 3,
+        }
+    }
+
+    const fn stored(number: u64) -> Hole {
+        match number {
+            0 => Hole::NoMemory,
+            1 => Hole::Passthrough,
+            3 => Hole::OutOfRange,
+            _ => Hole::UnknownOp,
+        }
+    }
+}
+
+/// A hole as it is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResyncReport {
+    /// The first reason since the last resync began.
+    pub hole: Hole,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// Whether a disk must be copied anew. Any context may raise it; only an agent's word takes it back.
+///
+/// One word: the count in the low 56 bits, the first reason above. 0 is "in sync".
+#[derive(Debug, Default)]
+pub struct Resync(AtomicU64);
+
+const REASON_SHIFT: u32 = 56;
+const COUNT_MASK: u64 = (1 << REASON_SHIFT) - 1;
+
+impl Resync {
+    /// Notes a hole.
+    pub fn raise(&self, hole: Hole) {
+        let first = (hole.number() << REASON_SHIFT) | 1;
+        let more = |now: u64| Some(if now == 0 { first } else { now + 1 });
+        // The closure never refuses, so the result has nothing to tell.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+    }
+
+    /// What to report, if there is anything.
+    pub fn report(&self) -> Option<ResyncReport> {
+        let now = self.0.load(Ordering::Acquire);
+        (now != 0).then(|| ResyncReport { hole: Hole::stored(now >> REASON_SHIFT), count: now & COUNT_MASK })
+    }
+
+    /// The agent has begun the resync of `reported`: back in sync, unless there was another hole since.
+    pub fn acknowledge(&self, reported: ResyncReport) -> bool {
+        let word = (reported.hole.number() << REASON_SHIFT) | reported.count;
+        self.0.compare_exchange(word, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}

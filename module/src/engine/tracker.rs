@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a filtered disk's writes are told to: the hot path. Nothing here allocates, waits or locks.
+
+use crate::engine::{Bitmap, Counters, Hole, Op, Resync};
+use crate::platform::{Errno, Platform, Result};
+
+/// Bits of a sector number (512 bytes).
+const SECTOR_SHIFT: u32 = 9;
+/// The smallest block that is tracked: 4 KiB.
+const MIN_BLOCK_SHIFT: u32 = 12;
+/// Blocks are doubled until a disk needs no more bits than this: 16 MiB for each of its two bitmaps.
+const MAX_BLOCKS: u64 = 128 << 20;
+
+/// The shared half of a disk's state: atomics only.
+pub struct Tracker<P: Platform> {
+    live: Bitmap<P::Words>,
+    sectors: u64,
+    block_shift: u32,
+    /// What the disk was given to do.
+    pub counters: Counters,
+    /// Whether tracking has a hole.
+    pub resync: Resync,
+}
+
+impl<P: Platform> Tracker<P> {
+    /// A tracker for a disk of `sectors` 512-byte sectors. Fails with [`Errno::NOMEM`].
+    pub fn new(sectors: u64) -> Result<Self> {
+        let block_shift = Self::block_shift_for(sectors);
+        let live = Self::empty_bitmap(sectors, block_shift)?;
+        Ok(Tracker { live, sectors, block_shift, counters: Counters::default(), resync: Resync::default() })
+    }
+
+    fn block_shift_for(sectors: u64) -> u32 {
+        let mut shift = MIN_BLOCK_SHIFT;
+        while sectors.div_ceil(1 << (shift - SECTOR_SHIFT)) > MAX_BLOCKS {
+            shift += 1;
+        }
+        shift
+    }
+
+    fn empty_bitmap(sectors: u64, block_shift: u32) -> Result<Bitmap<P::Words>> {
+        let blocks = sectors.div_ceil(1 << (block_shift - SECTOR_SHIFT));
+        let count = Bitmap::<P::Words>::words_for(blocks).ok_or(Errno::NOMEM)?;
+        Ok(Bitmap::new(P::words(count)?, blocks))
+    }
+
+    /// A second bitmap of the same shape, into which a drain takes the bits. Fails with [`Errno::NOMEM`].
+    pub fn same_shape(&self) -> Result<Bitmap<P::Words>> {
+        Self::empty_bitmap(self.sectors, self.block_shift)
+    }
+
+    /// The bits that are set as writes come.
+    pub fn live(&self) -> &Bitmap<P::Words> {
+        &self.live
+    }
+
+    /// Capacity when the disk was attached, in 512-byte sectors.
+    pub fn sectors(&self) -> u64 {
+        self.sectors
+    }
+
+    /// log2 of the block size in bytes.
+    pub fn block_shift(&self) -> u32 {
+        self.block_shift
+    }
+
+    /// `sectors` (at least 1) from `sector` on may change. What lies past the end is a hole.
+    pub fn mark(&self, sector: u64, sectors: u64) {
+        let end = sector.saturating_add(sectors);
+        if end > self.sectors {
+            self.resync.raise(Hole::OutOfRange);
+        }
+        let shift = self.block_shift - SECTOR_SHIFT;
+        self.live.set(sector >> shift, end.min(self.sectors).div_ceil(1 << shift));
+    }
+
+    /// The whole disk may change.
+    pub fn mark_all(&self) {
+        self.live.set(0, self.live.blocks());
+    }
+
+    /// The disk's driver has accepted an operation.
+    pub fn count(&self, op: Op, bytes: u64) {
+        self.counters.add(op, bytes);
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `glue/glue.h` as Rust sees it; a test holds the two together.
+
+#![allow(missing_docs, non_camel_case_types)]
+
+use core::ffi::{c_char, c_int, c_void};
+
+/// A disk that the glue has open.
+#[repr(C)]
+pub struct inv_device {
+    opaque: [u8; 0],
+}
+
+/// Facts about an opened disk.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct inv_geometry {
+    pub sectors: u64,
+    pub identity: u64,
+}
+
+unsafe extern "C" {
+    pub fn inv_device_open(path: *const c_char, out: *mut *mut inv_device, geometry: *mut inv_geometry) -> c_int;
+    pub fn inv_device_attach(dev: *mut inv_device, tracker: *mut c_void) -> c_int;
+    pub fn inv_device_settle(dev: *mut inv_device);
+    pub fn inv_device_detach(dev: *mut inv_device, killable: c_int) -> c_int;
+    pub fn inv_device_close(dev: *mut inv_device);
+    pub fn inv_alloc_zeroed(bytes: usize) -> *mut c_void;
+    pub fn inv_free(memory: *mut c_void);
+    pub fn inv_unix_time() -> u64;
+    pub fn inv_copy_from_user(to: *mut c_void, from: u64, bytes: usize) -> c_int;
+    pub fn inv_copy_to_user(to: u64, from: *const c_void, bytes: usize) -> c_int;
+    pub fn inv_lock();
+    pub fn inv_unlock();
+    pub fn inv_panic() -> !;
+    pub fn inv_chardev_add() -> c_int;
+    pub fn inv_chardev_del();
+    pub fn inv_device_drain_frees();
+}

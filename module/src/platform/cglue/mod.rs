@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The platform of kernels without Rust: `glue/services.c`.
+
+mod memory;
+mod runtime;
+
+use crate::bindings;
+use crate::engine::Registry;
+use crate::hooks::{check, AttachedDisk, OpenedDisk};
+use crate::platform::{Platform, Result, User};
+use core::cell::UnsafeCell;
+use memory::{Boxed, Words};
+
+/// The platform.
+pub struct Cglue;
+
+impl Platform for Cglue {
+    type Words = Words;
+    type Boxed<T> = Boxed<T>;
+    type Opened = OpenedDisk;
+    type Attached = AttachedDisk;
+    type User = Caller;
+
+    fn words(count: usize) -> Result<Words> {
+        Words::new(count)
+    }
+
+    fn boxed<T>(value: T) -> Result<Boxed<T>> {
+        Boxed::new(value)
+    }
+
+    fn unix_time() -> u64 {
+        // SAFETY: has no preconditions.
+        unsafe { bindings::inv_unix_time() }
+    }
+}
+
+/// The calling process.
+pub struct Caller;
+
+impl User for Caller {
+    fn read(address: u64, to: &mut [u8]) -> Result<()> {
+        // SAFETY: `to` is writable for its whole length; the address is checked by the kernel.
+        check(unsafe { bindings::inv_copy_from_user(to.as_mut_ptr().cast(), address, to.len()) })
+    }
+
+    fn write(address: u64, from: &[u8]) -> Result<()> {
+        // SAFETY: `from` is readable for its whole length; the address is checked by the kernel.
+        check(unsafe { bindings::inv_copy_to_user(address, from.as_ptr().cast(), from.len()) })
+    }
+}
+
+/// The registry, behind the glue's mutex.
+struct Global(UnsafeCell<Registry<Cglue>>);
+
+// SAFETY: the cell is reached through `with_registry` alone, which holds the glue's mutex.
+unsafe impl Sync for Global {}
+
+static REGISTRY: Global = Global(UnsafeCell::new(Registry::new()));
+
+fn with_registry<R>(work: impl FnOnce(&mut Registry<Cglue>) -> R) -> R {
+    // SAFETY: the mutex is never held here already: `work` cannot reach this function.
+    unsafe { bindings::inv_lock() };
+    // SAFETY: the mutex makes this the only reference.
+    let result = work(unsafe { &mut *REGISTRY.0.get() });
+    // SAFETY: the mutex is held, by this thread.
+    unsafe { bindings::inv_unlock() };
+    result
+}
+
+/// One ioctl.
+///
+/// # Safety
+/// `file_disk` points to the open file's own word, which lives as long as the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_ioctl(file_disk: *mut u64, word: u32, argument: u64) -> core::ffi::c_long {
+    let result = with_registry(|registry| {
+        // SAFETY: the word is there by the caller's word, and the registry's mutex keeps other threads from it.
+        crate::control::ioctl(registry, unsafe { &mut *file_disk }, word, argument)
+    });
+    match result {
+        Ok(()) => 0,
+        Err(errno) => -core::ffi::c_long::from(errno.0),
+    }
+}
+
+/// Nothing to make ready.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_init() -> i32 {
+    0
+}
+
+/// Every attached disk holds the module, so none is left.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_exit() {}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Disks of a real kernel: the glue's handles in, the tracker's calls out. The same for both kernel platforms.
+
+use crate::bindings;
+use crate::engine::{Hole, Op, Tracker};
+use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result};
+use crate::ThisPlatform;
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+/// Turns the glue's 0 or negative errno into a result.
+pub fn check(code: i32) -> Result<()> {
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(Errno(-code))
+    }
+}
+
+/// A disk that the glue has open; dropping it closes it.
+pub struct OpenedDisk {
+    device: NonNull<bindings::inv_device>,
+    geometry: Geometry,
+}
+
+// SAFETY: the glue ties nothing of a device to the thread that opened it.
+unsafe impl Send for OpenedDisk {}
+
+impl Drop for OpenedDisk {
+    fn drop(&mut self) {
+        // SAFETY: the device is open, not attached, and this is its only owner.
+        unsafe { bindings::inv_device_close(self.device.as_ptr()) }
+    }
+}
+
+impl Opened<ThisPlatform> for OpenedDisk {
+    fn open(path: &[u8]) -> Result<Self> {
+        if path.last() != Some(&0) {
+            return Err(Errno::INVAL);
+        }
+        let mut device = core::ptr::null_mut();
+        let mut geometry = bindings::inv_geometry::default();
+        // SAFETY: `path` ends with a NUL, and both places to write to outlive the call.
+        check(unsafe { bindings::inv_device_open(path.as_ptr().cast(), &mut device, &mut geometry) })?;
+        let device = NonNull::new(device).ok_or(Errno::NODEV)?;
+        Ok(OpenedDisk { device, geometry: Geometry { sectors: geometry.sectors, identity: geometry.identity } })
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn attach(self, tracker: Boxed<Tracker<ThisPlatform>>) -> Result<AttachedDisk> {
+        let address: *const Tracker<ThisPlatform> = &*tracker;
+        // SAFETY: the tracker stays where it is until `AttachedDisk` has detached the device.
+        check(unsafe { bindings::inv_device_attach(self.device.as_ptr(), address.cast_mut().cast()) })?;
+        Ok(AttachedDisk { tracker, opened: self })
+    }
+}
+
+type Boxed<T> = <ThisPlatform as Platform>::Boxed<T>;
+
+/// A disk whose writes are told to a tracker; dropping it detaches it first.
+pub struct AttachedDisk {
+    tracker: Boxed<Tracker<ThisPlatform>>,
+    opened: OpenedDisk,
+}
+
+impl Drop for AttachedDisk {
+    fn drop(&mut self) {
+        // SAFETY: the device is open; detaching one that is not attached does nothing. Not killable, so it succeeds.
+        unsafe { bindings::inv_device_detach(self.opened.device.as_ptr(), 0) };
+    }
+}
+
+impl Attached<ThisPlatform> for AttachedDisk {
+    fn tracker(&self) -> &Tracker<ThisPlatform> {
+        &self.tracker
+    }
+
+    fn settle(&self) {
+        // SAFETY: the device is open and attached.
+        unsafe { bindings::inv_device_settle(self.opened.device.as_ptr()) }
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        // SAFETY: the device is open and attached.
+        check(unsafe { bindings::inv_device_detach(self.opened.device.as_ptr(), 1) })
+    }
+}
+
+/// The tracker behind the glue's pointer.
+///
+/// # Safety
+/// `tracker` was given to `inv_device_attach`, and the device has not been detached since.
+unsafe fn tracker<'a>(tracker: *const c_void) -> &'a Tracker<ThisPlatform> {
+    // SAFETY: by the caller's word it points to a tracker, which is shared and never moved or changed but by atomics.
+    unsafe { &*tracker.cast() }
+}
+
+/// A write may change `sectors` from `sector` on.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_mark(disk: *const c_void, sector: u64, sectors: u64) {
+    // SAFETY: the glue calls this for an attached device only.
+    unsafe { tracker(disk) }.mark(sector, sectors);
+}
+
+/// The disk's driver has accepted an operation.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_count(disk: *const c_void, op: u32, bytes: u64) {
+    if let Some(op) = Op::from_number(op) {
+        // SAFETY: the glue calls this for an attached device only.
+        unsafe { tracker(disk) }.count(op, bytes);
+    }
+}
+
+/// The whole disk may change.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_mark_all(disk: *const c_void) {
+    // SAFETY: the glue calls this for an attached device only.
+    unsafe { tracker(disk) }.mark_all();
+}
+
+/// A change could not be tracked.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_hole(disk: *const c_void, hole: u32) {
+    // SAFETY: the glue calls this for an attached device only.
+    unsafe { tracker(disk) }.resync.raise(Hole::from_number(hole));
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A platform for tests: memory from the standard library, disks that exist in name only, and a clock that ticks.
+
+use crate::engine::Tracker;
+use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, User};
+use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
+
+/// The platform.
+pub struct Host;
+
+thread_local! {
+    static TIME: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Platform for Host {
+    type Words = Box<[AtomicU64]>;
+    type Boxed<T> = Box<T>;
+    type Opened = NamedDisk;
+    type Attached = TrackedDisk;
+    type User = OwnMemory;
+
+    fn words(count: usize) -> Result<Self::Words> {
+        Ok(std::iter::repeat_with(AtomicU64::default).take(count).collect())
+    }
+
+    fn boxed<T>(value: T) -> Result<Box<T>> {
+        Ok(Box::new(value))
+    }
+
+    fn unix_time() -> u64 {
+        TIME.with(|time| {
+            time.set(time.get() + 1);
+            time.get()
+        })
+    }
+}
+
+/// A disk named `NAME:SECTORS`; any other name is no disk.
+pub struct NamedDisk {
+    geometry: Geometry,
+}
+
+impl Opened<Host> for NamedDisk {
+    fn open(path: &[u8]) -> Result<Self> {
+        let text = path.strip_suffix(b"\0").and_then(|path| std::str::from_utf8(path).ok()).ok_or(Errno::INVAL)?;
+        let (name, sectors) = text.rsplit_once(':').ok_or(Errno::NODEV)?;
+        let sectors = sectors.parse().map_err(|_| Errno::NODEV)?;
+        let identity = name.bytes().fold(sectors, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Ok(NamedDisk { geometry: Geometry { sectors, identity } })
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn attach(self, tracker: Box<Tracker<Host>>) -> Result<TrackedDisk> {
+        Ok(TrackedDisk { tracker, settled: Cell::new(0) })
+    }
+}
+
+/// A tracked disk; the test calls its tracker in the writes' place.
+pub struct TrackedDisk {
+    tracker: Box<Tracker<Host>>,
+    settled: Cell<u64>,
+}
+
+impl TrackedDisk {
+    /// A disk of `sectors` sectors.
+    pub fn new(sectors: u64) -> Result<Self> {
+        Ok(TrackedDisk { tracker: Box::new(Tracker::new(sectors)?), settled: Cell::new(0) })
+    }
+
+    /// How often a drain has waited for the writes in flight.
+    pub fn settled(&self) -> u64 {
+        self.settled.get()
+    }
+}
+
+impl Attached<Host> for TrackedDisk {
+    fn tracker(&self) -> &Tracker<Host> {
+        &self.tracker
+    }
+
+    fn settle(&self) {
+        self.settled.set(self.settled.get() + 1);
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+thread_local! {
+    static MEMORY: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The test's own memory: a buffer whose first byte has address [`OwnMemory::BASE`].
+pub struct OwnMemory;
+
+impl OwnMemory {
+    /// Where the buffer begins; what is below or past its end is no memory.
+    pub const BASE: u64 = 0x1_0000;
+
+    /// Makes this thread's buffer `bytes` long, all of it `fill`.
+    pub fn reset(bytes: usize, fill: u8) {
+        MEMORY.with_borrow_mut(|memory| *memory = vec![fill; bytes]);
+    }
+
+    fn with_range<R>(address: u64, length: usize, work: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        let start = address.checked_sub(Self::BASE).ok_or(Errno::FAULT)? as usize;
+        MEMORY.with_borrow_mut(|memory| {
+            let range = start..start.checked_add(length).ok_or(Errno::FAULT)?;
+            memory.get_mut(range).map(work).ok_or(Errno::FAULT)
+        })
+    }
+}
+
+impl User for OwnMemory {
+    fn read(address: u64, to: &mut [u8]) -> Result<()> {
+        Self::with_range(address, to.len(), |memory| to.copy_from_slice(memory))
+    }
+
+    fn write(address: u64, from: &[u8]) -> Result<()> {
+        Self::with_range(address, from.len(), |memory| memory.copy_from_slice(from))
+    }
+}

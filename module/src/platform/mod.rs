@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The boundary to a kernel: what the driver needs from one, and nothing else.
+//!
+//! `rfl` and `cglue` implement it for real kernels, `host` for tests.
+
+use crate::engine::Tracker;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::AtomicU64;
+
+/// A positive errno, as Linux numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// No such device.
+    pub const NODEV: Errno = Errno(19);
+    /// Interrupted.
+    pub const INTR: Errno = Errno(4);
+    /// Try again.
+    pub const AGAIN: Errno = Errno(11);
+    /// Out of memory.
+    pub const NOMEM: Errno = Errno(12);
+    /// Bad address.
+    pub const FAULT: Errno = Errno(14);
+    /// Busy.
+    pub const BUSY: Errno = Errno(16);
+    /// Invalid argument.
+    pub const INVAL: Errno = Errno(22);
+    /// Too many disks.
+    pub const NOSPC: Errno = Errno(28);
+}
+
+/// The result of everything that can fail in the driver.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// What an opened disk says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Capacity, in 512-byte sectors.
+    pub sectors: u64,
+    /// The same for every path to one disk, and for no other disk while this one is open.
+    pub identity: u64,
+}
+
+/// A kernel, or what stands in for one.
+pub trait Platform: Sized {
+    /// A fixed number of 64-bit words, zero at first.
+    type Words: Deref<Target = [AtomicU64]>;
+    /// One value on the heap.
+    type Boxed<T>: DerefMut<Target = T>;
+    /// A disk that is open, and not filtered.
+    type Opened: Opened<Self>;
+    /// A disk that is filtered; dropping it detaches it.
+    type Attached: Attached<Self>;
+    /// The calling process's memory.
+    type User: User;
+
+    /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
+    fn words(count: usize) -> Result<Self::Words>;
+    /// Puts `value` on the heap. Fails with [`Errno::NOMEM`].
+    fn boxed<T>(value: T) -> Result<Self::Boxed<T>>;
+    /// Wall-clock time since the Unix epoch, in 100 ns.
+    fn unix_time() -> u64;
+}
+
+/// A disk that is open, and not filtered.
+pub trait Opened<P: Platform>: Sized {
+    /// Opens the disk at `path`, which ends with a NUL. Fails as opening it would, or because it cannot be filtered.
+    fn open(path: &[u8]) -> Result<Self>;
+    /// Size and identity.
+    fn geometry(&self) -> Geometry;
+    /// From now on every write to the disk is told to `tracker`.
+    fn attach(self, tracker: P::Boxed<Tracker<P>>) -> Result<P::Attached>;
+}
+
+/// A filtered disk.
+pub trait Attached<P: Platform> {
+    /// What the disk's writes are told to.
+    fn tracker(&self) -> &Tracker<P>;
+    /// Returns when every write that was told to the tracker before the call has completed.
+    fn settle(&self);
+    /// Detaches the disk. Fails with [`Errno::INTR`], the disk still filtered, when the caller is killed meanwhile.
+    fn detach(&mut self) -> Result<()>;
+}
+
+/// The calling process's memory. Addresses are the process's own and may be anything.
+pub trait User {
+    /// Copies from `address` into all of `to`. Fails with [`Errno::FAULT`].
+    fn read(address: u64, to: &mut [u8]) -> Result<()>;
+    /// Copies all of `from` to `address`. Fails with [`Errno::FAULT`].
+    fn write(address: u64, from: &[u8]) -> Result<()>;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The driver as a module of a kernel that has Rust.
+
+pub mod abi;
+pub mod control;
+pub mod engine;
+pub mod platform;
+
+#[path = "platform/bindings.rs"]
+pub mod bindings;
+#[path = "platform/hooks.rs"]
+pub mod hooks;
+#[path = "platform/rfl/mod.rs"]
+pub mod rfl;
+use rfl::Rfl as ThisPlatform;
