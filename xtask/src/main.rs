@@ -5,6 +5,7 @@ mod error;
 mod event;
 mod lock;
 mod result;
+mod store;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,16 +21,39 @@ struct Cli {
 
 /// One type per command, each with `run(self, &Shell)`, in a file of its own.
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Says what the store holds.
+    Store(StorePath),
+}
+
+/// Prints where the store is.
+#[derive(clap::Args)]
+struct StorePath {
+    /// The store's directory [default: $XDG_CACHE_HOME/involflt or ~/.cache/involflt].
+    #[arg(long, value_name = "DIR")]
+    store: Option<std::path::PathBuf>,
+}
+
+impl StorePath {
+    fn run(self, _: &Shell) -> error::Result<()> {
+        println!("{}", store::Store::open(self.store.as_deref())?.root().display());
+        Ok(())
+    }
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: error::Result<()> = Shell::new().map_err(Into::into).and_then(|_shell| match cli.command {});
-    match outcome {
+    match Shell::new().map_err(Into::into).and_then(|shell| run(cli.command, &shell)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(error.kind.exit_code())
         }
+    }
+}
+
+fn run(command: Command, shell: &Shell) -> error::Result<()> {
+    match command {
+        Command::Store(command) => command.run(shell),
     }
 }
