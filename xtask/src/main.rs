@@ -5,6 +5,7 @@ mod error;
 mod event;
 mod lock;
 mod result;
+mod setup;
 mod store;
 
 use clap::{Parser, Subcommand};

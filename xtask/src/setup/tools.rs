@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The list of tools: who needs one, which Debian package has it, and why.
+
+/// Which command's tools are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// `cargo xtask build-matrix`.
+    BuildMatrix,
+    /// `cargo xtask test`: all of `build-matrix`, and the tests' own.
+    Test,
+}
+
+impl Need {
+    /// The command that the tools are for.
+    pub fn command(self) -> &'static str {
+        match self {
+            Need::BuildMatrix => "cargo xtask build-matrix",
+            Need::Test => "cargo xtask test",
+        }
+    }
+}
+
+/// Something that must be on the machine.
+pub struct Tool {
+    /// A program's name, or the absolute path of a file.
+    pub name: &'static str,
+    /// The Debian package that is installed where it is not there.
+    pub package: &'static str,
+    /// What the farm does with it.
+    pub why: &'static str,
+    /// Whether a docker whose daemon answers does its work too.
+    pub or_docker: bool,
+    need: Need,
+}
+
+/// The tools of one command.
+pub fn of(need: Need) -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(move |tool| need == Need::Test || tool.need == need)
+}
+
+const fn build(name: &'static str, package: &'static str, why: &'static str) -> Tool {
+    Tool { name, package, why, or_docker: false, need: Need::BuildMatrix }
+}
+
+const fn engine(name: &'static str, package: &'static str, why: &'static str) -> Tool {
+    Tool { name, package, why, or_docker: true, need: Need::BuildMatrix }
+}
+
+const fn test(name: &'static str, package: &'static str, why: &'static str) -> Tool {
+    Tool { name, package, why, or_docker: false, need: Need::Test }
+}
+
+const TOOLS: &[Tool] = &[
+    build("/usr/lib/apt/apt-helper", "apt", "downloads packages with the host's own mirror and proxy settings"),
+    build("gpgv", "gpgv", "verifies the archives' indices"),
+    build(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        "has the keys that Debian's indices are signed with",
+    ),
+    build("xz", "xz-utils", "unpacks the archives' indices and compressed kernel modules"),
+    build("dpkg-deb", "dpkg", "unpacks kernel packages"),
+    build("ld", "binutils", "links and inspects objects"),
+    build("gcc", "gcc", "links the farm's own programs and compiles its test fixtures"),
+    build("/usr/include/stdlib.h", "libc6-dev", "is what the VM's static init program is linked with"),
+    engine("podman", "podman", "runs each build in a container of its distribution"),
+    engine("runc", "runc", "runs containers where crun refuses the host's cgroups"),
+    engine("newuidmap", "uidmap", "maps user ids for containers of an ordinary user"),
+    build("mmdebstrap", "mmdebstrap", "makes the build roots"),
+    build("qemu-system-x86_64", "qemu-system-x86", "boots each kernel with its module"),
+    test("chromium", "chromium", "looks at the report as a person would"),
+];
