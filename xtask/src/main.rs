@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask`: the involflt build farm.
 
+mod build;
+mod container;
+mod core_object;
 mod error;
 mod event;
+mod kdir;
 mod lock;
+mod module_source;
 mod result;
+mod root;
 mod setup;
 mod store;
 

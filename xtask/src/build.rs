@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One kernel's `involflt.ko`: compiled in the distribution's container, kept in the store by what went into it.
+
+use crate::container::{Engine, Job, Mount};
+use crate::core_object::{self, first_error};
+use crate::error::{AtPath, Error, Result};
+use crate::kdir::{self, Kdir, make_open_dir};
+use crate::lock::{LockedKernel, Platform};
+use crate::module_source::ModuleSource;
+use crate::root::{Root, RootSpec};
+use crate::store::{Store, key, remove};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Where a module is built in the container: the same everywhere, so that its bytes are too.
+const BUILD: &str = "/build/involflt";
+
+/// What all kernels of a run share.
+pub struct Farm<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The driver's source.
+    pub source: &'a ModuleSource,
+    /// Whether the network may be used.
+    pub offline: bool,
+    /// Found when the first container is needed.
+    pub engine: OnceLock<Engine>,
+}
+
+/// A module that was built, now or before.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// `involflt.ko` in the store.
+    pub module: PathBuf,
+    /// The build's log, in the store.
+    pub log: PathBuf,
+    /// The KDIR that it was built against.
+    pub kdir: PathBuf,
+    /// Whether this run built it.
+    pub fresh: bool,
+}
+
+impl<'a> Farm<'a> {
+    /// A farm over a store.
+    pub fn new(store: &'a Store, source: &'a ModuleSource, offline: bool) -> Self {
+        Farm { store, source, offline, engine: OnceLock::new() }
+    }
+
+    fn engine(&self, root: &Root) -> Result<&Engine> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = Engine::detect(&root.path, self.store)?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// The module of a kernel; `log` gets the build's output, also of a build that fails. `stage` is told what is done.
+    pub fn build(&self, kernel: &LockedKernel, log: &Path, stage: &dyn Fn(&str)) -> Result<Built> {
+        let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || stage("build root"))?;
+        let engine = self.engine(&root)?;
+        let kdir = kdir::get(kernel, &root, engine, self.store, self.offline, stage)?;
+        let core = match kernel.platform {
+            Platform::Rfl => None,
+            Platform::Cglue => Some(self.core_object(kernel, stage)?),
+        };
+        let key = self.key(kernel, &kdir, &root, core.as_deref())?;
+        let mut fresh = false;
+        let dir = self.store.entry("results", &key, |partial| {
+            fresh = true;
+            stage("compile");
+            self.compile(kernel, &kdir, &root, engine, core.as_deref(), log, partial)
+        })?;
+        let kept = dir.join("build.log");
+        if !fresh {
+            fs::copy(&kept, log).at_path(log)?;
+        }
+        Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir: kdir.host, fresh })
+    }
+
+    fn core_object(&self, kernel: &LockedKernel, stage: &dyn Fn(&str)) -> Result<PathBuf> {
+        let root =
+            RootSpec::for_core(kernel).get(self.store, self.offline, || stage("build root of the Rust object"))?;
+        core_object::get(self.source, &root, self.engine(&root)?, self.store, || stage("Rust object"))
+    }
+
+    fn key(&self, kernel: &LockedKernel, kdir: &Kdir, root: &Root, core: Option<&Path>) -> Result<String> {
+        let core = core.map(crate::store::sha256_file).transpose()?.unwrap_or_default();
+        let source = self.source.key();
+        Ok(key([source.as_str(), &kdir.key, &root.tool_chain, &core, &kernel.compiler, &kernel.kernel]))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that goes into a module's key")]
+    fn compile(
+        &self,
+        kernel: &LockedKernel,
+        kdir: &Kdir,
+        root: &Root,
+        engine: &Engine,
+        core: Option<&Path>,
+        log: &Path,
+        to: &Path,
+    ) -> Result<()> {
+        let build = to.with_extension("build");
+        remove(&build)?;
+        make_open_dir(&build)?;
+        self.source.write(&build)?;
+        if let Some(core) = core {
+            let name = build.join(core_object::NAME);
+            fs::copy(core, &name).at_path(&name)?;
+        }
+        remove(log)?;
+        let mut mounts = kdir.mounts.clone();
+        mounts.push(Mount::writable(&build, BUILD));
+        let job = Job { root: &root.path, mounts, directory: BUILD, command: make_command(kernel, kdir), log };
+        if !engine.run(&job, self.store)? {
+            return Err(Error::kernel(first_error(log)));
+        }
+        fs::create_dir_all(to).at_path(to)?;
+        fs::copy(build.join("involflt.ko"), to.join("involflt.ko")).at_path(&build)?;
+        fs::copy(log, to.join("build.log")).at_path(log)?;
+        remove(&build)
+    }
+}
+
+fn make_command(kernel: &LockedKernel, kdir: &Kdir) -> Vec<String> {
+    let platform = match kernel.platform {
+        Platform::Rfl => "rfl",
+        Platform::Cglue => "cglue",
+    };
+    let mut command: Vec<String> = ["make", "-f", "involflt.mak"].map(String::from).to_vec();
+    command.push(format!("KDIR={}", kdir.inside));
+    command.push(format!("PLATFORM={platform}"));
+    command.push(format!("CC={}", kernel.compiler));
+    if kernel.platform == Platform::Rfl {
+        command.push(format!("KERNELRELEASE={}", kernel.kernel));
+    }
+    command
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The one Rust object for all kernels without Rust: `core` and the driver, prelinked, its symbols localised.
+//!
+//! It depends on the architecture and the mitigation profile, and on no kernel.
+
+use crate::container::{Engine, Job, Mount};
+use crate::error::{AtPath, Error, Result};
+use crate::kdir::make_open_dir;
+use crate::module_source::ModuleSource;
+use crate::root::Root;
+use crate::store::{Store, key, remove};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the object is called in a module's build directory.
+pub const NAME: &str = "involflt_core.o_shipped";
+
+/// What the object may want of a kernel: string functions, thunks, and the glue. Anything else would be a link error
+/// on one kernel or another, or worse, a symbol that only some of them export.
+const ALLOWED: &[&str] = &["memcpy", "memmove", "memset", "memcmp", "bcmp", "__x86_return_thunk"];
+const ALLOWED_PREFIXES: &[&str] = &["__x86_indirect_thunk_", "inv_"];
+
+/// Runs in the container with the source at `/source` and the output at `/build`.
+///
+/// Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
+/// `core` is compiled from source, for the same target; compiler_builtins is empty, as the kernel brings memcpy itself.
+/// The linker leaves names of 128-bit helpers that nothing uses; modpost would want them.
+const SCRIPT: &str = r#"set -eu
+export RUSTC_BOOTSTRAP=1
+library=$(echo /usr/src/rustc-*/library)
+compile() {
+    rustc --target x86_64-unknown-none -Copt-level=2 -Cpanic=abort -Ccode-model=kernel -Crelocation-model=static \
+        -Cforce-unwind-tables=n -Csymbol-mangling-version=v0 -Cembed-bitcode=n -Clto=n -Ccodegen-units=1 -Cno-redzone=y \
+        -Zfunction-return=thunk-extern -Zcf-protection=branch -Zunstable-options \
+        -Ctarget-feature=+retpoline-indirect-calls,+retpoline-indirect-branches,+retpoline-external-thunk \
+        --remap-path-prefix=/usr/src/= --remap-path-prefix=/source/= --remap-path-prefix=/build/= "$@"
+}
+edition=$(sed -n 's/^edition = "\(.*\)"/\1/p' "$library/core/Cargo.toml")
+compile --edition "$edition" --crate-name core --crate-type rlib --emit=obj=core.o,metadata=libcore.rmeta \
+    --cfg no_fp_fmt_parse --cap-lints allow "$library/core/src/lib.rs"
+printf '#![feature(compiler_builtins)]\n#![no_std]\n#![no_builtins]\n#![compiler_builtins]\n' > builtins.rs
+compile --sysroot=/dev/null -L . --edition 2021 --crate-name compiler_builtins --crate-type rlib \
+    --emit=obj=builtins.o,metadata=libcompiler_builtins.rmeta builtins.rs
+compile --sysroot=/dev/null -L . --extern force:compiler_builtins=libcompiler_builtins.rmeta --edition 2021 \
+    --crate-name involflt --crate-type rlib --emit=obj=involflt.o /source/src/cglue_main.rs
+grep -v '^#' /source/glue/exports > exports
+ld -r --gc-sections $(sed 's/^/-u /' exports) -e inv_rs_ioctl -o linked.o involflt.o core.o
+objcopy --wildcard --strip-unneeded-symbol='__*ti3' --keep-global-symbols=exports linked.o involflt_core.o_shipped
+nm -u involflt_core.o_shipped | sed 's/.* //' > undefined
+"#;
+
+/// The object, made where the store has none.
+pub fn get(
+    source: &ModuleSource,
+    root: &Root,
+    engine: &Engine,
+    store: &Store,
+    started: impl FnOnce(),
+) -> Result<PathBuf> {
+    let key = key([source.key().as_str(), &root.tool_chain, SCRIPT]);
+    let dir = store.entry("core", &key, |partial| {
+        started();
+        make(source, root, engine, store, partial)
+    })?;
+    Ok(dir.join(NAME))
+}
+
+fn make(source: &ModuleSource, root: &Root, engine: &Engine, store: &Store, to: &Path) -> Result<()> {
+    let log = store.kind("logs")?.join("core-object.log");
+    remove(&log)?;
+    let tree = to.join("source");
+    let build = to.join("build");
+    make_open_dir(&build)?;
+    make_open_dir(&tree)?;
+    source.write(&tree)?;
+    let job = Job {
+        root: &root.path,
+        mounts: vec![Mount::read_only(&tree, "/source"), Mount::writable(&build, "/build")],
+        directory: "/build",
+        command: ["sh", "-c", SCRIPT].map(String::from).to_vec(),
+        log: &log,
+    };
+    if !engine.run(&job, store)? {
+        return Err(Error::kernel(format!("the Rust object could not be made: {}", first_error(&log)))
+            .note(format!("the log is {}", log.display())));
+    }
+    let undefined = fs::read_to_string(build.join("undefined")).at_path(&build)?;
+    check_undefined(&undefined)?;
+    fs::copy(build.join(NAME), to.join(NAME)).at_path(to)?;
+    remove(&build)?;
+    remove(&tree)
+}
+
+/// The first line of a log that names an error; the last line where none does.
+pub fn first_error(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let names_error = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.contains("error:") || line.contains("error[") || line.starts_with("make") && line.contains("error")
+    };
+    let line = text.lines().find(names_error).or(text.lines().last()).unwrap_or("no output");
+    line.trim().to_string()
+}
+
+fn check_undefined(names: &str) -> Result<()> {
+    let allowed =
+        |name: &&str| ALLOWED.contains(name) || ALLOWED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let strange: Vec<&str> = names.lines().filter(|name| !allowed(name)).collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    Err(Error::kernel(format!("the Rust object wants what not every kernel has: {}", strange.join(", ")))
+        .note("128-bit arithmetic and floating point bring such names in; do without them in module/src"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_every_kernel_has_may_be_undefined() {
+        assert!(check_undefined("memcpy\n__x86_indirect_thunk_r11\ninv_lock\n").is_ok());
+        let error = check_undefined("memcpy\n__udivti3\n").unwrap_err();
+        assert!(error.message.contains("__udivti3"));
+    }
+
+    #[test]
+    fn the_first_error_of_a_log_is_its_cause() {
+        let log = std::env::temp_dir().join(format!("involflt-first-error-{}", std::process::id()));
+        fs::write(&log, "  CC x.o\nx.c:1: error: no\nmake: *** Error 2\n").unwrap();
+        assert_eq!(first_error(&log), "x.c:1: error: no");
+        remove(&log).unwrap();
+    }
+}

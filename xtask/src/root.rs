@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Build roots: one small Debian per release and compiler, made from the distribution's own archive.
+
+use crate::container::privileged;
+use crate::error::{AtPath, Error, Result};
+use crate::lock::{LockedKernel, Platform};
+use crate::store::{Store, key};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The release whose rustc and rust-src make the Rust object for kernels without Rust.
+pub const CORE_RELEASE: &str = "trixie";
+/// The compiler of that release.
+const CORE_COMPILER: &str = "gcc-14";
+
+/// What every kernel module build needs; libelf is objtool's.
+const BASE: &[&str] = &["binutils", "libelf-dev", "make"];
+/// What making a kernel's Rust metadata needs on top.
+const RUST: &[&str] = &[
+    "bc",
+    "bindgen",
+    "bison",
+    "clang",
+    "flex",
+    "kmod",
+    "libssl-dev",
+    "pahole",
+    "python3",
+    "rust-src",
+    "rustc",
+    "xz-utils",
+];
+
+/// A build root to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootSpec {
+    release: String,
+    mirror: String,
+    packages: Vec<String>,
+}
+
+/// A build root that is there.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Changes whenever any package in it has another version.
+    pub tool_chain: String,
+}
+
+impl RootSpec {
+    /// The root that a kernel is built in.
+    pub fn for_kernel(kernel: &LockedKernel) -> Self {
+        let rust = kernel.platform == Platform::Rfl || kernel.release == CORE_RELEASE;
+        Self::new(&kernel.release, &kernel.archive, &kernel.compiler, rust)
+    }
+
+    /// The root that the Rust object for kernels without Rust is built in.
+    pub fn for_core(any: &LockedKernel) -> Self {
+        Self::new(CORE_RELEASE, &any.archive, CORE_COMPILER, true)
+    }
+
+    fn new(release: &str, archive: &str, compiler: &str, rust: bool) -> Self {
+        let compiler = compiler.strip_prefix("x86_64-linux-gnu-").unwrap_or(compiler);
+        let mut packages: Vec<String> = BASE.iter().map(|package| package.to_string()).collect();
+        packages.push(compiler.to_string());
+        packages.extend(RUST.iter().filter(|_| rust).map(|package| package.to_string()));
+        packages.sort();
+        // A security archive holds updates only; its main archive stands beside it.
+        let mirror = archive.trim_end_matches('/').trim_end_matches("-security").to_string();
+        RootSpec { release: release.to_string(), mirror, packages }
+    }
+
+    /// What the root is called in events.
+    pub fn name(&self) -> String {
+        format!("root-{}", self.release)
+    }
+
+    /// The root, made where the store has none. `started` is called only when it has to be made.
+    pub fn get(&self, store: &Store, offline: bool, started: impl FnOnce()) -> Result<Root> {
+        let id = format!("{}-{}", self.release, key([self.packages.join(" ").as_str()]));
+        let path = store.entry("roots", &id, |partial| {
+            if offline {
+                return Err(Error::infra(format!(
+                    "the build root of {} is not in the store, and --offline was given",
+                    self.release
+                ))
+                .note("run the same command without --offline once"));
+            }
+            started();
+            self.make(partial, &store.kind("logs")?.join(format!("{id}.log")))
+        })?;
+        let status = path.join("var/lib/dpkg/status");
+        let tool_chain = key([std::fs::read_to_string(&status).at_path(&status)?.as_str()]);
+        Ok(Root { path, tool_chain })
+    }
+
+    fn make(&self, to: &Path, log: &Path) -> Result<()> {
+        let mut command = privileged("mmdebstrap");
+        command.args(["--mode=root", "--variant=minbase", "--quiet"]);
+        command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
+        command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
+        command.arg(format!("deb {} {} main", self.mirror, self.release));
+        let output = command.output().at_path("mmdebstrap")?;
+        std::fs::write(log, [output.stdout, output.stderr].concat()).at_path(log)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::infra(format!("the build root of {} could not be made from {}", self.release, self.mirror))
+            .note(format!("mmdebstrap's words are in {}", log.display())))
+    }
+}
+
+/// The host's own proxies, retries and dates' rules, which the roots' apt must follow too.
+fn host_apt_options() -> Result<Vec<String>> {
+    let output = Command::new("apt-config").arg("dump").output().at_path("apt-config")?;
+    let dump = String::from_utf8_lossy(&output.stdout);
+    Ok(dump.lines().filter(|line| is_transport(line)).map(|line| line.trim_end_matches(';').to_string()).collect())
+}
+
+fn is_transport(line: &str) -> bool {
+    const KEPT: [&str; 5] =
+        ["Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::Retries"];
+    KEPT.iter().any(|kept| line.starts_with(kept)) && !line.ends_with(" \"\";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_security_archive_leads_to_the_main_one() {
+        let spec = RootSpec::new("bookworm", "http://mirror/debian-security", "gcc-12", false);
+        assert_eq!(spec.mirror, "http://mirror/debian");
+        assert_eq!(spec.packages, ["binutils", "gcc-12", "libelf-dev", "make"]);
+    }
+
+    #[test]
+    fn proxies_and_dates_are_taken_over_and_nothing_else() {
+        assert!(is_transport("Acquire::http::Proxy \"http://proxy:3128\";"));
+        assert!(is_transport("Acquire::Check-Valid-Until \"false\";"));
+        assert!(!is_transport("Acquire::http \"\";"));
+        assert!(!is_transport("Acquire::IndexTargets::deb::Packages \"x\";"));
+    }
+}
