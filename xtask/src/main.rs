@@ -2,8 +2,10 @@
 //! `cargo xtask`: the involflt build farm.
 
 mod build;
+mod completions;
 mod container;
 mod core_object;
+mod display;
 mod error;
 mod event;
 mod kdir;
@@ -29,6 +31,7 @@ struct Cli {
 /// One type per command, each with `run(self, &Shell)`, in a file of its own.
 #[derive(Subcommand)]
 enum Command {
+    Completions(completions::Completions),
     /// Says what the store holds.
     Store(StorePath),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
+        Command::Completions(command) => command.run::<Cli>(shell),
         Command::Store(command) => command.run(shell),
     }
 }
