@@ -15,6 +15,7 @@ mod result;
 mod root;
 mod setup;
 mod store;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ enum Command {
     Completions(completions::Completions),
     /// Says what the store holds.
     Store(StorePath),
+    Vm(vm::VmArgs),
 }
 
 /// Prints where the store is.
@@ -66,5 +68,6 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
         Command::Completions(command) => command.run::<Cli>(shell),
         Command::Store(command) => command.run(shell),
+        Command::Vm(command) => command.run(shell),
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
 use guest::extents::Extents;
-use involflt::abi::{self, GUID_BYTES, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats};
 use guest::layout::Disk;
+use involflt::abi::{self, GUID_BYTES, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats};
 use std::fs::File;
 use std::io;
 
@@ -61,7 +61,8 @@ impl Agent {
     /// Stops filtering of the disk.
     pub fn detach(self) -> Step {
         let mut name = guid(self.disk.node);
-        ioctl(&self.file, request::STOP_FILTERING_DEVICE, &mut name).doing(|| format!("{}: stop filtering", self.disk.name))?;
+        ioctl(&self.file, request::STOP_FILTERING_DEVICE, &mut name)
+            .doing(|| format!("{}: stop filtering", self.disk.name))?;
         Ok(())
     }
 
@@ -69,7 +70,8 @@ impl Agent {
     pub fn get(&self) -> Step<Batch> {
         let name = self.disk.name;
         let mut block = vec![0; dirty_block::BYTES];
-        ioctl(&self.file, request::GET_DIRTY_BLOCKS_TRANS_V2, &mut block).doing(|| format!("{name}: get dirty blocks"))?;
+        ioctl(&self.file, request::GET_DIRTY_BLOCKS_TRANS_V2, &mut block)
+            .doing(|| format!("{name}: get dirty blocks"))?;
         let (count, flags) = (block.u32_at(dirty_block::CHANGES), block.u32_at(dirty_block::FLAGS));
         ensure(flags & dirty_block::FLAG_RESYNC_REQUIRED == 0, || {
             let text = &block[dirty_block::RESYNC_TEXT as usize..][..dirty_block::RESYNC_TEXT_BYTES];

@@ -111,7 +111,11 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (offset, length) = ((random >> 33) % 56, (random >> 41) % 8);
             let add = random >> 63 == 1;
-            if add { ranges.insert(offset, length) } else { ranges.remove(offset, length) }
+            if add {
+                ranges.insert(offset, length)
+            } else {
+                ranges.remove(offset, length)
+            }
             flags[offset as usize..(offset + length) as usize].fill(add);
             assert_eq!(ranges.bytes(), flags.iter().filter(|&&flag| flag).count() as u64);
             assert!((0..64).all(|byte| ranges.covers(byte, 1) == flags[byte as usize]));

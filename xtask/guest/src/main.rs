@@ -70,11 +70,13 @@ fn prepare(channel: &mut Channel) -> Step<Plan> {
 
 /// Disks are probed in the background; 30 seconds is long even under emulation.
 fn wait_for_disks() -> Step {
-    let nodes = layout::DISKS.iter().filter(|disk| disk.partitioned).map(|disk| world::file_system_node(disk));
+    let nodes = layout::DISKS.iter().filter(|disk| disk.partitioned).map(world::file_system_node);
     for node in nodes.chain([layout::BACKING_NODE.to_owned()]) {
-        let seen = (0..600).any(|_| fs::metadata(&node).is_ok() || {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            false
+        let seen = (0..600).any(|_| {
+            fs::metadata(&node).is_ok() || {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                false
+            }
         });
         ensure(seen, || format!("{node} does not appear"))?;
     }

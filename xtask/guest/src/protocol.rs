@@ -115,6 +115,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "file-systems", title: "an ext4 and an xfs file system, used, trimmed and unmounted" },
 ];
 
+/// Name of the judge's verdict, which the host adds to the guest's scenarios.
+pub const JUDGE: Scenario = Scenario { name: "judge", title: "every changed block of every disk was drained" };
 /// Name of the judge's own test, which the host adds to the guest's scenarios.
 pub const JUDGE_CONTROL: Scenario =
     Scenario { name: "judge-control", title: "the judge finds exactly the one write that is kept from it" };

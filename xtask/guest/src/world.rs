@@ -43,9 +43,8 @@ impl World {
         let working = AtomicBool::new(true);
         std::thread::scope(|scope| {
             let (working, work) = (&working, &work);
-            let drains: Vec<_> = (0..self.agents.len())
-                .map(|index| scope.spawn(move || self.drain_while(working, index)))
-                .collect();
+            let drains: Vec<_> =
+                (0..self.agents.len()).map(|index| scope.spawn(move || self.drain_while(working, index))).collect();
             let works: Vec<_> = disks.iter().map(|disk| (disk, scope.spawn(move || work(disk)))).collect();
             let said: Vec<_> = works.into_iter().map(|(disk, thread)| (disk.name, joined(thread.join()))).collect();
             working.store(false, Ordering::Relaxed);

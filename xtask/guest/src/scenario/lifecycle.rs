@@ -30,13 +30,13 @@ pub fn load(_: &mut World) -> Step<String> {
 
 /// Unload is refused while a disk is filtered, even with the agent gone; clean after stop and after "unstack all".
 pub fn reload(_: &mut World) -> Step<String> {
-    for round in 0..3 {
-        let agent = Agent::attach(&DISKS[round])?;
+    for disk in &DISKS[..3] {
+        let agent = Agent::attach(disk)?;
         refused()?;
         drop(agent);
         refused()?;
-        work::touch_reload(DISKS[round].node)?;
-        Agent::attach(&DISKS[round])?.detach()?;
+        work::touch_reload(disk.node)?;
+        Agent::attach(disk)?.detach()?;
         unload()?;
         module::load(INVOLFLT)?;
     }
@@ -81,7 +81,9 @@ pub fn attach_storm(world: &mut World) -> Step<String> {
 
 fn detach_all(world: &mut World) -> Step {
     let agents = std::mem::take(&mut world.agents);
-    agents.into_iter().try_for_each(|agent| agent.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).detach())
+    agents
+        .into_iter()
+        .try_for_each(|agent| agent.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).detach())
 }
 
 fn storm(disk: &'static Disk) -> Step<Agent> {

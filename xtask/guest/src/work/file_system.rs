@@ -27,7 +27,13 @@ pub fn cycle(disk: &Disk) -> Step<String> {
     let (contents, trimmed) = contents;
     mounted(disk, &place, || read_back(&contents))?;
     let bytes: usize = contents.values().map(Vec::len).sum();
-    Ok(format!("{} with {} files, {} KiB, {} KiB trimmed", disk.file_system.name(), contents.len(), bytes >> 10, trimmed >> 10))
+    Ok(format!(
+        "{} with {} files, {} KiB, {} KiB trimmed",
+        disk.file_system.name(),
+        contents.len(),
+        bytes >> 10,
+        trimmed >> 10
+    ))
 }
 
 fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {

@@ -16,9 +16,7 @@ fn range(file: &File, request: u32, what: &str, offset: u64, length: u64) -> Ste
     argument.put(8, &length.to_le_bytes());
     match ioctl(file, request, &mut argument) {
         Ok(_) => Ok(()),
-        Err(error) if is_errno(&error, &[libc::EOPNOTSUPP]) => {
-            Err(Failure::Skipped(format!("the disk has no {what}")))
-        }
+        Err(error) if is_errno(&error, &[libc::EOPNOTSUPP]) => Err(Failure::Skipped(format!("the disk has no {what}"))),
         Err(error) => Err(error).doing(|| format!("{what} of {length} bytes at {offset}")),
     }
 }
