@@ -57,7 +57,7 @@ pub fn image(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Imag
         for package in &packages {
             unpack(&store.package(package, &kernel.archive, offline)?, &unpacked)?;
         }
-        collect(&unpacked, partial).map_err(|error| error.at(kernel.id()))?;
+        collect(&unpacked, partial)?;
         store::remove(&unpacked)
     })?;
     let list = dir.join("order");
@@ -118,9 +118,10 @@ fn collect(unpacked: &Path, to: &Path) -> Result<()> {
     let vmlinuz =
         files.iter().find(is_kernel).ok_or_else(|| Error::infra("the packages hold no vmlinuz".to_string()))?;
     let builtin = files.iter().find(|path| path.ends_with("modules.builtin"));
-    let builtin = builtin.map(|path| fs::read_to_string(path).at_path(path)).transpose()?.unwrap_or_default();
+    let builtin = builtin.map(|path| fs::read_to_string(path).at_path(path)).transpose()?;
     let by_name = files.iter().filter_map(|path| Some((module_name(path)?, path.as_path()))).collect();
-    let builtin = builtin.lines().filter_map(|line| module_name(Path::new(line))).collect();
+    let names = |list: String| list.lines().filter_map(|line| module_name(Path::new(line))).collect();
+    let builtin = builtin.map(names);
     let mut order = Order { by_name, builtin, names: Vec::new(), done: Vec::new(), to };
     fs::create_dir_all(to).at_path(to)?;
     fs::copy(vmlinuz, to.join("vmlinuz")).at_path(vmlinuz)?;
@@ -134,7 +135,8 @@ fn collect(unpacked: &Path, to: &Path) -> Result<()> {
 /// Modules in the order of loading: each after those it depends on.
 struct Order<'a> {
     by_name: BTreeMap<String, &'a Path>,
-    builtin: Vec<String>,
+    /// Some packages do not list what is built in; the guest then says which disk it does not find.
+    builtin: Option<Vec<String>>,
     names: Vec<String>,
     done: Vec<String>,
     to: &'a Path,
@@ -147,7 +149,8 @@ impl Order<'_> {
         }
         self.done.push(name.to_string());
         let Some(path) = self.by_name.get(name).copied() else {
-            let expected = self.builtin.iter().any(|builtin| builtin == name) || OPTIONAL.contains(&name);
+            let listed = self.builtin.as_ref().is_none_or(|builtin| builtin.iter().any(|builtin| builtin == name));
+            let expected = listed || OPTIONAL.contains(&name);
             let missing = || Error::infra(format!("the kernel's packages have no module {name}"));
             return if expected { Ok(()) } else { Err(missing()) };
         };
