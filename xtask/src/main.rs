@@ -9,13 +9,15 @@ mod display;
 mod error;
 mod event;
 mod kdir;
+mod kernels;
 mod lock;
 mod module_source;
+mod resolve;
 mod result;
 mod root;
+mod select;
 mod setup;
 mod store;
-mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,9 +35,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Completions(completions::Completions),
+    Matrix(resolve::Matrix),
+    Resolve(resolve::Resolve),
     /// Says what the store holds.
     Store(StorePath),
-    Vm(vm::VmArgs),
 }
 
 /// Prints where the store is.
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
 fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
         Command::Completions(command) => command.run::<Cli>(shell),
+        Command::Matrix(command) => command.run(shell),
+        Command::Resolve(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
-        Command::Vm(command) => command.run(shell),
     }
 }

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `kernels.yaml`: which kernels to build for, as selectors. `docs/kernels-yaml.md` is its reference.
+
+mod constraint;
+mod distro;
+mod document;
+
+#[cfg(test)]
+mod bad_files;
+
+pub use constraint::Constraint;
+pub use distro::{ARCHITECTURES, DISTROS, Distro, POCKETS, is_security};
+pub use document::{Document, Step};
+
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The group that is meant when none is named.
+pub const DEFAULT_GROUP: &str = "default";
+
+/// The file's content, once every rule of it has been checked.
+#[derive(Debug)]
+pub struct Kernels {
+    document: Document,
+    file: File,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: u32,
+    #[serde(default)]
+    distros: BTreeMap<String, ArchiveSettings>,
+    groups: BTreeMap<String, Vec<Selector>>,
+}
+
+/// Where and how a distribution's archive is read, where that differs from the host's apt configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ArchiveSettings {
+    /// Base URL of the main archive.
+    pub mirror: Option<String>,
+    /// Base URL of the security archive.
+    pub security_mirror: Option<String>,
+    /// File with the keys that sign the archive.
+    pub keyring: Option<PathBuf>,
+    /// Whether an index past its Valid-Until is refused.
+    pub check_valid_until: Option<bool>,
+}
+
+/// One entry of a group: kernels of some suites of one distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Selector {
+    /// Distribution: `debian`.
+    pub distro: String,
+    /// Releases (with their `pockets`) and single suites such as `trixie-backports`.
+    pub suites: Vec<String>,
+    /// Pockets that are read along with a release.
+    #[serde(default = "default_pockets")]
+    pub pockets: Vec<String>,
+    /// Architecture.
+    #[serde(default = "default_arch")]
+    pub arch: String,
+    /// Flavours: `amd64`, `cloud-amd64`, `rt-amd64`.
+    pub flavours: Vec<String>,
+    /// How many per suite, flavour and series; all where not given.
+    pub newest: Option<usize>,
+    /// The suite's own kernel series, or also those offered beside it.
+    #[serde(default)]
+    pub series: Series,
+    /// Which versions.
+    #[serde(default)]
+    pub version: Option<Constraint>,
+}
+
+/// Which of a suite's kernel series are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Series {
+    /// The one that the suite itself is about: 6.1 in bookworm.
+    #[default]
+    Own,
+    /// Also later ones beside it: 6.12 in bookworm-security.
+    All,
+}
+
+fn default_pockets() -> Vec<String> {
+    vec!["updates".into(), "security".into()]
+}
+
+fn default_arch() -> String {
+    "amd64".into()
+}
+
+impl Selector {
+    /// The suites behind each entry of `suites`: a release brings its pockets, a single suite is itself.
+    pub fn expanded(&self) -> Vec<Vec<String>> {
+        let expand = |entry: &String| {
+            let release = Distro::find(&self.distro).and_then(|distro| distro.release_of(entry));
+            let pockets = match release {
+                Some(release) if release.name == entry && release.pockets => self.pockets.as_slice(),
+                _ => &[],
+            };
+            std::iter::once(entry.clone()).chain(pockets.iter().map(|pocket| format!("{entry}-{pocket}"))).collect()
+        };
+        self.suites.iter().map(expand).collect()
+    }
+}
+
+impl Kernels {
+    /// Reads and checks a file; an error of the user's says line, column and what was expected.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::check(Document::read(path)?)
+    }
+
+    fn check(document: Document) -> Result<Self> {
+        let kernels = Kernels { file: document.parse()?, document };
+        kernels.check_top()?;
+        for (group, selectors) in &kernels.file.groups {
+            kernels.check_group(group, selectors)?;
+        }
+        Ok(kernels)
+    }
+
+    /// The selectors of a group.
+    pub fn group(&self, name: &str) -> Option<&[Selector]> {
+        self.file.groups.get(name).map(Vec::as_slice)
+    }
+
+    /// The names of all groups, sorted.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.file.groups.keys().map(String::as_str)
+    }
+
+    /// The archive settings of a distribution.
+    pub fn archive(&self, distro: &str) -> ArchiveSettings {
+        self.file.distros.get(distro).cloned().unwrap_or_default()
+    }
+
+    /// An error about one selector as a whole, with its place in the file.
+    pub fn selector_error(&self, group: &str, index: usize, message: &str, expected: &str) -> Error {
+        self.document.error(&place(group, index, []), message, expected)
+    }
+
+    fn check_top(&self) -> Result<()> {
+        if self.file.format != 1 {
+            let message = format!("unknown format {}", self.file.format);
+            return Err(self.document.error(&[Step::Key("format".into())], message, "`1`"));
+        }
+        for (name, settings) in &self.file.distros {
+            let steps = [Step::Key("distros".into()), Step::Name(name.clone())];
+            self.known(&steps, "distro", name, &distro_names())?;
+            self.check_mirrors(name, settings)?;
+        }
+        if self.file.groups.contains_key(DEFAULT_GROUP) {
+            return Ok(());
+        }
+        Err(self.document.error(
+            &[Step::Name("groups".into())],
+            "there is no group `default`",
+            "a group `default`, which is built when no other is named",
+        ))
+    }
+
+    fn check_mirrors(&self, distro: &str, settings: &ArchiveSettings) -> Result<()> {
+        let mirrors = [("mirror", &settings.mirror), ("security-mirror", &settings.security_mirror)];
+        for (key, url) in mirrors.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?))) {
+            if !["http://", "https://", "file:/", "ftp://", "mirror+"].iter().any(|scheme| url.starts_with(scheme))
+                || url.contains(char::is_whitespace)
+            {
+                let steps = [Step::Key("distros".into()), Step::Key(distro.into()), Step::Key(key.into())];
+                let message = format!("`{url}` is no archive URL");
+                return Err(self.document.error(&steps, message, "a URL such as http://deb.debian.org/debian"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_group(&self, group: &str, selectors: &[Selector]) -> Result<()> {
+        if group.is_empty() || !group.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let steps = [Step::Key("groups".into()), Step::Name(group.into())];
+            let expected = "letters, digits, `-`, `_` and `.`";
+            return Err(self.document.error(&steps, format!("bad group name `{group}`"), expected));
+        }
+        if selectors.is_empty() {
+            let steps = [Step::Key("groups".into()), Step::Key(group.into())];
+            let expected = "a list of at least one selector";
+            return Err(self.document.error(&steps, format!("group `{group}` selects nothing"), expected));
+        }
+        selectors.iter().enumerate().try_for_each(|(index, selector)| self.check_selector(group, index, selector))
+    }
+
+    fn check_selector(&self, group: &str, index: usize, selector: &Selector) -> Result<()> {
+        let at = |key: &str| place(group, index, [Step::Key(key.into())]);
+        self.known(&at("distro"), "distro", &selector.distro, &distro_names())?;
+        self.known(&at("arch"), "architecture", &selector.arch, &ARCHITECTURES)?;
+        self.check_suites(group, index, selector)?;
+        self.check_list(group, index, "pockets", &selector.pockets)?;
+        for (item, pocket) in selector.pockets.iter().enumerate() {
+            let steps = place(group, index, [Step::Key("pockets".into()), Step::Item(item)]);
+            self.known(&steps, "pocket", pocket, &POCKETS)?;
+        }
+        self.check_flavours(group, index, selector)?;
+        if selector.newest == Some(0) {
+            let expected = "1 or more; without the key every kernel is taken";
+            return Err(self.document.error(&at("newest"), "`newest: 0` selects nothing", expected));
+        }
+        Ok(())
+    }
+
+    fn check_suites(&self, group: &str, index: usize, selector: &Selector) -> Result<()> {
+        self.check_list(group, index, "suites", &selector.suites)?;
+        let distro = Distro::find(&selector.distro).expect("was checked before");
+        for (item, suite) in selector.suites.iter().enumerate() {
+            if distro.release_of(suite).is_some() {
+                continue;
+            }
+            let steps = place(group, index, [Step::Key("suites".into()), Step::Item(item)]);
+            let names: Vec<&str> = distro.releases.iter().map(|release| release.name).collect();
+            let expected = format!(
+                "a release ({}), or one suite of it (`bookworm-backports`, `bookworm-security`)",
+                quoted(&names)
+            );
+            return Err(self.document.error(&steps, format!("unknown suite `{suite}` of {}", distro.name), expected));
+        }
+        self.nonempty(group, index, "suites", &selector.suites, "at least one release or suite")
+    }
+
+    fn check_flavours(&self, group: &str, index: usize, selector: &Selector) -> Result<()> {
+        self.nonempty(group, index, "flavours", &selector.flavours, "at least one flavour, such as `amd64`")?;
+        self.check_list(group, index, "flavours", &selector.flavours)?;
+        let suffix = &selector.arch;
+        for (item, flavour) in selector.flavours.iter().enumerate() {
+            if flavour == suffix || flavour.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('-')) {
+                continue;
+            }
+            let steps = place(group, index, [Step::Key("flavours".into()), Step::Item(item)]);
+            let expected = format!("`{suffix}`, `cloud-{suffix}` or `rt-{suffix}`: a flavour ends in its architecture");
+            let message = format!("flavour `{flavour}` is not one of {suffix}");
+            return Err(self.document.error(&steps, message, expected));
+        }
+        Ok(())
+    }
+
+    fn nonempty(&self, group: &str, index: usize, key: &str, list: &[String], expected: &str) -> Result<()> {
+        if !list.is_empty() {
+            return Ok(());
+        }
+        let steps = place(group, index, [Step::Key(key.into())]);
+        Err(self.document.error(&steps, format!("`{key}` is empty, so this selects nothing"), expected))
+    }
+
+    /// Refuses a name that a list has twice.
+    fn check_list(&self, group: &str, index: usize, key: &str, list: &[String]) -> Result<()> {
+        for (item, name) in list.iter().enumerate() {
+            if list[..item].contains(name) {
+                let steps = place(group, index, [Step::Key(key.into()), Step::Item(item)]);
+                return Err(self.document.error(&steps, format!("`{name}` is listed twice"), "each name once"));
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, steps: &[Step], what: &str, name: &str, names: &[&str]) -> Result<()> {
+        if names.contains(&name) {
+            return Ok(());
+        }
+        let expected = if names.len() == 1 { quoted(names) } else { format!("one of {}", quoted(names)) };
+        Err(self.document.error(steps, format!("unknown {what} `{name}`"), expected))
+    }
+}
+
+fn distro_names() -> Vec<&'static str> {
+    DISTROS.iter().map(|distro| distro.name).collect()
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn place(group: &str, index: usize, more: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    let start = [Step::Key("groups".into()), Step::Key(group.into()), Step::Item(index)];
+    start.into_iter().chain(more).collect()
+}

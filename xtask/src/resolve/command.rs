@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask resolve`: asks the archives and writes `kernels.lock`.
+
+use super::{MatrixArgs, lockfile, matrix};
+use crate::display::{self, Format};
+use crate::error::{Error, Result};
+use crate::lock::LockedKernel;
+use crate::store::Store;
+use std::collections::BTreeSet;
+use xshell::Shell;
+
+/// Turns the selectors of kernels.yaml into kernels.lock: exact kernels and packages, out of the archives' own indices.
+///
+/// The lock file holds what was asked for: the default group, unless --select says otherwise.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask resolve
+  cargo xtask resolve --offline
+  cargo xtask resolve --select group:debian-all --lock /tmp/all.lock
+  cargo xtask resolve --select 'debian:bookworm cloud-amd64' --select sid
+
+Exit codes: 0 written or unchanged, 1 a kernel cannot be resolved, 2 bad kernels.yaml or --select, 69 no archive.")]
+pub struct Resolve {
+    #[command(flatten)]
+    matrix: MatrixArgs,
+}
+
+impl Resolve {
+    /// Resolves and writes the lock file.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        if self.matrix.locked {
+            return Err(Error::input("resolve --locked: the lock file is what resolve writes")
+                .note("to see what is in it: cargo xtask matrix --locked"));
+        }
+        let store = Store::open(self.matrix.store.as_deref())?;
+        let _in_use = store.in_use()?;
+        let kernels = matrix(&self.matrix, &store, &*display::open(Some(Format::Plain)))?;
+        let path = self.matrix.lock_path();
+        // A lock that cannot be read is about to be replaced: it only means that all kernels are new.
+        let before = lockfile::read(&path).map_or(Vec::new(), |lock| lock.kernels);
+        let report = changes(&before, &kernels);
+        let changed = lockfile::write(&path, &lockfile::render(kernels))?;
+        println!("{}: {}{report}", path.display(), if changed { "written" } else { "unchanged" });
+        Ok(())
+    }
+}
+
+/// `, 10 kernels (1 new, 1 gone)`, and a line for each of these.
+fn changes(before: &[LockedKernel], now: &[LockedKernel]) -> String {
+    let ids = |kernels: &[LockedKernel]| kernels.iter().map(LockedKernel::id).collect::<BTreeSet<_>>();
+    let (old, new) = (ids(before), ids(now));
+    let mut text = format!(", {} kernels", now.len());
+    let (added, gone): (Vec<_>, Vec<_>) = (new.difference(&old).collect(), old.difference(&new).collect());
+    if !added.is_empty() || !gone.is_empty() {
+        text += &format!(" ({} new, {} gone)", added.len(), gone.len());
+    }
+    text.extend(added.into_iter().map(|id| format!("\n  + {id}")));
+    text.extend(gone.into_iter().map(|id| format!("\n  - {id}")));
+    text
+}

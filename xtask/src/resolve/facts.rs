@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a kernel's own `.config` says, read from its headers package and kept in the store by that package's hash.
+
+use super::candidate::Candidate;
+use crate::error::{AtPath, Error, Result};
+use crate::store::Store;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Facts of one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// `gcc-12`.
+    pub compiler: String,
+    /// `CONFIG_CC_VERSION_TEXT`.
+    pub compiler_version: String,
+    /// `CONFIG_RUSTC_VERSION_TEXT`, where there is `CONFIG_RUST=y`.
+    pub rustc: Option<String>,
+    /// `CONFIG_MODVERSIONS=y`.
+    pub modversions: bool,
+}
+
+/// Facts of a candidate, from the store or from its headers package.
+pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts> {
+    let headers = &candidate.packages[0];
+    let path = store.entry("facts", &format!("{}.json", headers.sha256), |path| {
+        let package = store.package(headers, &candidate.archive, offline)?;
+        let facts = from_config(&config(&package, &candidate.kernel)?)?;
+        std::fs::write(path, serde_json::to_vec(&facts).expect("facts are plain data")).at_path(path)
+    })?;
+    let text = std::fs::read(&path).at_path(&path)?;
+    let facts: Facts = serde_json::from_slice(&text).map_err(|error| {
+        Error::infra(format!("{}: {error}", path.display())).note(format!("remove it: rm {}", path.display()))
+    })?;
+    match &candidate.compiler {
+        Some(needed) if *needed != facts.compiler => Err(Error::kernel(format!(
+            "{}: its headers depend on {needed}, but its .config says that {} built it",
+            candidate.kernel, facts.compiler
+        ))),
+        _ => Ok(facts),
+    }
+}
+
+/// The `.config` inside a headers package.
+fn config(package: &Path, kernel: &str) -> Result<String> {
+    let member = format!("./usr/src/linux-headers-{kernel}/.config");
+    let mut unpack = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .at_path("dpkg-deb")?;
+    let tar = unpack.stdout.take().expect("is piped");
+    let output = Command::new("tar").args(["-xO", "--occurrence=1", &member]).stdin(tar).output().at_path("tar")?;
+    // tar stops at the member, so dpkg-deb may end with a broken pipe; tar alone says whether the member was there.
+    unpack.wait().at_path("dpkg-deb")?;
+    if output.status.success() && !output.stdout.is_empty() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Error::kernel(format!("{}: has no {member}", package.display())))
+}
+
+fn from_config(config: &str) -> Result<Facts> {
+    let value = |name: &str| config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let text = |name: &str| value(name).map(|value| value.trim_matches('"').to_owned());
+    let compiler_version = text("CONFIG_CC_VERSION_TEXT")
+        .ok_or_else(|| Error::kernel("the .config of its headers has no CONFIG_CC_VERSION_TEXT"))?;
+    let command = compiler_version.split(' ').next().unwrap_or("");
+    let compiler = command.find("gcc").map_or(command, |start| &command[start..]).to_owned();
+    let rust = value("CONFIG_RUST") == Some("y");
+    let rustc = if rust {
+        let missing = || Error::kernel("the .config of its headers has CONFIG_RUST=y and no CONFIG_RUSTC_VERSION_TEXT");
+        Some(text("CONFIG_RUSTC_VERSION_TEXT").ok_or_else(missing)?)
+    } else {
+        None
+    };
+    Ok(Facts { compiler, compiler_version, rustc, modversions: value("CONFIG_MODVERSIONS") == Some("y") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_gives_compiler_rust_and_modversions() {
+        let old = "CONFIG_CC_VERSION_TEXT=\"gcc-10 (Debian 10.2.1-6) 10.2.1 20210110\"\n# CONFIG_RUST is not set\nCONFIG_MODVERSIONS=y\n";
+        let facts = from_config(old).unwrap();
+        assert_eq!((facts.compiler.as_str(), facts.rustc, facts.modversions), ("gcc-10", None, true));
+        let new = "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-16 (Debian 16.1.0-1) 16.1.0\"\nCONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"rustc 1.97.1\"\nCONFIG_MODVERSIONS_X=y\n";
+        let facts = from_config(new).unwrap();
+        assert_eq!((facts.compiler.as_str(), facts.modversions), ("gcc-16", false));
+        assert_eq!(facts.rustc.as_deref(), Some("rustc 1.97.1"));
+    }
+
+    #[test]
+    fn a_config_that_names_no_compiler_is_refused() {
+        assert!(from_config("CONFIG_MODVERSIONS=y\n").unwrap_err().message.contains("CONFIG_CC_VERSION_TEXT"));
+        let half = "CONFIG_CC_VERSION_TEXT=\"gcc-14 14\"\nCONFIG_RUST=y\n";
+        assert!(from_config(half).unwrap_err().message.contains("CONFIG_RUSTC_VERSION_TEXT"));
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `Packages` indices: the stanzas of kernel packages, and nothing else of them.
+
+use crate::error::{Error, Result};
+use std::io::BufRead;
+
+/// One stanza.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stanza {
+    /// `Package`.
+    pub name: String,
+    /// `Version`.
+    pub version: String,
+    /// Source package, without its version: `linux`, `linux-6.12`.
+    pub source: String,
+    /// `Depends`: for each dependency its alternatives, names only.
+    pub depends: Vec<Vec<String>>,
+    /// `Filename`.
+    pub path: String,
+    /// `Size`.
+    pub size: u64,
+    /// `SHA256`.
+    pub sha256: String,
+}
+
+/// Beginnings of the package names that a kernel can be made of.
+const KERNEL_PACKAGES: [&str; 7] = [
+    "linux-headers-",
+    "linux-kbuild-",
+    "linux-source-",
+    "linux-image-",
+    "linux-base-",
+    "linux-binary-",
+    "linux-modules-",
+];
+
+/// Reads the kernel packages of an index.
+pub fn read(mut index: impl BufRead) -> Result<Vec<Stanza>> {
+    let mut stanzas = Vec::new();
+    let (mut line, mut stanza) = (Vec::new(), String::new());
+    let mut wanted = false;
+    loop {
+        line.clear();
+        let read = index.read_until(b'\n', &mut line).map_err(|error| Error::infra(error.to_string()))?;
+        if read == 0 || line == b"\n" {
+            if wanted {
+                stanzas.push(parse(&stanza)?);
+            }
+            if read == 0 {
+                return Ok(stanzas);
+            }
+            (stanza, wanted) = (String::new(), false);
+        } else if let Some(name) = line.strip_prefix(b"Package: ") {
+            wanted = KERNEL_PACKAGES.iter().any(|start| name.starts_with(start.as_bytes()));
+            stanza = String::from_utf8_lossy(&line).into_owned();
+        } else if wanted {
+            stanza.push_str(&String::from_utf8_lossy(&line));
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Stanza> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let need = |name: &str| {
+        let place = text.lines().next().unwrap_or("");
+        field(name).map(str::to_owned).ok_or_else(|| Error::infra(format!("index stanza `{place}` has no `{name}`")))
+    };
+    let name = need("Package")?;
+    let source = field("Source").unwrap_or(&name).split(' ').next().unwrap_or("").to_owned();
+    let size = need("Size")?;
+    Ok(Stanza {
+        version: need("Version")?,
+        source,
+        depends: field("Depends").map(depends).unwrap_or_default(),
+        path: need("Filename")?,
+        size: size.parse().map_err(|_| Error::infra(format!("index stanza `{name}`: bad size `{size}`")))?,
+        sha256: need("SHA256")?,
+        name,
+    })
+}
+
+fn depends(field: &str) -> Vec<Vec<String>> {
+    let name = |alternative: &str| alternative.trim().split([' ', '(', ':']).next().unwrap_or("").to_owned();
+    field.split(',').map(|dependency| dependency.split('|').map(name).collect()).collect()
+}

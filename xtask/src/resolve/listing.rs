@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask matrix`: shows what would be built.
+
+use super::{MatrixArgs, gone, matrix};
+use crate::display::{self, Format};
+use crate::error::{AtPath, Result};
+use crate::lock::{LockedKernel, Platform};
+use crate::store::Store;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::io::Write;
+use xshell::Shell;
+
+/// Shows what would be built, without building it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask matrix
+  cargo xtask matrix --locked
+  cargo xtask matrix --select group:debian-all --select '!rt-amd64' --format json
+  cargo xtask matrix --select 'group:debian-all platform=rfl'
+
+With --locked the table says which kernels of kernels.lock have left their archive; with --offline as well, as the
+indices that were read last know it.")]
+pub struct Matrix {
+    #[command(flatten)]
+    matrix: MatrixArgs,
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    format: Output,
+}
+
+/// Forms of the listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Columns, a row for each kernel
+    Table,
+    /// An object with a list `kernels`: the fields of kernels.lock, `id` and `state`
+    Json,
+}
+
+/// A kernel and what is to be said of it.
+#[derive(Serialize)]
+struct Entry {
+    id: String,
+    /// Why it cannot be built, where that is known.
+    state: Option<&'static str>,
+    #[serde(flatten)]
+    kernel: LockedKernel,
+}
+
+/// The state of a kernel whose packages have left the archive.
+pub const GONE: &str = "in the lock, gone from the archive: run resolve";
+
+impl Matrix {
+    /// Prints the listing.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        let store = Store::open(self.matrix.store.as_deref())?;
+        let listener = display::open(Some(Format::Plain));
+        let kernels = matrix(&self.matrix, &store, &*listener)?;
+        let gone = if self.matrix.locked {
+            gone(&kernels, &self.matrix, &store, &*listener)?
+        } else {
+            vec![false; kernels.len()]
+        };
+        let entries: Vec<Entry> = kernels
+            .into_iter()
+            .zip(gone)
+            .map(|(kernel, gone)| Entry { id: kernel.id(), state: gone.then_some(GONE), kernel })
+            .collect();
+        let text = match self.format {
+            Output::Table => table(&entries),
+            Output::Json => json(&entries),
+        };
+        std::io::stdout().write_all(text.as_bytes()).at_path("standard output")
+    }
+}
+
+fn json(entries: &[Entry]) -> String {
+    let listing = serde_json::json!({ "kernels": entries });
+    serde_json::to_string_pretty(&listing).expect("a listing is plain data") + "\n"
+}
+
+fn table(entries: &[Entry]) -> String {
+    let head = ["DISTRO", "SUITE", "KERNEL", "FLAVOUR", "PLATFORM", "COMPILER", "RUST", "MODVERSIONS", ""];
+    let mut rows = vec![head.map(String::from)];
+    rows.extend(entries.iter().map(row));
+    let widths: Vec<usize> = (0..head.len()).map(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0)).collect();
+    let mut text: String = rows.iter().map(|row| line(row, &widths)).collect();
+    text += &format!("{} kernels\n", entries.len());
+    text
+}
+
+fn row(entry: &Entry) -> [String; 9] {
+    let Entry { kernel, state, .. } = entry;
+    let platform = match kernel.platform {
+        Platform::Rfl => "rfl",
+        Platform::Cglue => "cglue",
+    };
+    let rustc = kernel.rustc.as_deref().and_then(|text| text.split(' ').nth(1)).unwrap_or("-");
+    [
+        kernel.distro.as_str(),
+        &kernel.suite,
+        &kernel.kernel,
+        &kernel.flavour,
+        platform,
+        &kernel.compiler,
+        rustc,
+        if kernel.modversions { "yes" } else { "no" },
+        state.unwrap_or(""),
+    ]
+    .map(str::to_owned)
+}
+
+fn line(row: &[String; 9], widths: &[usize]) -> String {
+    let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}

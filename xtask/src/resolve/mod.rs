@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! From the selectors of `kernels.yaml` to exact kernels: through the archives' indices, or out of `kernels.lock`.
+
+mod apt;
+mod candidate;
+mod command;
+mod facts;
+mod index;
+mod listing;
+mod lockfile;
+mod pick;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::Resolve;
+pub use listing::Matrix;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Listener};
+use crate::kernels::{DEFAULT_GROUP, DISTROS, Distro, Kernels};
+use crate::lock::{LockedKernel, LockedPackage, Platform};
+use crate::select::{Expression, Subject};
+use crate::store::Store;
+use apt::{Archives, Wanted};
+use candidate::{Candidate, Incomplete, SuiteIndex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Options of every command that works on a choice of kernels.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MatrixArgs {
+    /// Kernels to take, such as `debian:bookworm`, `cloud-amd64 6.1.*` or `group:debian-all !rt-amd64`; terms of one
+    /// expression must all hold, several --select add up [default: group:default]
+    #[arg(long, value_name = "EXPR")]
+    pub select: Vec<String>,
+    /// Take the kernels of kernels.lock as they are, without asking the archives
+    #[arg(long)]
+    pub locked: bool,
+    /// Touch no network: work from the store
+    #[arg(long)]
+    pub offline: bool,
+    /// Where packages, build roots and indices are kept [default: $XDG_CACHE_HOME/involflt or ~/.cache/involflt]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// The selectors [default: kernels.yaml of the work tree]
+    #[arg(long, value_name = "FILE")]
+    pub kernels: Option<PathBuf>,
+    /// The lock file [default: kernels.lock beside the selectors]
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+}
+
+impl MatrixArgs {
+    /// Where the selectors are.
+    pub fn kernels_path(&self) -> PathBuf {
+        self.kernels.clone().unwrap_or_else(|| tree().join("kernels.yaml"))
+    }
+
+    /// Where the lock file is.
+    pub fn lock_path(&self) -> PathBuf {
+        self.lock.clone().unwrap_or_else(|| self.kernels_path().with_file_name("kernels.lock"))
+    }
+
+    fn expressions(&self, kernels: &Kernels) -> Result<Vec<Expression>> {
+        let parsed = self.select.iter().map(|text| Expression::parse(text)).collect::<Result<Vec<_>>>()?;
+        for expression in &parsed {
+            if let Some(unknown) = expression.groups().into_iter().find(|group| kernels.group(group).is_none()) {
+                let groups: Vec<&str> = kernels.groups().collect();
+                let error = Error::input(format!("--select `{expression}`: there is no group `{unknown}`"));
+                return Err(error.note(format!("groups of kernels.yaml: {}", groups.join(", "))));
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// The top of the work tree, relative to the current directory where that is inside of it.
+fn tree() -> PathBuf {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the work tree");
+    let here = std::env::current_dir().ok();
+    match here.as_deref().and_then(|here| top.strip_prefix(here).ok()) {
+        Some(relative) => relative.to_path_buf(),
+        None => top.to_path_buf(),
+    }
+}
+
+/// The kernels that `args` ask for: of the lock file with `--locked`, else as the archives have them now.
+/// The lock file is only read; writing it is `cargo xtask resolve`.
+pub fn matrix(args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> Result<Vec<LockedKernel>> {
+    let kernels = Kernels::read(&args.kernels_path())?;
+    let expressions = args.expressions(&kernels)?;
+    if args.locked {
+        locked(&kernels, &expressions, &args.lock_path())
+    } else {
+        resolve(&kernels, &expressions, store, args.offline, listener)
+    }
+}
+
+fn locked(kernels: &Kernels, expressions: &[Expression], path: &Path) -> Result<Vec<LockedKernel>> {
+    let lock = lockfile::read(path)?;
+    let views: Vec<pick::Kernel> = lock.kernels.iter().map(locked_view).collect();
+    let members = members(kernels, expressions.iter().flat_map(Expression::groups), &views);
+    let chosen = choose(expressions, &views, &members, |_| true)?;
+    Ok(chosen.into_iter().map(|index| lock.kernels[index].clone()).collect())
+}
+
+/// The pool's layout names the source package: `pool/main/l/linux-6.12/linux-headers-…`.
+fn locked_view(kernel: &LockedKernel) -> pick::Kernel<'_> {
+    let headers = kernel.packages.first();
+    let source_name = headers.and_then(|package| package.path.rsplit('/').nth(1)).unwrap_or("linux");
+    pick::Kernel {
+        subject: Subject::from(kernel),
+        version: headers.map_or("", |package| package.version.as_str()),
+        source_name,
+    }
+}
+
+type Members<'a> = BTreeMap<&'a str, BTreeSet<usize>>;
+
+fn members<'a>(kernels: &Kernels, groups: impl Iterator<Item = &'a str>, views: &[pick::Kernel]) -> Members<'a> {
+    let of = |group: &str| {
+        kernels.group(group).unwrap_or_default().iter().flat_map(|selector| pick::pick(selector, views)).collect()
+    };
+    groups.map(|group| (group, of(group))).collect()
+}
+
+/// The kernels that any expression takes, in their order; `bounded` tells whether an expression may take one at all.
+fn choose(
+    expressions: &[Expression],
+    views: &[pick::Kernel],
+    members: &Members,
+    bounded: impl Fn((Option<&Expression>, usize)) -> bool,
+) -> Result<BTreeSet<usize>> {
+    if expressions.is_empty() {
+        return Ok((0..views.len()).filter(|index| bounded((None, *index))).collect());
+    }
+    let mut chosen = BTreeSet::new();
+    for expression in expressions {
+        let matches = |index: &usize| {
+            let in_group = |group: &str| members.get(group).is_some_and(|members| members.contains(index));
+            expression.matches(&views[*index].subject, in_group)
+        };
+        let (inside, outside): (Vec<usize>, Vec<usize>) =
+            (0..views.len()).filter(matches).partition(|index| bounded((Some(expression), *index)));
+        if inside.is_empty() {
+            return Err(nothing(expression, views, &outside));
+        }
+        chosen.extend(inside);
+    }
+    Ok(chosen)
+}
+
+fn nothing(expression: &Expression, views: &[pick::Kernel], outside: &[usize]) -> Error {
+    let names = views.iter().flat_map(|view| {
+        let Subject { distro, release, suite, arch, flavour, kernel, .. } = view.subject;
+        [distro, release, suite, arch, flavour, kernel].map(String::from)
+    });
+    let error = expression.nothing(&names.collect());
+    let Some(example) = outside.first().map(|index| views[*index].subject.kernel) else {
+        return error.note("what there is: cargo xtask matrix");
+    };
+    let bounds = expression.bounds().join(", ");
+    error.note(format!(
+        "group {bounds} leaves out what matches ({}, such as {example}): name a group that has it, such as `{expression} group:debian-all`",
+        outside.len()
+    ))
+}
+
+fn resolve(
+    kernels: &Kernels,
+    expressions: &[Expression],
+    store: &Store,
+    offline: bool,
+    listener: &dyn Listener,
+) -> Result<Vec<LockedKernel>> {
+    let mut groups: BTreeSet<&str> =
+        expressions.iter().flat_map(|e| e.bounds().into_iter().chain(e.groups())).collect();
+    if expressions.is_empty() {
+        groups.insert(DEFAULT_GROUP);
+    }
+    let (available, incomplete) = available(kernels, &groups, store, offline, listener)?;
+    let views: Vec<pick::Kernel> = available.iter().map(Available::view).collect();
+    tell_incomplete(kernels, &groups, &views, &incomplete, listener);
+    check_selectors(kernels, &groups, &views)?;
+    let members = members(kernels, groups.iter().copied(), &views);
+    let default = [DEFAULT_GROUP];
+    let chosen = choose(expressions, &views, &members, |(expression, index)| {
+        let bounds = expression.map_or(default.to_vec(), Expression::bounds);
+        bounds.iter().all(|group| members[group].contains(&index))
+    })?;
+    let chosen: Vec<&Available<Candidate>> = chosen.into_iter().map(|index| &available[index]).collect();
+    let mut resolved = look_into(&chosen, store, offline, listener)?;
+    lockfile::sort(&mut resolved);
+    narrow_by_platform(expressions, resolved, |expression, kernel| {
+        let index =
+            available.iter().position(|one| one.candidate.kernel == kernel.kernel && one.release == kernel.release);
+        let in_group = |group: &str| index.is_some_and(|index| members.get(group).is_some_and(|m| m.contains(&index)));
+        expression.matches(&Subject::from(kernel), in_group)
+    })
+}
+
+/// Terms on the platform can only be told once the `.config` was read.
+fn narrow_by_platform(
+    expressions: &[Expression],
+    kernels: Vec<LockedKernel>,
+    matches: impl Fn(&Expression, &LockedKernel) -> bool,
+) -> Result<Vec<LockedKernel>> {
+    if let Some(empty) = expressions.iter().find(|expression| !kernels.iter().any(|kernel| matches(expression, kernel)))
+    {
+        return Err(empty.nothing(&BTreeSet::new()).note("what there is: cargo xtask matrix"));
+    }
+    let taken = |kernel: &LockedKernel| expressions.is_empty() || expressions.iter().any(|e| matches(e, kernel));
+    Ok(kernels.into_iter().filter(taken).collect())
+}
+
+/// A selector that means nothing at all is a mistake in `kernels.yaml`.
+fn check_selectors(kernels: &Kernels, groups: &BTreeSet<&str>, views: &[pick::Kernel]) -> Result<()> {
+    for group in groups {
+        for (index, selector) in kernels.group(group).unwrap_or_default().iter().enumerate() {
+            if pick::pick(selector, views).is_empty() {
+                let there: BTreeSet<&str> = views.iter().map(|view| view.subject.flavour).collect();
+                let there: Vec<&str> = there.into_iter().collect();
+                let expected = format!("at least one kernel; flavours in these suites: {}", there.join(", "));
+                return Err(kernels.selector_error(group, index, "this selects no kernel", &expected));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names the kernels that would have been taken, were they complete.
+fn tell_incomplete(
+    kernels: &Kernels,
+    groups: &BTreeSet<&str>,
+    complete: &[pick::Kernel],
+    incomplete: &[Available<Incomplete>],
+    listener: &dyn Listener,
+) {
+    let mut all = complete.to_vec();
+    all.extend(incomplete.iter().map(Available::view));
+    let wanted: BTreeSet<usize> = members(kernels, groups.iter().copied(), &all).into_values().flatten().collect();
+    for index in wanted.into_iter().filter_map(|index| index.checked_sub(complete.len())) {
+        let Available { distro, candidate, .. } = &incomplete[index];
+        let Incomplete { kernel, version, suite, missing, .. } = candidate;
+        let text = format!("{kernel} {version} in {suite} is left out: its {missing} is not in the archive");
+        listener.event(Event::Note { subject: (*distro).into(), text });
+    }
+}
+
+/// A kernel in an archive.
+struct Available<T> {
+    distro: &'static str,
+    release: &'static str,
+    arch: String,
+    candidate: T,
+}
+
+/// What a selector looks at.
+trait Traits {
+    /// Suite, flavour, kernel release, package version, source package.
+    fn traits(&self) -> [&str; 5];
+}
+
+impl Traits for Candidate {
+    fn traits(&self) -> [&str; 5] {
+        [&self.suite, &self.flavour, &self.kernel, &self.version, &self.source_name]
+    }
+}
+
+impl Traits for Incomplete {
+    fn traits(&self) -> [&str; 5] {
+        [&self.suite, &self.flavour, &self.kernel, &self.version, &self.source_name]
+    }
+}
+
+impl<T: Traits> Available<T> {
+    fn view(&self) -> pick::Kernel<'_> {
+        let [suite, flavour, kernel, version, source_name] = self.candidate.traits();
+        let (distro, release, arch) = (self.distro, self.release, &self.arch);
+        pick::Kernel {
+            subject: Subject { distro, release, suite, arch, flavour, kernel, platform: None },
+            version,
+            source_name,
+        }
+    }
+}
+
+/// Complete kernels, and the others.
+type Both = (Vec<Available<Candidate>>, Vec<Available<Incomplete>>);
+
+/// Every kernel in the suites that `groups` name.
+fn available(
+    kernels: &Kernels,
+    groups: &BTreeSet<&str>,
+    store: &Store,
+    offline: bool,
+    listener: &dyn Listener,
+) -> Result<Both> {
+    let mut wanted: BTreeMap<&'static str, BTreeSet<Wanted>> = BTreeMap::new();
+    for selector in groups.iter().flat_map(|group| kernels.group(group).unwrap_or_default()) {
+        let distro = Distro::find(&selector.distro).expect("was checked when the file was read");
+        let suites = selector.expanded().into_iter().flatten();
+        let suites = suites.map(|suite| Wanted { suite, arch: selector.arch.clone() });
+        wanted.entry(distro.name).or_default().extend(suites);
+    }
+    let mut all = (Vec::new(), Vec::new());
+    for (name, wanted) in wanted {
+        let distro = Distro::find(name).expect("is its own name");
+        let archives = Archives::open(distro, kernels.archive(name), store)?;
+        kernels_of(distro, archives.indices(&wanted, offline, listener)?, &mut all);
+    }
+    Ok(all)
+}
+
+fn kernels_of(distro: &'static Distro, indices: BTreeMap<Wanted, SuiteIndex>, all: &mut Both) {
+    let mut releases: BTreeMap<(&'static str, String), Vec<SuiteIndex>> = BTreeMap::new();
+    for (wanted, index) in indices {
+        let root = distro.release_of(&wanted.suite).expect("was checked when the file was read").root;
+        releases.entry((root, wanted.arch)).or_default().push(index);
+    }
+    for ((release, arch), indices) in releases {
+        let found = candidate::find(&indices);
+        let distro = distro.name;
+        let complete = unique(found.kernels).into_iter();
+        all.0.extend(complete.map(|candidate| Available { distro, release, arch: arch.clone(), candidate }));
+        let incomplete = found.incomplete.into_iter();
+        all.1.extend(incomplete.map(|candidate| Available { distro, release, arch: arch.clone(), candidate }));
+    }
+}
+
+/// One candidate per kernel release: the newest version; of one version in two suites, that of the shorter suite name,
+/// which is the release itself.
+fn unique(kernels: Vec<Candidate>) -> Vec<Candidate> {
+    let mut best: BTreeMap<String, Candidate> = BTreeMap::new();
+    for kernel in kernels {
+        let better = best.get(&kernel.kernel).is_none_or(|known| {
+            version::compare(&kernel.version, &known.version)
+                .then_with(|| known.suite.len().cmp(&kernel.suite.len()))
+                .is_gt()
+        });
+        if better {
+            best.insert(kernel.kernel.clone(), kernel);
+        }
+    }
+    best.into_values().collect()
+}
+
+/// Reads what only the packages themselves tell, a few at a time.
+fn look_into(
+    chosen: &[&Available<Candidate>],
+    store: &Store,
+    offline: bool,
+    listener: &dyn Listener,
+) -> Result<Vec<LockedKernel>> {
+    const AT_ONCE: usize = 4;
+    let queue = Mutex::new(chosen.iter());
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(chosen.len()) {
+            scope.spawn(|| {
+                while let Some(one) = { queue.lock().expect("no holder panics").next() } {
+                    let outcome = facts::read(&one.candidate, store, offline).map(|facts| lock(one, facts, listener));
+                    results.lock().expect("no holder panics").push(outcome);
+                }
+            });
+        }
+    });
+    results.into_inner().expect("no holder panics").into_iter().collect()
+}
+
+fn lock(one: &Available<Candidate>, facts: facts::Facts, listener: &dyn Listener) -> LockedKernel {
+    let candidate = &one.candidate;
+    let mut locked = LockedKernel {
+        distro: one.distro.into(),
+        release: one.release.into(),
+        suite: candidate.suite.clone(),
+        arch: one.arch.clone(),
+        flavour: candidate.flavour.clone(),
+        kernel: candidate.kernel.clone(),
+        archive: candidate.archive.clone(),
+        compiler: facts.compiler,
+        compiler_version: facts.compiler_version,
+        rustc: facts.rustc,
+        modversions: facts.modversions,
+        platform: Platform::Cglue,
+        packages: candidate.packages.clone(),
+    };
+    match (&locked.rustc, &candidate.source) {
+        (None, _) => {}
+        (Some(_), Some(source)) => {
+            locked.platform = Platform::Rfl;
+            locked.packages.push(source.clone());
+        }
+        (Some(_), None) => listener.event(Event::Note {
+            subject: locked.id(),
+            text: format!(
+                "has CONFIG_RUST, but its source package of version {} is not in the archive: platform cglue",
+                candidate.version
+            ),
+        }),
+    }
+    locked
+}
+
+/// For each of `kernels`, whether its archive no longer has one of its packages.
+///
+/// Asks the archives (with `--offline` the indices that were read last; a suite that was never read tells nothing).
+pub fn gone(kernels: &[LockedKernel], args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> Result<Vec<bool>> {
+    let settings = Kernels::read(&args.kernels_path())?;
+    let mut read: BTreeSet<(&str, String)> = BTreeSet::new();
+    let mut there: BTreeSet<(String, String)> = BTreeSet::new();
+    for distro in DISTROS {
+        let of_distro = kernels.iter().filter(|kernel| kernel.distro == distro.name);
+        let wanted: BTreeSet<Wanted> =
+            of_distro.map(|kernel| Wanted { suite: kernel.suite.clone(), arch: kernel.arch.clone() }).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let archives = Archives::open(distro, settings.archive(distro.name), store)?;
+        for index in archives.known(&wanted, args.offline, listener)? {
+            read.insert((distro.name, index.suite));
+            there.extend(index.stanzas.into_iter().map(|stanza| (stanza.path, stanza.sha256)));
+        }
+    }
+    let has = |package: &LockedPackage| there.contains(&(package.path.clone(), package.sha256.clone()));
+    let gone = |kernel: &LockedKernel| {
+        read.contains(&(kernel.distro.as_str(), kernel.suite.clone())) && !kernel.packages.iter().all(has)
+    };
+    Ok(kernels.iter().map(gone).collect())
+}
+
+/// Releases sort by age, not by name.
+fn release_rank(distro: &str, release: &str) -> usize {
+    let releases = Distro::find(distro).map_or(&[][..], |distro| distro.releases);
+    releases.iter().position(|known| known.name == release).unwrap_or(usize::MAX)
+}
