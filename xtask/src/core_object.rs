@@ -23,6 +23,7 @@ const ALLOWED_PREFIXES: &[&str] = &["__x86_indirect_thunk_", "inv_"];
 /// Runs in the container with the source at `/source` and the output at `/build`.
 ///
 /// Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
+/// With the PLT, memcpy and friends are called directly: a kernel has no GOT, and its loader refuses relocations to one.
 /// `core` is compiled from source, for the same target; compiler_builtins is empty, as the kernel brings memcpy itself.
 /// The linker leaves names of 128-bit helpers that nothing uses; modpost would want them.
 const SCRIPT: &str = r#"set -eu
@@ -31,7 +32,7 @@ library=$(echo /usr/src/rustc-*/library)
 compile() {
     rustc --target x86_64-unknown-none -Copt-level=2 -Cpanic=abort -Ccode-model=kernel -Crelocation-model=static \
         -Cforce-unwind-tables=n -Csymbol-mangling-version=v0 -Cembed-bitcode=n -Clto=n -Ccodegen-units=1 -Cno-redzone=y \
-        -Zfunction-return=thunk-extern -Zcf-protection=branch -Zunstable-options \
+        -Zfunction-return=thunk-extern -Zcf-protection=branch -Zunstable-options -Zplt=yes \
         -Ctarget-feature=+retpoline-indirect-calls,+retpoline-indirect-branches,+retpoline-external-thunk \
         --remap-path-prefix=/usr/src/= --remap-path-prefix=/source/= --remap-path-prefix=/build/= "$@"
 }

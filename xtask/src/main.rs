@@ -18,6 +18,7 @@ mod root;
 mod select;
 mod setup;
 mod store;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ enum Command {
     Resolve(resolve::Resolve),
     /// Says what the store holds.
     Store(StorePath),
+    Vm(vm::VmArgs),
 }
 
 /// Prints where the store is.
@@ -73,5 +75,6 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Matrix(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
+        Command::Vm(command) => command.run(shell),
     }
 }

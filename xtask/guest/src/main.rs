@@ -1,4 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The program that a test VM runs as its init.
+//! The program that a test VM runs as its init: finds the disks, runs the scenarios, tells the host.
 
-fn main() {}
+mod agent;
+mod channel;
+mod dm;
+mod module;
+mod privilege;
+mod scenario;
+mod sys;
+mod work;
+mod world;
+
+use channel::Channel;
+use guest::layout;
+use guest::protocol::{MODULES, Message, PLAN, Plan};
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use sys::{Doing, Failure, Step, ensure};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(privilege::CHILD) {
+        privilege::child(arguments.next().as_deref());
+    }
+    if let Err(Failure::Failed(reason) | Failure::Skipped(reason)) = init() {
+        // The console's log is the only place left where this can be read.
+        eprintln!("involflt guest: {reason}");
+    }
+    nix::unistd::sync();
+    let _ = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
+}
+
+fn init() -> Step {
+    for (kind, place) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/mnt")] {
+        mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>).doing(|| format!("mount {place}"))?;
+    }
+    let mut channel = Channel::open().doing(|| "open the results channel".into())?;
+    let outcome = prepare(&mut channel).map(|plan| scenario::run_all(&plan, &mut channel));
+    match &outcome {
+        Ok(()) => channel.send(&Message::Finished),
+        Err(Failure::Failed(reason) | Failure::Skipped(reason)) => {
+            channel.send(&Message::Abort { reason: reason.clone() })
+        }
+    }
+    outcome
+}
+
+/// Loads the kernel's own modules and sees that every disk is there.
+fn prepare(channel: &mut Channel) -> Step<Plan> {
+    let plan = fs::read_to_string(PLAN).doing(|| PLAN.into())?;
+    let plan: Plan = serde_json::from_str(&plan).doing(|| PLAN.into())?;
+    // A task that hangs is to show in the log before the host's patience ends.
+    let _ = fs::write("/proc/sys/kernel/hung_task_timeout_secs", "30");
+    for name in &plan.modules {
+        module::load(&format!("{MODULES}/{name}"))?;
+    }
+    wait_for_disks()?;
+    for (node, serial) in [("vda", layout::DATA_SERIAL), ("vdb", layout::BACKING_SERIAL)] {
+        let found = fs::read_to_string(format!("/sys/block/{node}/serial")).doing(|| format!("serial of {node}"))?;
+        ensure(found.trim() == serial, || format!("{node} has the serial {found:?}, not {serial}"))?;
+    }
+    let linear = layout::DISKS.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
+    dm::linear("linear", layout::BACKING_NODE, linear.image_offset, linear.size)?;
+    dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;
+    channel.send(&Message::Ready { kernel: kernel.trim().into() });
+    Ok(plan)
+}
+
+/// Disks are probed in the background; 30 seconds is long even under emulation.
+fn wait_for_disks() -> Step {
+    let nodes = layout::DISKS.iter().filter(|disk| disk.partitioned).map(world::file_system_node);
+    for node in nodes.chain([layout::BACKING_NODE.to_owned()]) {
+        let seen = (0..600).any(|_| {
+            fs::metadata(&node).is_ok() || {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                false
+            }
+        });
+        ensure(seen, || format!("{node} does not appear"))?;
+    }
+    Ok(())
+}

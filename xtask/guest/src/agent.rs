@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The agent's side of the driver's ABI: attach a disk, drain it, detach it.
+
+use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
+use guest::extents::Extents;
+use guest::layout::Disk;
+use involflt::abi::{self, GUID_BYTES, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats};
+use std::fs::File;
+use std::io;
+
+/// The driver's device.
+pub const DEVICE: &str = "/dev/involflt";
+
+/// A filtered disk, and what was drained of it since it was attached.
+pub struct Agent {
+    file: File,
+    /// The disk.
+    pub disk: &'static Disk,
+    /// Everything committed so far.
+    pub drained: Extents,
+    /// Batches committed so far.
+    pub batches: u64,
+}
+
+/// One batch as the driver gave it, not yet committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Transaction number.
+    pub transaction: u64,
+    /// Offset and length in bytes; empty when all is drained.
+    pub changes: Vec<(u64, u64)>,
+}
+
+/// The `VOLUME_GUID` of a path.
+pub fn guid(path: &str) -> [u8; GUID_BYTES] {
+    let mut guid = [0; GUID_BYTES];
+    guid.put(0, path.as_bytes());
+    guid
+}
+
+/// The argument of `START_FILTERING` for a device node and a size in bytes.
+pub fn start_request(node: &str, bytes: u64) -> Vec<u8> {
+    let mut info = vec![0; dev_info::BYTES];
+    info.put(dev_info::TYPE, &dev_info::HOST_VOLUME.to_le_bytes());
+    info.put(dev_info::GUID, node.as_bytes());
+    info.put(dev_info::BLOCKS, &(bytes / 512).to_le_bytes());
+    info.put(dev_info::BLOCK_BYTES, &512_u32.to_le_bytes());
+    info.put(dev_info::PNAME, node.trim_start_matches('/').replace('/', "_").as_bytes());
+    info
+}
+
+impl Agent {
+    /// Starts filtering of a disk.
+    pub fn attach(disk: &'static Disk) -> Step<Agent> {
+        let file = open(DEVICE, 0)?;
+        ioctl(&file, request::START_FILTERING_DEVICE_V2, &mut start_request(disk.node, disk.size))
+            .doing(|| format!("{}: start filtering", disk.name))?;
+        Ok(Agent { file, disk, drained: Extents::default(), batches: 0 })
+    }
+
+    /// Stops filtering of the disk.
+    pub fn detach(self) -> Step {
+        let mut name = guid(self.disk.node);
+        ioctl(&self.file, request::STOP_FILTERING_DEVICE, &mut name)
+            .doing(|| format!("{}: stop filtering", self.disk.name))?;
+        Ok(())
+    }
+
+    /// Gets a batch without committing it.
+    pub fn get(&self) -> Step<Batch> {
+        let name = self.disk.name;
+        let mut block = vec![0; dirty_block::BYTES];
+        ioctl(&self.file, request::GET_DIRTY_BLOCKS_TRANS_V2, &mut block)
+            .doing(|| format!("{name}: get dirty blocks"))?;
+        let (count, flags) = (block.u32_at(dirty_block::CHANGES), block.u32_at(dirty_block::FLAGS));
+        ensure(flags & dirty_block::FLAG_RESYNC_REQUIRED == 0, || {
+            let text = &block[dirty_block::RESYNC_TEXT as usize..][..dirty_block::RESYNC_TEXT_BYTES];
+            let code = block.u64_at(dirty_block::RESYNC_CODE);
+            format!("{name}: resync required: {} (code {code:#x})", until_nul(text))
+        })?;
+        ensure(count as usize <= abi::MAX_CHANGES, || format!("{name}: a batch of {count} changes"))?;
+        ensure((count == 0) == (flags & dirty_block::FLAG_TIMESTAMP_ONLY != 0), || {
+            format!("{name}: a batch of {count} changes with flags {flags:#x}")
+        })?;
+        let offset = |index| block.u64_at(dirty_block::OFFSETS + 8 * index);
+        let length = |index| block.u32_at(dirty_block::LENGTHS + 4 * index).into();
+        let changes = (0..u64::from(count)).map(|index| (offset(index), length(index))).collect();
+        Ok(Batch { transaction: block.u64_at(dirty_block::TRANSACTION), changes })
+    }
+
+    /// Commits a batch.
+    pub fn commit(&self, transaction: u64) -> io::Result<()> {
+        let mut argument = [0; commit::BYTES];
+        argument.put(0, &guid(self.disk.node));
+        argument.put(commit::TRANSACTION, &transaction.to_le_bytes());
+        ioctl(&self.file, request::COMMIT_DIRTY_BLOCKS_TRANS, &mut argument).map(drop)
+    }
+
+    /// Gets and commits one batch; says whether there was something in it.
+    pub fn drain_once(&mut self) -> Step<bool> {
+        let batch = self.get()?;
+        for &(offset, length) in &batch.changes {
+            let inside = length > 0 && offset.checked_add(length).is_some_and(|end| end <= self.disk.size);
+            ensure(inside, || format!("{}: a change of {length} bytes at {offset}", self.disk.name))?;
+            self.drained.insert(offset, length);
+        }
+        self.commit(batch.transaction).doing(|| format!("{}: commit", self.disk.name))?;
+        self.batches += 1;
+        Ok(!batch.changes.is_empty())
+    }
+
+    /// Drains until nothing is left; a disk that nobody writes to must come to that.
+    pub fn drain_all(&mut self) -> Step {
+        let most = self.disk.size / 4096 + 64;
+        for _ in 0..most {
+            if !self.drain_once()? {
+                return Ok(());
+            }
+        }
+        Err(Failure::Failed(format!("{}: not empty after {most} batches", self.disk.name)))
+    }
+
+    /// The driver's counters of this disk, as its text says.
+    pub fn statistics(&self) -> Step<Statistics> {
+        volume_stats(&self.file, self.disk.node).doing(|| format!("{}: statistics", self.disk.name)).map(Statistics)
+    }
+}
+
+/// The text of the volume statistics.
+pub struct Statistics(String);
+
+impl Statistics {
+    /// The number after `key:`.
+    pub fn get(&self, key: &str) -> Step<u64> {
+        self.0
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+            .ok_or_else(|| Failure::Failed(format!("no number after \"{key}:\" in {:?}", self.0)))
+    }
+}
+
+/// Gets the statistics text of a disk by its node.
+pub fn volume_stats(file: &File, node: &str) -> io::Result<String> {
+    let mut text = vec![0_u8; 4096];
+    let mut argument = [0; stats::BYTES];
+    argument.put(0, &guid(node));
+    argument.put(stats::BUFFER, &(text.as_mut_ptr().expose_provenance() as u64).to_le_bytes());
+    argument.put(stats::BUFFER_BYTES, &(text.len() as u32).to_le_bytes());
+    ioctl(file, request::GET_VOLUME_STATS, &mut argument)?;
+    Ok(until_nul(&text))
+}
+
+/// The device nodes that the driver says are protected.
+pub fn protected(file: &File) -> Step<Vec<String>> {
+    let mut text = vec![0_u8; 65536];
+    let mut list = [0; volume_list::BYTES];
+    list.put(volume_list::BUFFER, &(text.as_mut_ptr().expose_provenance() as u64).to_le_bytes());
+    list.put(volume_list::BUFFER_BYTES, &(text.len() as u32).to_le_bytes());
+    ioctl(file, request::GET_PROTECTED_VOLUME_LIST, &mut list).doing(|| "get protected volume list".into())?;
+    Ok(until_nul(&text).lines().map(str::to_owned).collect())
+}
+
+/// The driver's version, as the wire has it.
+pub fn version(file: &File) -> io::Result<[u16; abi::version::WORDS.len()]> {
+    let mut version = [0; 2 * abi::version::WORDS.len()];
+    ioctl(file, request::GET_DRIVER_VERSION, &mut version)?;
+    Ok(std::array::from_fn(|index| u16::from_le_bytes([version[2 * index], version[2 * index + 1]])))
+}
+
+/// Detaches every disk and latches "may be unloaded".
+pub fn unstack_all(file: &File) -> Step {
+    ioctl_word(file, request::UNSTACK_ALL, 0).doing(|| "unstack all".into()).map(drop)
+}
+
+fn until_nul(text: &[u8]) -> String {
+    String::from_utf8_lossy(text.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The disks of a test VM. The host makes their images, the guest finds them by what is said here.
+
+/// Bytes in a MiB.
+pub const MIB: u64 = 1 << 20;
+
+/// A file system that the host puts on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// ext4
+    Ext4,
+    /// xfs
+    Xfs,
+}
+
+impl FileSystem {
+    /// As `mount -t` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+        }
+    }
+}
+
+/// One disk that is filtered and judged. Offsets are from its own start, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Name in reports.
+    pub name: &'static str,
+    /// Device node in the guest.
+    pub node: &'static str,
+    /// Where the disk starts in its image: the dm-linear disk is a part of another disk.
+    pub image_offset: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// File system of its second part.
+    pub file_system: FileSystem,
+    /// Whether the parts are partitions; they are dm-linear devices on top of the disk otherwise.
+    pub partitioned: bool,
+}
+
+/// Start of the part that is written to without a file system.
+pub const RAW_START: u64 = MIB;
+/// Size of that part.
+pub const RAW_SIZE: u64 = 96 * MIB;
+/// Start of the file system's part; it goes on to the end of the disk.
+pub const FS_START: u64 = RAW_START + RAW_SIZE;
+/// Bytes from `RAW_START` that the host fills with random data, for discards and write-zeroes to change.
+pub const RANDOM_SIZE: u64 = 16 * MIB;
+/// Smallest xfs that mkfs.xfs makes, and some.
+const XFS_SIZE: u64 = 304 * MIB;
+const EXT4_SIZE: u64 = 64 * MIB;
+
+/// Serial number of the virtio-blk disk that is filtered.
+pub const DATA_SERIAL: &str = "data";
+/// Serial number of the virtio-blk disk below dm-linear.
+pub const BACKING_SERIAL: &str = "backing";
+/// Start of the dm-linear disk on it.
+pub const BACKING_OFFSET: u64 = 8 * MIB;
+
+/// Every disk that is filtered.
+pub const DISKS: [Disk; 4] = [
+    Disk {
+        name: "virtio-blk",
+        node: "/dev/vda",
+        image_offset: 0,
+        size: FS_START + EXT4_SIZE,
+        file_system: FileSystem::Ext4,
+        partitioned: true,
+    },
+    Disk {
+        name: "virtio-scsi",
+        node: "/dev/sda",
+        image_offset: 0,
+        size: FS_START + XFS_SIZE,
+        file_system: FileSystem::Xfs,
+        partitioned: true,
+    },
+    Disk {
+        name: "nvme",
+        node: "/dev/nvme0n1",
+        image_offset: 0,
+        size: FS_START + EXT4_SIZE,
+        file_system: FileSystem::Ext4,
+        partitioned: true,
+    },
+    Disk {
+        name: "dm-linear",
+        node: "/dev/dm-0",
+        image_offset: BACKING_OFFSET,
+        size: FS_START + XFS_SIZE,
+        file_system: FileSystem::Xfs,
+        partitioned: false,
+    },
+];
+
+/// Node of the device below the dm-linear disk.
+pub const BACKING_NODE: &str = "/dev/vdb";

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Loading and unloading of kernel modules.
+
+use crate::sys::{Doing, Step};
+use nix::errno::Errno;
+use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
+use std::fs::{self, File};
+
+/// Loads a module from a file; one that is there already is good too.
+pub fn load(path: &str) -> Step {
+    let file = File::open(path).doing(|| path.into())?;
+    match finit_module(&file, c"", ModuleInitFlags::empty()) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(errno).doing(|| format!("load {path}")),
+    }
+}
+
+/// Unloads a module; does not wait for its users.
+pub fn unload(name: &std::ffi::CStr) -> Result<(), Errno> {
+    delete_module(name, DeleteModuleFlags::O_NONBLOCK)
+}
+
+/// Whether a module is loaded.
+pub fn is_loaded(name: &str) -> Step<bool> {
+    let modules = fs::read_to_string("/proc/modules").doing(|| "/proc/modules".into())?;
+    Ok(modules.lines().any(|line| line.split(' ').next() == Some(name)))
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The messages between the host and the guest program.
+//!
+//! The host puts a [`Plan`] in the initramfs; the guest answers with one [`Message`] a line, as JSON, on its
+//! second serial port.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the plan is in the initramfs.
+pub const PLAN: &str = "/plan.json";
+/// Directory of the kernel modules in the initramfs.
+pub const MODULES: &str = "/modules";
+/// The module under test in the initramfs.
+pub const INVOLFLT: &str = "/involflt.ko";
+/// Extents in one [`Message::Drained`] at most, so that a line stays short.
+pub const EXTENTS_A_LINE: usize = 500;
+
+/// What the guest is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// File names in [`MODULES`], in the order of loading.
+    pub modules: Vec<String>,
+    /// Names of the scenarios to run, in the order of [`SCENARIOS`].
+    pub scenarios: Vec<String>,
+}
+
+/// How a scenario ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It did what its title says.
+    Passed,
+    /// It did not; the detail says how.
+    Failed,
+    /// The kernel lacks what it needs; the detail says what.
+    Skipped,
+}
+
+/// What the guest tells the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "kebab-case")]
+pub enum Message {
+    /// The guest program runs; its disks are found and the kernel's own modules are loaded.
+    Ready {
+        /// `uname -r` of the running kernel.
+        kernel: String,
+    },
+    /// A scenario has begun.
+    Begin {
+        /// Its name.
+        scenario: String,
+    },
+    /// A scenario is over.
+    End {
+        /// Its name.
+        scenario: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// One line: counts, the reason of a skip, or the first error.
+        detail: String,
+        /// Time it took, in milliseconds of the guest's clock.
+        millis: u64,
+    },
+    /// A part of what was drained from a disk since it was last attached.
+    Drained {
+        /// Name of the disk.
+        disk: String,
+        /// Offset and length in bytes.
+        extents: Vec<(u64, u64)>,
+    },
+    /// A write that was seen, for the judge's own test: without it, the judge must find it missed.
+    Control {
+        /// Name of the disk.
+        disk: String,
+        /// Offset in bytes.
+        offset: u64,
+        /// Length in bytes.
+        length: u64,
+    },
+    /// The guest can go no further.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+    /// Everything was done and said; the guest powers off.
+    Finished,
+}
+
+/// A scenario's name and title.
+pub struct Scenario {
+    /// As `--scenario` takes it.
+    pub name: &'static str,
+    /// What is proven when it passes.
+    pub title: &'static str,
+}
+
+/// Every scenario, in the order they run. The first ones leave no disk attached, the others need all attached.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "load", title: "the module loads, makes its device and tells its version" },
+    Scenario { name: "privilege", title: "a program without CAP_SYS_ADMIN cannot open the device" },
+    Scenario { name: "bad-requests", title: "bad pointers, sizes, disks and requests get an errno" },
+    Scenario { name: "reload", title: "unload is refused while a disk is filtered, and clean otherwise" },
+    Scenario { name: "attach-storm", title: "100 times attach and detach during writes, then nothing is missed" },
+    Scenario { name: "drain-protocol", title: "one write is one extent; a batch not committed comes again" },
+    Scenario { name: "statistics", title: "operations dispatched to each disk are counted exactly" },
+    Scenario { name: "buffered-plugged", title: "64 MiB of buffered writes, batched by plugging, are seen wholly" },
+    Scenario { name: "direct", title: "direct writes" },
+    Scenario { name: "synchronous", title: "synchronous writes" },
+    Scenario { name: "io-uring", title: "batches of io_uring" },
+    Scenario { name: "libaio", title: "batches of io_submit" },
+    Scenario { name: "discard", title: "discards" },
+    Scenario { name: "write-zeroes", title: "write-zeroes" },
+    Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
+    Scenario { name: "file-systems", title: "an ext4 and an xfs file system, used, trimmed and unmounted" },
+];
+
+/// Name of the judge's verdict, which the host adds to the guest's scenarios.
+pub const JUDGE: Scenario = Scenario { name: "judge", title: "every changed block of every disk was drained" };
+/// Name of the judge's own test, which the host adds to the guest's scenarios.
+pub const JUDGE_CONTROL: Scenario =
+    Scenario { name: "judge-control", title: "the judge finds exactly the one write that is kept from it" };
+/// Name of the search of the kernel log, which the host adds to the guest's scenarios.
+pub const KERNEL_LOG: Scenario =
+    Scenario { name: "kernel-log", title: "the kernel log has no BUG, WARNING, Oops, lockdep or RCU complaint" };

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Thin wrappers of what the standard library does not have, and errors with their context.
+
+use nix::libc;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Why a scenario did not pass.
+#[derive(Debug)]
+pub enum Failure {
+    /// It failed; one line.
+    Failed(String),
+    /// The kernel lacks what it needs; one line.
+    Skipped(String),
+}
+
+/// What a step of a scenario returns.
+pub type Step<T = ()> = Result<T, Failure>;
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Failure::Failed(text)
+    }
+}
+
+/// Says what was being done when an error came.
+pub trait Doing<T> {
+    /// Puts `what` in front of the error.
+    fn doing(self, what: impl FnOnce() -> String) -> Step<T>;
+}
+
+impl<T, E: std::fmt::Display> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl FnOnce() -> String) -> Step<T> {
+        self.map_err(|error| Failure::Failed(format!("{}: {error}", what())))
+    }
+}
+
+/// Fails with `text` unless `good`.
+pub fn ensure(good: bool, text: impl FnOnce() -> String) -> Step {
+    if good { Ok(()) } else { Err(Failure::Failed(text())) }
+}
+
+/// An ioctl whose argument is a buffer that holds all the kernel reads and writes.
+pub fn ioctl(file: &File, request: u32, argument: &mut [u8]) -> io::Result<i32> {
+    ioctl_word(file, request, argument.as_mut_ptr().expose_provenance())
+}
+
+/// An ioctl whose argument is a plain word, or an address that the kernel must refuse.
+pub fn ioctl_word(file: &File, request: u32, argument: usize) -> io::Result<i32> {
+    // SAFETY: the descriptor is open. Every caller passes the address of a live, exclusively borrowed buffer as large
+    // as the request needs, a word that is no address, or an address that is not mapped writable.
+    let code = unsafe { libc::ioctl(file.as_raw_fd(), request as _, argument) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
+}
+
+/// Opens a device to read and write, with more `open` flags.
+pub fn open(path: &str, flags: i32) -> Step<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).doing(|| format!("open {path}"))
+}
+
+/// Whether an error is one of these errnos.
+pub fn is_errno(error: &io::Error, errnos: &[i32]) -> bool {
+    error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
+}
+
+/// Little-endian fields of an ABI structure at byte offsets.
+pub trait Fields {
+    /// The u32 at `offset`.
+    fn u32_at(&self, offset: u64) -> u32;
+    /// The u64 at `offset`.
+    fn u64_at(&self, offset: u64) -> u64;
+    /// Puts bytes at `offset`.
+    fn put(&mut self, offset: u64, bytes: &[u8]);
+}
+
+impl Fields for [u8] {
+    fn u32_at(&self, offset: u64) -> u32 {
+        let offset = offset as usize;
+        u32::from_le_bytes(self[offset..offset + 4].try_into().expect("four bytes"))
+    }
+    fn u64_at(&self, offset: u64) -> u64 {
+        let offset = offset as usize;
+        u64::from_le_bytes(self[offset..offset + 8].try_into().expect("eight bytes"))
+    }
+    fn put(&mut self, offset: u64, bytes: &[u8]) {
+        let offset = offset as usize;
+        self[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Use of a file system: files made, synced, renamed, cut, removed; trimmed, unmounted, and read again.
+
+use super::Random;
+use super::buffer::Buffer;
+use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, is_errno};
+use crate::world::file_system_node;
+use guest::layout::{Disk, FileSystem};
+use nix::libc;
+use nix::mount::{MsFlags, mount, umount};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+
+/// `_IOWR('X', 121, struct fstrim_range)`
+const FITRIM: u32 = 0xc018_5879;
+const FILES: u64 = 60;
+
+/// What each file must hold after the file system was mounted again.
+type Contents = BTreeMap<String, Vec<u8>>;
+
+/// Mounts the disk's file system, uses it, unmounts it, and reads it back.
+pub fn cycle(disk: &Disk) -> Step<String> {
+    let place = format!("/mnt/{}", disk.name);
+    fs::create_dir_all(&place).doing(|| place.clone())?;
+    let contents = mounted(disk, &place, || use_it(&place))?;
+    let (contents, trimmed) = contents;
+    mounted(disk, &place, || read_back(&contents))?;
+    let bytes: usize = contents.values().map(Vec::len).sum();
+    Ok(format!(
+        "{} with {} files, {} KiB, {} KiB trimmed",
+        disk.file_system.name(),
+        contents.len(),
+        bytes >> 10,
+        trimmed >> 10
+    ))
+}
+
+fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
+    let (node, kind) = (file_system_node(disk), disk.file_system.name());
+    // Discards as files are removed, besides the trim.
+    let options = if disk.file_system == FileSystem::Ext4 { Some("discard") } else { None };
+    mount(Some(node.as_str()), place, Some(kind), MsFlags::empty(), options).doing(|| format!("mount {node}"))?;
+    let result = work();
+    umount(place).doing(|| format!("unmount {node}"))?;
+    result
+}
+
+fn use_it(place: &str) -> Step<(Contents, u64)> {
+    let mut random = Random::new(0xf5);
+    let mut contents = Contents::new();
+    for number in 0..FILES {
+        let directory = format!("{place}/d{}", number % 7);
+        fs::create_dir_all(&directory).doing(|| directory.clone())?;
+        let path = format!("{directory}/f{number}");
+        let data = Buffer::stamped(1 + random.below(256 << 10) as usize).bytes().to_vec();
+        write_file(&path, &data, number % 5 == 0)?;
+        contents.insert(path, data);
+    }
+    change_files(place, &mut contents)?;
+    let trimmed = trim(place)?;
+    Ok((contents, trimmed))
+}
+
+fn write_file(path: &str, data: &[u8], durable: bool) -> Step {
+    let mut file = File::create(path).doing(|| path.into())?;
+    file.write_all(data).doing(|| path.into())?;
+    if durable {
+        file.sync_all().doing(|| format!("fsync {path}"))?;
+    }
+    Ok(())
+}
+
+/// Removes every third file, renames every third, cuts and continues every third.
+fn change_files(place: &str, contents: &mut Contents) -> Step {
+    let paths: Vec<_> = contents.keys().cloned().collect();
+    for (index, path) in paths.into_iter().enumerate() {
+        let mut data = contents.remove(&path).unwrap_or_default();
+        let mut kept = path.clone();
+        match index % 3 {
+            0 => {
+                fs::remove_file(&path).doing(|| path.clone())?;
+                continue;
+            }
+            1 => {
+                kept = format!("{place}/renamed-{index}");
+                fs::rename(&path, &kept).doing(|| path.clone())?;
+            }
+            _ => {
+                data.truncate(data.len() / 2);
+                data.extend_from_slice(b"continued");
+                cut_and_append(&path, &data)?;
+            }
+        }
+        contents.insert(kept, data);
+    }
+    Ok(())
+}
+
+fn cut_and_append(path: &str, data: &[u8]) -> Step {
+    let mut file = OpenOptions::new().append(true).open(path).doing(|| path.into())?;
+    file.set_len((data.len() - 9) as u64).doing(|| format!("cut {path}"))?;
+    file.write_all(&data[data.len() - 9..]).doing(|| path.into())
+}
+
+/// Trims the whole file system; 0 bytes where the disk cannot.
+fn trim(place: &str) -> Step<u64> {
+    let directory = File::open(place).doing(|| place.into())?;
+    directory.sync_all().doing(|| format!("fsync {place}"))?;
+    nix::unistd::sync();
+    let mut range = [0; 24];
+    range.put(8, &u64::MAX.to_le_bytes());
+    match ioctl(&directory, FITRIM, &mut range) {
+        Ok(_) => Ok(range.u64_at(8)),
+        Err(error) if is_errno(&error, &[libc::EOPNOTSUPP]) => Ok(0),
+        Err(error) => Err(Failure::Failed(format!("trim {place}: {error}"))),
+    }
+}
+
+fn read_back(contents: &Contents) -> Step {
+    for (path, data) in contents {
+        let found = fs::read(path).doing(|| path.clone())?;
+        ensure(&found == data, || format!("{path} has changed over the unmount"))?;
+    }
+    Ok(())
+}

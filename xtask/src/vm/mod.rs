@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Proof on real kernels: boots a kernel with `involflt.ko`, lets the guest program work, judges the disks.
+
+mod command;
+mod cpio;
+mod disks;
+mod guest_program;
+mod image;
+mod judge;
+mod kernel_log;
+mod qemu;
+mod record;
+
+pub use command::VmArgs;
+pub use guest_program::build as build_guest;
+
+use crate::error::{AtPath, Error, Result};
+use crate::event::{Event, Listener};
+use crate::lock::LockedKernel;
+use crate::result::{DiskVerdict, Status};
+use crate::store::Store;
+use guest::protocol::{INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, SCENARIOS, Scenario};
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What a VM run needs.
+pub struct Request<'a> {
+    /// The kernel to boot.
+    pub kernel: &'a LockedKernel,
+    /// Where its packages and the disks' images are.
+    pub store: &'a Store,
+    /// Whether to leave the network alone.
+    pub offline: bool,
+    /// The `involflt.ko` built for this kernel.
+    pub module: &'a Path,
+    /// The guest program, from [`build_guest`].
+    pub guest: &'a Path,
+    /// Directory for the console's log, `<kernel id>.vm.log`.
+    pub out_dir: &'a Path,
+    /// Names of scenarios to run; all of them when empty.
+    pub scenarios: &'a [String],
+}
+
+/// One scenario's result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScenarioResult {
+    /// Name, of [`scenarios`].
+    pub name: String,
+    /// How it went.
+    pub status: Status,
+    /// One line: counts, the reason of a skip, or the first error.
+    pub detail: String,
+    /// Time in milliseconds of the guest's clock; 0 for what the host does.
+    pub millis: u64,
+}
+
+/// What a VM run found.
+#[derive(Debug, Clone, Serialize)]
+pub struct VmOutcome {
+    /// One per disk that was judged.
+    pub disks: Vec<DiskVerdict>,
+    /// In the order of [`scenarios`].
+    pub scenarios: Vec<ScenarioResult>,
+    /// The console's log.
+    pub log: PathBuf,
+    /// Wall-clock time of the whole run, in milliseconds.
+    pub millis: u64,
+}
+
+impl VmOutcome {
+    /// The first thing that is wrong, if there is one.
+    pub fn error(&self) -> Option<String> {
+        let missed = self.disks.iter().find(|disk| disk.missed > 0);
+        let missed =
+            missed.map(|disk| format!("{}: {} of {} changed blocks missed", disk.disk, disk.missed, disk.changed));
+        let failed = self.scenarios.iter().find(|scenario| scenario.status == Status::Failed);
+        missed.or_else(|| failed.map(|scenario| format!("{}: {}", scenario.name, scenario.detail)))
+    }
+}
+
+/// Every scenario of a VM run, the host's own ones last.
+pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain([&JUDGE, &JUDGE_CONTROL, &KERNEL_LOG])
+}
+
+/// Refuses a name that is no scenario's.
+pub fn check_scenarios(names: &[String]) -> Result<()> {
+    match names.iter().find(|name| !SCENARIOS.iter().any(|scenario| scenario.name == *name)) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            Err(Error::input(format!("--scenario {name}: there is no such scenario"))
+                .note(format!("one of: {}", known.join(", "))))
+        }
+    }
+}
+
+/// Boots the kernel, runs the scenarios and judges the disks.
+///
+/// Fails only where no verdict was possible: a package that cannot be had, a tool that is missing. What the kernel or
+/// the module did wrong is in the outcome.
+pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> {
+    let start = Instant::now();
+    let id = request.kernel.id();
+    let stage = |stage: &str| listener.event(Event::Stage { subject: id.clone(), stage: stage.into() });
+    stage("vm: image");
+    let image = image::image(request.kernel, request.store, request.offline)?;
+    let base = disks::base(request.store)?;
+    let copies = disks::Copies::new(request.store, &base, &id)?;
+    let initramfs = initramfs(request, &image, &copies)?;
+    fs::create_dir_all(request.out_dir).at_path(request.out_dir)?;
+    let log = request.out_dir.join(format!("{id}.vm.log"));
+    stage("vm: boot");
+    let machine = qemu::Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, disks: copies.dir(), log: &log };
+    let mut record = record::Record::new(plan_scenarios(request));
+    let end = qemu::run(&machine, |message| {
+        if let Some(scenario) = record.take(message) {
+            stage(&format!("vm: {scenario}"));
+        }
+    })?;
+    stage("vm: judge");
+    let console = fs::read(&log).at_path(&log)?;
+    let console = String::from_utf8_lossy(&console);
+    record.close(end, &console, &request.kernel.kernel);
+    let disks = record.judge(&base, copies.dir())?;
+    let millis = start.elapsed().as_millis() as u64;
+    Ok(VmOutcome { disks, scenarios: record.results(), log, millis })
+}
+
+/// Names of the guest's scenarios that this request runs.
+fn plan_scenarios(request: &Request<'_>) -> Vec<String> {
+    let wanted = |name: &str| request.scenarios.is_empty() || request.scenarios.iter().any(|wanted| wanted == name);
+    SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).map(|scenario| scenario.name.to_string()).collect()
+}
+
+fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies) -> Result<PathBuf> {
+    let read = |path: &Path| fs::read(path).at_path(path);
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let plan =
+        Plan { modules: image.modules.iter().map(|path| name(path)).collect(), scenarios: plan_scenarios(request) };
+    let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
+    let mut files = vec![("/init".to_string(), read(request.guest)?), (PLAN.to_string(), plan)];
+    files.push((INVOLFLT.to_string(), read(request.module)?));
+    for module in &image.modules {
+        files.push((format!("{MODULES}/{}", name(module)), read(module)?));
+    }
+    copies.write("initramfs", |file| {
+        let mut cpio = cpio::Cpio::new(file);
+        ["dev", "proc", "sys", "mnt", MODULES.trim_start_matches('/')]
+            .iter()
+            .try_for_each(|dir| cpio.directory(dir))?;
+        files.iter().try_for_each(|(path, contents)| cpio.file(path.trim_start_matches('/'), contents))?;
+        cpio.finish().map(drop)
+    })
+}
