@@ -26,6 +26,7 @@ enum inv_hole {
 	INV_HOLE_NO_MEMORY = 0,
 	INV_HOLE_PASSTHROUGH = 1,
 	INV_HOLE_UNKNOWN_OP = 2,
+	INV_HOLE_NEW_PATH = 3,
 };
 
 /* Facts about an opened disk. */
@@ -40,6 +41,8 @@ struct inv_device;
 int inv_device_open(const char *path, struct inv_device **out,
 		    struct inv_geometry *geometry);
 int inv_device_attach(struct inv_device *dev, void *tracker);
+/* Looks for what has come to the disk since: a hole, if it took writes unseen. */
+void inv_device_refresh(struct inv_device *dev);
 void inv_device_settle(struct inv_device *dev);
 int inv_device_detach(struct inv_device *dev, int killable);
 void inv_device_close(struct inv_device *dev);

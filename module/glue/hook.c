@@ -17,6 +17,17 @@
 /* Bios that can be tracked at once when the slab allocator gives nothing. */
 #define INV_RESERVED_BIOS	256
 
+/* A disk's queues, if it is blk-mq: one, but for the paths of an NVMe multipath head. */
+#define INV_MAX_QUEUES		16
+
+struct inv_queue {
+	struct inv_device *dev;
+	struct gendisk *disk;
+	struct request_queue *queue;
+	const struct blk_mq_ops *ops;
+	struct blk_mq_ops copy;
+};
+
 struct inv_device {
 	struct gendisk *disk;
 	struct request_queue *queue;
@@ -25,8 +36,8 @@ struct inv_device {
 	bool attached;
 
 	/* blk-mq disks */
-	const struct blk_mq_ops *mq_ops;
-	struct blk_mq_ops mq_copy;
+	struct inv_queue *queues[INV_MAX_QUEUES];
+	unsigned int nr_queues;
 
 	/* bio-based disks */
 	const struct block_device_operations *fops;
@@ -131,15 +142,16 @@ static void inv_mark_discard(struct inv_device *dev, struct request *rq)
 static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 				 const struct blk_mq_queue_data *bd)
 {
-	struct inv_device *dev = container_of(READ_ONCE(hctx->queue->mq_ops),
-					      struct inv_device, mq_copy);
+	struct inv_queue *hooked = container_of(READ_ONCE(hctx->queue->mq_ops),
+						struct inv_queue, copy);
+	struct inv_device *dev = hooked->dev;
 	struct request *rq = bd->rq;
 	struct inv_range range = {};
 	unsigned int bytes;
 	blk_status_t status;
 
 	if (!op_is_write(req_op(rq)))
-		return dev->mq_ops->queue_rq(hctx, bd);
+		return hooked->ops->queue_rq(hctx, bd);
 
 	bytes = blk_rq_bytes(rq);
 	if (blk_rq_is_passthrough(rq)) {
@@ -152,7 +164,7 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 		else
 			inv_mark(dev, &range);
 	}
-	status = dev->mq_ops->queue_rq(hctx, bd);
+	status = hooked->ops->queue_rq(hctx, bd);
 	if (status == BLK_STS_OK && (range.sectors || range.whole_disk))
 		inv_rs_count(dev->tracker, range.op, bytes);
 	return status;
@@ -239,10 +251,24 @@ static bool inv_is_multipath_path(struct gendisk *disk)
 	       to_scsi_device(parent)->handler;
 }
 
-/* An NVMe multipath head is known by the address of its operations. */
+/*
+ * An NVMe multipath head is bio-based and known by the address of its
+ * operations, so it is filtered at the queues of its paths: hidden disks named
+ * nvme<subsystem>c<controller>n<head>.
+ */
 static bool inv_is_nvme_head(struct gendisk *disk)
 {
 	return !disk->queue->mq_ops && strstarts(disk->disk_name, "nvme");
+}
+
+static bool inv_is_path_of(struct gendisk *disk, struct gendisk *head)
+{
+	int subsystem, controller, instance, head_subsystem, head_instance;
+
+	return sscanf(head->disk_name, "nvme%dn%d", &head_subsystem, &head_instance) == 2 &&
+	       sscanf(disk->disk_name, "nvme%dc%dn%d", &subsystem, &controller, &instance) == 3 &&
+	       subsystem == head_subsystem && instance == head_instance &&
+	       disk->queue->mq_ops;
 }
 
 static int inv_check_disk(struct block_device *bdev)
@@ -258,11 +284,6 @@ static int inv_check_disk(struct block_device *bdev)
 		       disk->disk_name);
 		return -EOPNOTSUPP;
 	}
-	if (inv_is_nvme_head(disk)) {
-		pr_err("involflt: %s: an NVMe multipath head cannot be filtered yet\n",
-		       disk->disk_name);
-		return -EOPNOTSUPP;
-	}
 	if (!disk->queue->mq_ops && !disk->fops->submit_bio) {
 		pr_err("involflt: %s: neither blk-mq nor bio-based\n", disk->disk_name);
 		return -EOPNOTSUPP;
@@ -270,9 +291,77 @@ static int inv_check_disk(struct block_device *bdev)
 	return 0;
 }
 
+static bool inv_has_queue(struct inv_device *dev, struct gendisk *disk)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		if (dev->queues[i]->disk == disk)
+			return true;
+	return false;
+}
+
+static int inv_queue_add(struct inv_device *dev, struct gendisk *disk)
+{
+	struct inv_queue *hooked;
+
+	if (dev->nr_queues == INV_MAX_QUEUES)
+		return -E2BIG;
+	hooked = kzalloc(sizeof(*hooked), GFP_KERNEL);
+	if (!hooked)
+		return -ENOMEM;
+	hooked->dev = dev;
+	hooked->disk = disk;
+	hooked->queue = disk->queue;
+	hooked->ops = disk->queue->mq_ops;
+	hooked->copy = *hooked->ops;
+	hooked->copy.queue_rq = inv_queue_rq;
+#if defined(INV_HAVE_QUEUE_RQS)
+	/* Plugged batches would go past queue_rq. */
+	hooked->copy.queue_rqs = NULL;
+#endif
+	get_device(disk_to_dev(disk));
+	dev->queues[dev->nr_queues++] = hooked;
+	return 0;
+}
+
+/* Adds the paths that are not known yet. */
+static int inv_find_paths(struct inv_device *dev)
+{
+	struct device *head = disk_to_dev(dev->disk);
+	struct class_dev_iter iter;
+	struct device *device;
+	int err = 0;
+
+	class_dev_iter_init(&iter, head->class, NULL, head->type);
+	while (!err && (device = class_dev_iter_next(&iter))) {
+		struct gendisk *disk = dev_to_disk(device);
+
+		if (inv_is_path_of(disk, dev->disk) && !inv_has_queue(dev, disk))
+			err = inv_queue_add(dev, disk);
+	}
+	class_dev_iter_exit(&iter);
+	return err;
+}
+
+static int inv_find_queues(struct inv_device *dev)
+{
+	int err = 0;
+
+	if (dev->queue->mq_ops)
+		return inv_queue_add(dev, dev->disk);
+	if (inv_is_nvme_head(dev->disk)) {
+		err = inv_find_paths(dev);
+		if (!err && !dev->nr_queues)
+			err = -ENODEV;
+	}
+	return err;
+}
+
 static struct inv_device *inv_device_new(struct gendisk *disk)
 {
 	struct inv_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int err;
 
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
@@ -285,6 +374,11 @@ static struct inv_device *inv_device_new(struct gendisk *disk)
 	dev->queue = disk->queue;
 	init_waitqueue_head(&dev->idle);
 	get_device(disk_to_dev(disk));
+	err = inv_find_queues(dev);
+	if (err) {
+		inv_device_close(dev);
+		return ERR_PTR(err);
+	}
 	return dev;
 }
 
@@ -317,15 +411,16 @@ close:
 	return err;
 }
 
-static void inv_swap_mq_ops(struct inv_device *dev, const struct blk_mq_ops *ops)
+static void inv_swap_mq_ops(struct inv_queue *hooked, const struct blk_mq_ops *ops)
 {
-	unsigned int memflags = inv_freeze(dev->queue);
+	struct request_queue *queue = hooked->queue;
+	unsigned int memflags = inv_freeze(queue);
 
 	/* No request is in flight, but an idle run of the queue may read the table. */
-	blk_mq_quiesce_queue(dev->queue);
-	WRITE_ONCE(dev->queue->mq_ops, ops);
-	blk_mq_unquiesce_queue(dev->queue);
-	inv_unfreeze(dev->queue, memflags);
+	blk_mq_quiesce_queue(queue);
+	WRITE_ONCE(queue->mq_ops, ops);
+	blk_mq_unquiesce_queue(queue);
+	inv_unfreeze(queue, memflags);
 }
 
 static void inv_swap_fops(struct inv_device *dev, const struct block_device_operations *fops)
@@ -336,17 +431,20 @@ static void inv_swap_fops(struct inv_device *dev, const struct block_device_oper
 	inv_unfreeze(dev->queue, memflags);
 }
 
-static int inv_attach_mq(struct inv_device *dev)
+static void inv_hook_queues(struct inv_device *dev, unsigned int first)
 {
-	dev->mq_ops = dev->queue->mq_ops;
-	dev->mq_copy = *dev->mq_ops;
-	dev->mq_copy.queue_rq = inv_queue_rq;
-#if defined(INV_HAVE_QUEUE_RQS)
-	/* Plugged batches would go past queue_rq. */
-	dev->mq_copy.queue_rqs = NULL;
-#endif
-	inv_swap_mq_ops(dev, &dev->mq_copy);
-	return 0;
+	unsigned int i;
+
+	for (i = first; i < dev->nr_queues; i++)
+		inv_swap_mq_ops(dev->queues[i], &dev->queues[i]->copy);
+}
+
+static void inv_unhook_queues(struct inv_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		inv_swap_mq_ops(dev->queues[i], dev->queues[i]->ops);
 }
 
 static int inv_attach_bio(struct inv_device *dev)
@@ -365,15 +463,28 @@ static int inv_attach_bio(struct inv_device *dev)
 
 int inv_device_attach(struct inv_device *dev, void *tracker)
 {
-	int err;
+	int err = 0;
 
 	dev->tracker = tracker;
-	err = dev->queue->mq_ops ? inv_attach_mq(dev) : inv_attach_bio(dev);
+	if (dev->nr_queues)
+		inv_hook_queues(dev, 0);
+	else
+		err = inv_attach_bio(dev);
 	if (err)
 		return err;
 	dev->attached = true;
 	__module_get(THIS_MODULE);
 	return 0;
+}
+
+/* A path that came by itself has taken writes that nobody saw. */
+static void inv_hook_new_paths(struct inv_device *dev)
+{
+	unsigned int known = dev->nr_queues;
+
+	if (inv_find_paths(dev) || dev->nr_queues != known)
+		inv_rs_hole(dev->tracker, INV_HOLE_NEW_PATH);
+	inv_hook_queues(dev, known);
 }
 
 /*
@@ -382,8 +493,16 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
  */
 void inv_device_settle(struct inv_device *dev)
 {
-	if (dev->mq_ops)
-		inv_unfreeze(dev->queue, inv_freeze(dev->queue));
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		inv_unfreeze(dev->queues[i]->queue, inv_freeze(dev->queues[i]->queue));
+}
+
+void inv_device_refresh(struct inv_device *dev)
+{
+	if (inv_is_nvme_head(dev->disk))
+		inv_hook_new_paths(dev);
 }
 
 /* Bios hold the context until they complete, which a suspended dm device delays. */
@@ -405,8 +524,8 @@ int inv_device_detach(struct inv_device *dev, int killable)
 
 	if (!dev->attached)
 		return 0;
-	if (dev->mq_ops)
-		inv_swap_mq_ops(dev, dev->mq_ops);
+	if (dev->nr_queues)
+		inv_unhook_queues(dev);
 	else
 		err = inv_detach_bio(dev, killable);
 	if (err)
@@ -421,14 +540,21 @@ int inv_device_detach(struct inv_device *dev, int killable)
 static void inv_device_free(struct rcu_head *rcu)
 {
 	struct inv_device *dev = container_of(rcu, struct inv_device, rcu);
+	unsigned int i;
 
+	for (i = 0; i < dev->nr_queues; i++)
+		kfree(dev->queues[i]);
 	kfree(dev);
 }
 
 /* A reader may hold the address of the copied table, so its memory goes later. */
 void inv_device_close(struct inv_device *dev)
 {
+	unsigned int i;
+
 	mempool_exit(&dev->bios);
+	for (i = 0; i < dev->nr_queues; i++)
+		put_device(disk_to_dev(dev->queues[i]->disk));
 	put_device(disk_to_dev(dev->disk));
 	module_put(dev->driver);
 	inv_call_rcu(&dev->rcu, inv_device_free);

@@ -177,6 +177,8 @@ pub mod resync_code {
     pub const NO_MEMORY: u32 = 0x0f;
     /// A write past the known end of the disk.
     pub const OUT_OF_RANGE: u32 = 0x07;
+    /// A new source path.
+    pub const NEW_PATH: u32 = 0x10;
     /// An operation that the driver cannot decode.
     pub const UNSUPPORTED: u32 = 0x19;
 }

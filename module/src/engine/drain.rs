@@ -134,6 +134,7 @@ impl<P: Platform> Drain<P> {
 
     /// Takes what was written since the last time, and waits until those writes have completed.
     fn refill(&mut self, disk: &P::Attached) {
+        disk.refresh();
         let live = disk.tracker().live();
         if self.taken.dirty() == 0 && live.dirty() != 0 {
             live.move_into(&self.taken);

@@ -13,6 +13,8 @@ pub enum Hole {
     Passthrough,
     /// An operation that is not known.
     UnknownOp,
+    /// A way to the disk (a multipath path) was there before the driver knew of it.
+    NewPath,
     /// A change past the end that the disk had when it was attached.
     OutOfRange,
 }
@@ -23,6 +25,7 @@ impl Hole {
         match number {
             0 => Hole::NoMemory,
             1 => Hole::Passthrough,
+            3 => Hole::NewPath,
             _ => Hole::UnknownOp,
         }
     }
@@ -32,6 +35,7 @@ impl Hole {
         match self {
             Hole::NoMemory => resync_code::NO_MEMORY,
             Hole::OutOfRange => resync_code::OUT_OF_RANGE,
+            Hole::NewPath => resync_code::NEW_PATH,
             Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
         }
     }
@@ -42,6 +46,7 @@ impl Hole {
             Hole::NoMemory => "no memory to note a change",
             Hole::Passthrough => "a passthrough write that is not decoded",
             Hole::UnknownOp => "an operation that is not known",
+            Hole::NewPath => "a path to the disk came before it was filtered",
             Hole::OutOfRange => "a change past the known end of the disk",
         }
     }
@@ -51,7 +56,8 @@ impl Hole {
             Hole::NoMemory => 0,
             Hole::Passthrough => 1,
             Hole::UnknownOp => 2,
-            Hole::OutOfRange => 3,
+            Hole::NewPath => 3,
+            Hole::OutOfRange => 4,
         }
     }
 
@@ -59,7 +65,8 @@ impl Hole {
         match number {
             0 => Hole::NoMemory,
             1 => Hole::Passthrough,
-            3 => Hole::OutOfRange,
+            3 => Hole::NewPath,
+            4 => Hole::OutOfRange,
             _ => Hole::UnknownOp,
         }
     }

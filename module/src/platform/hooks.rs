@@ -78,6 +78,11 @@ impl Attached<ThisPlatform> for AttachedDisk {
         &self.tracker
     }
 
+    fn refresh(&self) {
+        // SAFETY: the device is open and attached.
+        unsafe { bindings::inv_device_refresh(self.opened.device.as_ptr()) }
+    }
+
     fn settle(&self) {
         // SAFETY: the device is open and attached.
         unsafe { bindings::inv_device_settle(self.opened.device.as_ptr()) }

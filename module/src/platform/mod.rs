@@ -77,6 +77,8 @@ pub trait Opened<P: Platform>: Sized {
 pub trait Attached<P: Platform> {
     /// What the disk's writes are told to.
     fn tracker(&self) -> &Tracker<P>;
+    /// Looks for new ways to the disk (multipath); tells the tracker of a hole where one has taken writes unseen.
+    fn refresh(&self);
     /// Returns when every write that was told to the tracker before the call has completed.
     fn settle(&self);
     /// Detaches the disk. Fails with [`Errno::INTR`], the disk still filtered, when the caller is killed meanwhile.

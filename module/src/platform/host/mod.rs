@@ -82,6 +82,8 @@ impl Attached<Host> for TrackedDisk {
         &self.tracker
     }
 
+    fn refresh(&self) {}
+
     fn settle(&self) {
         self.settled.set(self.settled.get() + 1);
     }
