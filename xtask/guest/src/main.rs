@@ -53,7 +53,9 @@ fn prepare(channel: &mut Channel) -> Step<Plan> {
     // A task that hangs is to show in the log before the host's patience ends.
     let _ = fs::write("/proc/sys/kernel/hung_task_timeout_secs", "30");
     for name in &plan.modules {
-        module::load(&format!("{MODULES}/{name}"))?;
+        // As the kernel's command line says it where the driver is built in.
+        let parameters = if name == "nvme_core.ko" { c"multipath=N" } else { c"" };
+        module::load_with(&format!("{MODULES}/{name}"), parameters)?;
     }
     wait_for_disks()?;
     for (node, serial) in [("vda", layout::DATA_SERIAL), ("vdb", layout::BACKING_SERIAL)] {

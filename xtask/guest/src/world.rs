@@ -82,16 +82,20 @@ pub fn joined<T>(result: std::thread::Result<Step<T>>) -> Step<T> {
     })
 }
 
-/// One line of what was said for each disk; the first failure wins, and a skip counts only if all skipped.
+/// One line of what was said for each disk, said once where it is the same for all. The first failure wins, and a skip
+/// counts only if all skipped.
 fn join_reports(said: Vec<(&str, Step<String>)>) -> Step<String> {
     let skipped = said.iter().all(|(_, report)| matches!(report, Err(Failure::Skipped(_))));
-    let mut lines = Vec::new();
+    let mut texts = Vec::new();
     for (disk, report) in said {
         match report {
-            Ok(text) if text.is_empty() => {}
-            Ok(text) | Err(Failure::Skipped(text)) => lines.push(format!("{disk}: {text}")),
+            Ok(text) | Err(Failure::Skipped(text)) => texts.push((disk, text)),
             Err(Failure::Failed(text)) => return Err(Failure::Failed(format!("{disk}: {text}"))),
         }
     }
-    if skipped { Err(Failure::Skipped(lines.join("; "))) } else { Ok(lines.join("; ")) }
+    let text = match texts.as_slice() {
+        [(_, first), rest @ ..] if rest.iter().all(|(_, text)| text == first) => first.clone() + " on each disk",
+        _ => texts.iter().map(|(disk, text)| format!("{disk}: {text}")).collect::<Vec<_>>().join("; "),
+    };
+    if skipped { Err(Failure::Skipped(text)) } else { Ok(text) }
 }
