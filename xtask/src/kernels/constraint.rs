@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Version constraints on a kernel: `>= 5.10, < 7`.
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use std::cmp::Ordering;
+use std::fmt;
 
 /// Comparisons that must all hold. A kernel's version is cut to as many numbers as the comparison has, so that `= 6.1`
 /// and `<= 6.1` both hold for 6.1.190.
@@ -71,7 +72,20 @@ fn numbers(version: &str) -> Vec<u64> {
 
 impl<'de> Deserialize<'de> for Constraint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Constraint::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Refuses inside the visit, so that the error carries the place of this very text.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Constraint;
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("comparisons such as `>= 5.10, < 7`")
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Constraint, E> {
+        Constraint::parse(text).map_err(E::custom)
     }
 }
 

@@ -65,10 +65,9 @@ impl Document {
         let message = at.map_or(full.as_str(), |(line, column)| {
             full.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&full)
         });
-        let message = message.replace("unknown field", "unknown key").replace("missing field", "missing key");
         match message.split_once(", expected ") {
-            Some((what, expected)) => self.render(at, what, expected),
-            None => self.render(at, &message, "well-formed YAML, as docs/kernels-yaml.md describes it"),
+            Some((what, expected)) => self.render(at, &plain_words(what), &plain_words(expected)),
+            None => self.render(at, &plain_words(message), "well-formed YAML, as docs/kernels-yaml.md describes it"),
         }
     }
 
@@ -83,6 +82,25 @@ impl Document {
             "{place}:{line}:{column}: {message}\n  {number} | {shown}\n  {gutter} | {indent}^\n  expected: {expected}"
         ))
     }
+}
+
+/// Serde's words for things, in the words of YAML.
+fn plain_words(text: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("unknown field", "unknown key"),
+        ("missing field", "missing key"),
+        ("invalid type:", "wrong type:"),
+        ("unit value", "nothing"),
+        ("sequence", "list"),
+        ("usize", "a whole number"),
+        ("u32", "a whole number"),
+        ("a map", "a mapping"),
+        ("unknown variant", "unknown value"),
+    ];
+    if text.starts_with("struct ") {
+        return "a mapping of the keys that docs/kernels-yaml.md lists".into();
+    }
+    WORDS.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Walks everything and fails at the second of two equal keys.
@@ -128,6 +146,10 @@ impl<'de> Visitor<'de> for UniqueKeys {
         Ok(())
     }
     fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    /// An empty document.
+    fn visit_none<E>(self) -> Result<(), E> {
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask resolve`: asks the archives and writes `kernels.lock`.
 
-use super::{MatrixArgs, lockfile, matrix};
+use super::{MatrixArgs, Refused, Resolution, lockfile, resolution};
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
 use crate::lock::LockedKernel;
@@ -34,15 +34,22 @@ impl Resolve {
         }
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let kernels = matrix(&self.matrix, &store, &*display::open(Some(Format::Plain)))?;
+        let Resolution { kernels, refused } = resolution(&self.matrix, &store, &*display::open(Some(Format::Plain)))?;
         let path = self.matrix.lock_path();
         // A lock that cannot be read is about to be replaced: it only means that all kernels are new.
         let before = lockfile::read(&path).map_or(Vec::new(), |lock| lock.kernels);
         let report = changes(&before, &kernels);
         let changed = lockfile::write(&path, &lockfile::render(kernels))?;
         println!("{}: {}{report}", path.display(), if changed { "written" } else { "unchanged" });
-        Ok(())
+        if refused.is_empty() { Ok(()) } else { Err(failure(&refused)) }
     }
+}
+
+/// The error that ends a run in which some kernels could not be resolved.
+fn failure(refused: &[Refused]) -> Error {
+    let mut text = format!("{} kernels cannot be resolved, and are not in the lock file", refused.len());
+    text.extend(refused.iter().map(|Refused { id, error }| format!("\n  {id}: {}", error.message)));
+    Error::kernel(text).note("to do without one: --select 'group:NAME !KERNEL', or `version:` in kernels.yaml")
 }
 
 /// `, 10 kernels (1 new, 1 gone)`, and a line for each of these.

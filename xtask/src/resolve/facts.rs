@@ -2,7 +2,7 @@
 //! What a kernel's own `.config` says, read from its headers package and kept in the store by that package's hash.
 
 use super::candidate::Candidate;
-use crate::error::{AtPath, Error, Result};
+use crate::error::{AtPath, Error, Kind, Result};
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub struct Facts {
 pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts> {
     let headers = &candidate.packages[0];
     let path = store.entry("facts", &format!("{}.json", headers.sha256), |path| {
-        let package = store.package(headers, &candidate.archive, offline)?;
+        let package = store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, error))?;
         let facts = from_config(&config(&package, &candidate.kernel)?)?;
         std::fs::write(path, serde_json::to_vec(&facts).expect("facts are plain data")).at_path(path)
     })?;
@@ -41,6 +41,16 @@ pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts
         ))),
         _ => Ok(facts),
     }
+}
+
+/// The store speaks of the lock; here the package was just read from an index.
+fn refused(candidate: &Candidate, error: Error) -> Error {
+    if error.kind != Kind::Kernel {
+        return error;
+    }
+    let Candidate { suite, archive, packages, .. } = candidate;
+    let path = &packages[0].path;
+    Error::kernel(format!("the index of {suite} lists {path}, and the mirror {archive} does not have it"))
 }
 
 /// The `.config` inside a headers package.

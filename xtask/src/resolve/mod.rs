@@ -17,7 +17,7 @@ mod tests;
 pub use command::Resolve;
 pub use listing::Matrix;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::kernels::{DEFAULT_GROUP, DISTROS, Distro, Kernels};
 use crate::lock::{LockedKernel, LockedPackage, Platform};
@@ -87,13 +87,43 @@ fn tree() -> PathBuf {
     }
 }
 
-/// The kernels that `args` ask for: of the lock file with `--locked`, else as the archives have them now.
+/// A kernel that was asked for and cannot be had.
+#[derive(Debug)]
+pub struct Refused {
+    /// As [`LockedKernel::id`] would be.
+    pub id: String,
+    /// Why not.
+    pub error: Error,
+}
+
+/// What the selectors came to.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// The kernels, in the order of the lock file.
+    pub kernels: Vec<LockedKernel>,
+    /// Those that failed; the others are good.
+    pub refused: Vec<Refused>,
+}
+
+/// The kernels that `args` ask for: of the lock file with `--locked`, else as the archives have them now. Those that
+/// cannot be resolved are told to the listener as failed, and left out.
+///
 /// The lock file is only read; writing it is `cargo xtask resolve`.
 pub fn matrix(args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> Result<Vec<LockedKernel>> {
+    let Resolution { kernels, refused } = resolution(args, store, listener)?;
+    for Refused { id, error } in refused {
+        listener.event(Event::Done { subject: id, ok: false, text: error.message, millis: 0 });
+    }
+    Ok(kernels)
+}
+
+/// As [`matrix`], with the kernels that cannot be resolved returned and not told.
+pub fn resolution(args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> Result<Resolution> {
     let kernels = Kernels::read(&args.kernels_path())?;
     let expressions = args.expressions(&kernels)?;
     if args.locked {
-        locked(&kernels, &expressions, &args.lock_path())
+        let kernels = locked(&kernels, &expressions, &args.lock_path())?;
+        Ok(Resolution { kernels, refused: Vec::new() })
     } else {
         resolve(&kernels, &expressions, store, args.offline, listener)
     }
@@ -175,7 +205,7 @@ fn resolve(
     store: &Store,
     offline: bool,
     listener: &dyn Listener,
-) -> Result<Vec<LockedKernel>> {
+) -> Result<Resolution> {
     let mut groups: BTreeSet<&str> =
         expressions.iter().flat_map(|e| e.bounds().into_iter().chain(e.groups())).collect();
     if expressions.is_empty() {
@@ -193,10 +223,11 @@ fn resolve(
     })?;
     let chosen: Vec<&Available<Candidate>> = chosen.into_iter().map(|index| &available[index]).collect();
     let mut resolved = look_into(&chosen, store, offline, listener)?;
-    lockfile::sort(&mut resolved);
+    lockfile::sort(&mut resolved.kernels);
+    resolved.refused.sort_by(|a, b| a.id.cmp(&b.id));
     narrow_by_platform(expressions, resolved, |expression, kernel| {
-        let index =
-            available.iter().position(|one| one.candidate.kernel == kernel.kernel && one.release == kernel.release);
+        let is = |one: &Available<Candidate>| one.candidate.kernel == kernel.kernel && one.release == kernel.release;
+        let index = available.iter().position(is);
         let in_group = |group: &str| index.is_some_and(|index| members.get(group).is_some_and(|m| m.contains(&index)));
         expression.matches(&Subject::from(kernel), in_group)
     })
@@ -205,15 +236,15 @@ fn resolve(
 /// Terms on the platform can only be told once the `.config` was read.
 fn narrow_by_platform(
     expressions: &[Expression],
-    kernels: Vec<LockedKernel>,
+    mut resolution: Resolution,
     matches: impl Fn(&Expression, &LockedKernel) -> bool,
-) -> Result<Vec<LockedKernel>> {
-    if let Some(empty) = expressions.iter().find(|expression| !kernels.iter().any(|kernel| matches(expression, kernel)))
-    {
+) -> Result<Resolution> {
+    let any = |expression: &Expression| resolution.kernels.iter().any(|kernel| matches(expression, kernel));
+    if let Some(empty) = expressions.iter().find(|expression| resolution.refused.is_empty() && !any(expression)) {
         return Err(empty.nothing(&BTreeSet::new()).note("what there is: cargo xtask matrix"));
     }
-    let taken = |kernel: &LockedKernel| expressions.is_empty() || expressions.iter().any(|e| matches(e, kernel));
-    Ok(kernels.into_iter().filter(taken).collect())
+    resolution.kernels.retain(|kernel| expressions.is_empty() || expressions.iter().any(|e| matches(e, kernel)));
+    Ok(resolution)
 }
 
 /// A selector that means nothing at all is a mistake in `kernels.yaml`.
@@ -354,21 +385,38 @@ fn look_into(
     store: &Store,
     offline: bool,
     listener: &dyn Listener,
-) -> Result<Vec<LockedKernel>> {
+) -> Result<Resolution> {
     const AT_ONCE: usize = 4;
     let queue = Mutex::new(chosen.iter());
-    let results = Mutex::new(Vec::new());
+    let resolution = Mutex::new(Ok(Resolution::default()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(chosen.len()) {
             scope.spawn(|| {
                 while let Some(one) = { queue.lock().expect("no holder panics").next() } {
                     let outcome = facts::read(&one.candidate, store, offline).map(|facts| lock(one, facts, listener));
-                    results.lock().expect("no holder panics").push(outcome);
+                    let stop = add(&mut resolution.lock().expect("no holder panics"), one, outcome);
+                    if stop {
+                        return;
+                    }
                 }
             });
         }
     });
-    results.into_inner().expect("no holder panics").into_iter().collect()
+    resolution.into_inner().expect("no holder panics")
+}
+
+/// Adds one outcome; a failure that is not the kernel's own fails everything, and `true` says so.
+fn add(all: &mut Result<Resolution>, one: &Available<Candidate>, outcome: Result<LockedKernel>) -> bool {
+    match (all, outcome) {
+        (Ok(resolution), Ok(kernel)) => resolution.kernels.push(kernel),
+        (Ok(resolution), Err(error)) if error.kind == Kind::Kernel => {
+            let id = format!("{}-{}-{}", one.distro, one.release, one.candidate.kernel);
+            resolution.refused.push(Refused { id, error });
+        }
+        (all @ Ok(_), Err(error)) => *all = Err(error),
+        (Err(_), _) => return true,
+    }
+    false
 }
 
 fn lock(one: &Available<Candidate>, facts: facts::Facts, listener: &dyn Listener) -> LockedKernel {
