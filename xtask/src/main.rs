@@ -2,6 +2,7 @@
 //! `cargo xtask`: the involflt build farm.
 
 mod build;
+mod check;
 mod completions;
 mod container;
 mod core_object;

@@ -33,7 +33,7 @@ unsafe extern "C" {
     pub fn inv_copy_to_user(to: u64, from: *const c_void, bytes: usize) -> c_int;
     pub fn inv_lock();
     pub fn inv_unlock();
-    pub fn inv_panic() -> !;
+    pub fn inv_panic();
     pub fn inv_chardev_add() -> c_int;
     pub fn inv_chardev_del();
     pub fn inv_device_drain_frees();

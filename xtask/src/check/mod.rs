@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The checks after the link: will this kernel take this module, and is the module as hardened as the kernel?
+
+mod facts;
+mod identity;
+mod mitigations;
+mod module;
+pub mod objtool;
+mod sections;
+mod symbols;
+#[cfg(test)]
+mod tests;
+
+pub use facts::KernelFacts;
+
+use crate::error::{AtPath, Result};
+use module::Module;
+use std::fs;
+use std::path::Path;
+
+/// What a finding means for the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The kernel refuses the module, or would run it less safely than its own code: the row fails.
+    Failure,
+    /// The module loads and runs as safely as it should, but somebody ought to look.
+    Warning,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it fails the row.
+    pub severity: Severity,
+    /// One line: the check's name, the place, and what is wrong.
+    pub text: String,
+}
+
+impl Finding {
+    fn failure(text: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Failure, text: text.into() }
+    }
+    fn warning(text: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Warning, text: text.into() }
+    }
+}
+
+/// Checks a linked module against the kernel it is for.
+///
+/// # Errors
+/// Of infrastructure where the file cannot be read or `objdump` is missing; of the kernel where it is no ELF object.
+pub fn module(ko: &Path, facts: &KernelFacts) -> Result<Vec<Finding>> {
+    let data = fs::read(ko).at_path(ko)?;
+    let module = Module::parse(&data).map_err(|error| error.at(ko.display()))?;
+    let mut findings = identity::check(&module, facts);
+    findings.extend(symbols::check(&module, facts));
+    findings.extend(sections::check(&module));
+    findings.extend(mitigations::check(&module, ko, facts)?);
+    Ok(findings)
+}
