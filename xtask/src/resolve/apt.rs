@@ -5,7 +5,7 @@
 //! host's proxies and `Acquire::*` settings, and asks the mirror for what has changed only.
 
 use super::candidate::SuiteIndex;
-use super::index;
+use super::index::{self, Stanza};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::kernels::{ArchiveSettings, Distro, is_security};
@@ -159,16 +159,7 @@ impl<'a> Archives<'a> {
             };
             return Err(Error::infra(message).note(next));
         };
-        let mut cat = Command::new("/usr/lib/apt/apt-helper")
-            .arg("cat-file")
-            .arg(&path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .at_path("/usr/lib/apt/apt-helper")?;
-        let stanzas = index::read(BufReader::with_capacity(1 << 17, cat.stdout.take().expect("is piped")))?;
-        if !cat.wait().at_path(&path)?.success() {
-            return Err(Error::infra(format!("{}: cannot be unpacked", path.display())).note("run resolve again"));
-        }
+        let stanzas = read_list(&path)?;
         Ok(SuiteIndex { suite: suite.clone(), archive: self.archive(suite).into(), stanzas })
     }
 
@@ -196,6 +187,22 @@ impl<'a> Archives<'a> {
             .note(format!("mirrors: {} and {}", self.mirrors.main, self.mirrors.security))
             .note("without the network: --locked takes kernels.lock as it is, --offline the indices read last")
     }
+}
+
+/// Reads an index that apt has verified; apt keeps it compressed where the host's configuration says so.
+fn read_list(path: &Path) -> Result<Vec<Stanza>> {
+    const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+    const BUFFER: usize = 1 << 17;
+    if path.to_string_lossy().ends_with("Packages") {
+        return index::read(BufReader::with_capacity(BUFFER, fs::File::open(path).at_path(path)?));
+    }
+    let mut cat =
+        Command::new(APT_HELPER).arg("cat-file").arg(path).stdout(Stdio::piped()).spawn().at_path(APT_HELPER)?;
+    let stanzas = index::read(BufReader::with_capacity(BUFFER, cat.stdout.take().expect("is piped")))?;
+    if cat.wait().at_path(path)?.success() {
+        return Ok(stanzas);
+    }
+    Err(Error::infra(format!("{}: cannot be unpacked", path.display())).note("run resolve again"))
 }
 
 /// The configuration that is put on top of the host's: a private tree, one kind of index, no hooks.

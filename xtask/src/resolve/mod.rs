@@ -194,7 +194,7 @@ fn nothing(expression: &Expression, views: &[pick::Kernel], outside: &[usize]) -
     };
     let bounds = expression.bounds().join(", ");
     error.note(format!(
-        "group {bounds} leaves out what matches ({}, such as {example}): name a group that has it, such as `{expression} group:debian-all`",
+        "group {bounds} leaves out what matches ({}, such as {example}): name a group that has it, as in `{expression} group:NAME`",
         outside.len()
     ))
 }
