@@ -41,7 +41,7 @@ enum Command {
     Resolve(resolve::Resolve),
     /// Says what the store holds.
     Store(StorePath),
-    Vm(vm::VmArgs),
+    Vm(vm::Vm),
 }
 
 /// Prints where the store is.

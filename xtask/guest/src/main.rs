@@ -53,8 +53,11 @@ fn prepare(channel: &mut Channel) -> Step<Plan> {
     // A task that hangs is to show in the log before the host's patience ends.
     let _ = fs::write("/proc/sys/kernel/hung_task_timeout_secs", "30");
     for name in &plan.modules {
-        // As the kernel's command line says it where the driver is built in.
-        let parameters = if name == "nvme_core.ko" { c"multipath=N" } else { c"" };
+        let parameters = match (name.as_str(), plan.nvme_multipath) {
+            ("nvme_core.ko", true) => c"multipath=Y",
+            ("nvme_core.ko", false) => c"multipath=N",
+            _ => c"",
+        };
         module::load_with(&format!("{MODULES}/{name}"), parameters)?;
     }
     wait_for_disks()?;

@@ -23,6 +23,8 @@ pub struct Plan {
     pub modules: Vec<String>,
     /// Names of the scenarios to run, in the order of [`SCENARIOS`].
     pub scenarios: Vec<String>,
+    /// Whether the NVMe driver is loaded with its own multipath on.
+    pub nvme_multipath: bool,
 }
 
 /// How a scenario ended.

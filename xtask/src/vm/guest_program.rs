@@ -2,13 +2,14 @@
 //! Builds the guest program.
 
 use crate::error::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds the guest program, statically linked, from the workspace at `root`; says where it is.
-pub fn build(root: &Path) -> Result<PathBuf> {
+/// Builds the guest program, statically linked; says where it is.
+pub fn build() -> Result<PathBuf> {
+    let root = super::tree();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target_dir = root.join("target").join("guest");
     let output = Command::new(cargo)

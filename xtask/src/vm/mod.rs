@@ -11,7 +11,7 @@ mod kernel_log;
 mod qemu;
 mod record;
 
-pub use command::VmArgs;
+pub use command::Vm;
 pub use guest_program::build as build_guest;
 
 use crate::error::{AtPath, Error, Result};
@@ -113,7 +113,13 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     fs::create_dir_all(request.out_dir).at_path(request.out_dir)?;
     let log = request.out_dir.join(format!("{id}.vm.log"));
     stage("vm: boot");
-    let machine = qemu::Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, disks: copies.dir(), log: &log };
+    let machine = qemu::Machine {
+        vmlinuz: &image.vmlinuz,
+        initramfs: &initramfs,
+        disks: copies.dir(),
+        log: &log,
+        nvme_multipath: nvme_multipath(request.kernel),
+    };
     let mut record = record::Record::new(plan_scenarios(request));
     let end = qemu::run(&machine, |message| {
         if let Some(scenario) = record.take(message) {
@@ -129,6 +135,17 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     Ok(VmOutcome { disks, scenarios: record.results(), log, millis })
 }
 
+/// The top of the work tree.
+fn tree() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the work tree")
+}
+
+/// Whether NVMe disks are met with the kernel's own multipath: so on cloud kernels, and as plain disks on all others,
+/// because QEMU's disk looks like one path of several and a kernel can have it one way only.
+fn nvme_multipath(kernel: &LockedKernel) -> bool {
+    kernel.flavour.starts_with("cloud")
+}
+
 /// Names of the guest's scenarios that this request runs.
 fn plan_scenarios(request: &Request<'_>) -> Vec<String> {
     let wanted = |name: &str| request.scenarios.is_empty() || request.scenarios.iter().any(|wanted| wanted == name);
@@ -138,8 +155,11 @@ fn plan_scenarios(request: &Request<'_>) -> Vec<String> {
 fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies) -> Result<PathBuf> {
     let read = |path: &Path| fs::read(path).at_path(path);
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plan =
-        Plan { modules: image.modules.iter().map(|path| name(path)).collect(), scenarios: plan_scenarios(request) };
+    let plan = Plan {
+        modules: image.modules.iter().map(|path| name(path)).collect(),
+        scenarios: plan_scenarios(request),
+        nvme_multipath: nvme_multipath(request.kernel),
+    };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut files = vec![("/init".to_string(), read(request.guest)?), (PLAN.to_string(), plan)];
     files.push((INVOLFLT.to_string(), read(request.module)?));

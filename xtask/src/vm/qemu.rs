@@ -18,9 +18,8 @@ pub const QEMU: &str = "qemu-system-x86_64";
 const SILENCE: Duration = Duration::from_secs(150);
 /// Longest run; one takes a minute or two where two run at once on two cores.
 const LONGEST: Duration = Duration::from_secs(420);
-/// A kernel that oopses is of no more use: it panics, and a panic ends QEMU. NVMe's own multipath is off, here for a
-/// kernel that has it built in, so that the disk is one with blk-mq queues: QEMU's looks like a path of several.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on nvme_core.multipath=N";
+/// A kernel that oopses is of no more use: it panics, and a panic ends QEMU.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on";
 
 /// What a VM is made of.
 pub struct Machine<'a> {
@@ -32,6 +31,8 @@ pub struct Machine<'a> {
     pub disks: &'a Path,
     /// Where the kernel's console goes.
     pub log: &'a Path,
+    /// Whether the kernel's NVMe multipath is on; said here for a kernel that has the driver built in.
+    pub nvme_multipath: bool,
 }
 
 /// How a VM's run ended.
@@ -98,7 +99,8 @@ fn command(machine: &Machine<'_>) -> Command {
     command
         .args(["-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-append", KERNEL_ARGUMENTS])
+        .arg("-append")
+        .arg(format!("{KERNEL_ARGUMENTS} nvme_core.multipath={}", if machine.nvme_multipath { 'Y' } else { 'N' }))
         .arg("-kernel")
         .arg(machine.vmlinuz)
         .arg("-initrd")
