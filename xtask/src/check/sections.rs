@@ -4,8 +4,9 @@
 use super::Finding;
 use super::module::{Module, Section};
 
-/// Where sources lie while a module is built: the farm's own places, and those of a person's machine.
-const PLACES: [&str; 6] = ["/build/", "/home/", "/root/", "/rustc/", "/tmp/", "/usr/src/"];
+/// Where sources lie while a module is built: the farm's own places, and those of a person's machine. (Not all of
+/// `/usr/src`: there a distribution has its KDIRs, whose inline functions name their files in every module.)
+const PLACES: [&str; 6] = ["/build/", "/home/", "/root/", "/rustc/", "/tmp/", "/usr/src/rustc"];
 /// How much of a leaked path is shown.
 const SHOWN: usize = 80;
 
