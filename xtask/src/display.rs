@@ -10,6 +10,7 @@ use crate::event::Listener;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 
+pub use plain::seconds;
 pub use style::Style;
 
 /// How the progress of long work is shown.

@@ -13,6 +13,7 @@ mod kdir;
 mod kernels;
 mod lock;
 mod module_source;
+mod report;
 mod resolve;
 mod result;
 mod root;
@@ -38,6 +39,7 @@ struct Cli {
 enum Command {
     Completions(completions::Completions),
     Matrix(resolve::Matrix),
+    Report(report::Report),
     Resolve(resolve::Resolve),
     /// Says what the store holds.
     Store(StorePath),
@@ -74,6 +76,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
         Command::Completions(command) => command.run::<Cli>(shell),
         Command::Matrix(command) => command.run(shell),
+        Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
         Command::Vm(command) => command.run(shell),

@@ -103,6 +103,14 @@ impl Row {
         (!self.disks.is_empty()).then(|| self.disks.iter().map(|disk| disk.missed).sum())
     }
 
+    /// The platform in one word, as `matrix.json` has it.
+    pub fn platform_name(&self) -> &'static str {
+        match self.platform {
+            Platform::Rfl => "rfl",
+            Platform::Cglue => "cglue",
+        }
+    }
+
     /// Whether any step failed.
     pub fn failed(&self) -> bool {
         [self.built, self.checked, self.booted].contains(&Status::Failed)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask report`: shows the last result again.
+
+use super::{MATRIX, read, table, write};
+use crate::display::Style;
+use crate::error::{Error, Result};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use xshell::Shell;
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    Table,
+    /// The text of matrix.json
+    Json,
+}
+
+/// Shows the result of the last `build-matrix` again, and writes its `index.html` anew.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask report
+  cargo xtask report --dist /tmp/dist --format json")]
+pub struct Report {
+    /// Where `matrix.json` is.
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    dist: PathBuf,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+impl Report {
+    /// Prints the rows; an error of exit code 1 where one of them failed, of 2 where there is no result.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        let path = self.dist.join(MATRIX);
+        if !path.exists() {
+            let error = Error::input(format!("{}: there is no result yet", path.display()));
+            return Err(error.note("make one with `cargo xtask build-matrix --setup`"));
+        }
+        let rows = read(&path)?;
+        write(&self.dist, &rows)?;
+        match self.format {
+            Format::Table => print!("{}", table(&rows, Style::detect(&std::io::stdout()))),
+            Format::Json => print!("{}", super::json::render(&super::sorted(&rows))?),
+        }
+        match rows.iter().filter(|row| row.failed()).count() {
+            0 => Ok(()),
+            failed => Err(Error::kernel(format!("{failed} of {} kernels failed", rows.len()))),
+        }
+    }
+}
