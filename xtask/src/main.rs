@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask`: the involflt build farm.
 
+mod boot;
 mod build;
+mod build_matrix;
 mod check;
 mod completions;
 mod container;
@@ -37,6 +39,7 @@ struct Cli {
 /// One type per command, each with `run(self, &Shell)`, in a file of its own.
 #[derive(Subcommand)]
 enum Command {
+    BuildMatrix(build_matrix::BuildMatrix),
     Completions(completions::Completions),
     Matrix(resolve::Matrix),
     Report(report::Report),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
+        Command::BuildMatrix(command) => command.run(shell),
         Command::Completions(command) => command.run::<Cli>(shell),
         Command::Matrix(command) => command.run(shell),
         Command::Report(command) => command.run(shell),

@@ -78,7 +78,7 @@ impl MatrixArgs {
 }
 
 /// The top of the work tree, relative to the current directory where that is inside of it.
-fn tree() -> PathBuf {
+pub fn tree() -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the work tree");
     let here = std::env::current_dir().ok();
     match here.as_deref().and_then(|here| top.strip_prefix(here).ok()) {

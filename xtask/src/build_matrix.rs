@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask build-matrix`: every kernel of a selection built, checked, booted and reported.
+
+use crate::boot::Booter;
+use crate::build::{Built, Farm};
+use crate::check::{self, KernelFacts, Severity};
+use crate::display::{self, Format, Style};
+use crate::error::{AtPath, Error, Result};
+use crate::event::{Event, Listener};
+use crate::lock::LockedKernel;
+use crate::module_source::ModuleSource;
+use crate::resolve::{self, MatrixArgs};
+use crate::result::{Row, Status};
+use crate::setup::{self, Need};
+use crate::store::{Store, remove, sha256_file};
+use crate::{report, vm};
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use xshell::Shell;
+
+/// Builds, checks and boots involflt.ko for every kernel of a selection, and reports in dist/.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask build-matrix --setup                      install what is missing, then the default group
+  cargo xtask build-matrix --select debian:bookworm     one release
+  cargo xtask build-matrix --locked --offline           exactly kernels.lock, from the store alone")]
+pub struct BuildMatrix {
+    #[command(flatten)]
+    matrix: MatrixArgs,
+    /// Install missing tools with apt first (with sudo when not root).
+    #[arg(long)]
+    setup: bool,
+    /// Kernels worked on at once [default: the number of processors].
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// Build and check only: boot nothing.
+    #[arg(long)]
+    no_boot: bool,
+    /// How progress is shown [default: live on a terminal, else plain].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Where the results go.
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    dist: PathBuf,
+}
+
+impl BuildMatrix {
+    /// Runs the command. Fails with exit code 1 when some kernel failed; its row says why.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        let listener = display::open(self.format);
+        setup::require(Need::BuildMatrix, self.setup, &*listener)?;
+        let store = Store::open(self.matrix.store.as_deref())?;
+        let _in_use = store.in_use()?;
+        let kernels = resolve::matrix(&self.matrix, &store, &*listener)?;
+        let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist };
+        let outcome = plan.run(&kernels, &store, &*listener)?;
+        drop(listener);
+        if self.format != Some(Format::Json) {
+            print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
+        }
+        outcome.verdict()
+    }
+}
+
+/// What is to be done with a list of kernels.
+pub struct Plan {
+    /// Whether the network is out of bounds.
+    pub offline: bool,
+    /// Whether the modules are booted.
+    pub boot: bool,
+    /// Kernels at once; the number of processors where it is not given.
+    pub jobs: Option<NonZero<usize>>,
+    /// Where the results go.
+    pub dist: PathBuf,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// One row for each kernel, in the order of the lock.
+    pub rows: Vec<Row>,
+    /// Modules that were compiled by this run and did not come from the store.
+    pub compiled: usize,
+}
+
+impl Outcome {
+    /// An error of exit code 1 when some kernel failed.
+    pub fn verdict(&self) -> Result<()> {
+        let failed: Vec<&str> = self.rows.iter().filter(|row| row.failed()).map(|row| row.id.as_str()).collect();
+        match failed.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::kernel(format!(
+                "{} of {} kernels failed: {}",
+                failed.len(),
+                self.rows.len(),
+                failed.join(", ")
+            ))
+            .note(format!(
+                "cargo xtask build-matrix --select 'kernel={}'",
+                first.splitn(3, '-').last().unwrap_or(first)
+            ))),
+        }
+    }
+}
+
+impl Plan {
+    /// Works through the kernels; a kernel's failure is its own row. Fails only when nothing can be done at all.
+    pub fn run(&self, kernels: &[LockedKernel], store: &Store, listener: &dyn Listener) -> Result<Outcome> {
+        fs::create_dir_all(&self.dist).at_path(&self.dist)?;
+        let top = resolve::tree();
+        let source = ModuleSource::read(&top.join("module"))?;
+        let farm = Farm::new(store, &source, self.offline);
+        let guest = if self.boot { Some(vm::build_guest(&top)?) } else { None };
+        let booter = guest.as_deref().map(|guest| Booter { store, offline: self.offline, guest });
+        let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
+        let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; kernels.len()]);
+        let order = Mutex::new(by_effort(kernels).into_iter());
+        let next = || order.lock().expect("no thread panics with the lock held").next();
+        std::thread::scope(|scope| {
+            for _ in 0..self.workers(kernels.len()) {
+                scope.spawn(|| {
+                    while let Some(index) = next() {
+                        let row = work.kernel(&kernels[index]);
+                        rows.lock().expect("no thread panics with the lock held")[index] = Some(row);
+                    }
+                });
+            }
+        });
+        let rows =
+            rows.into_inner().expect("no thread panics with the lock held").into_iter().flatten().collect::<Vec<_>>();
+        report::write(&self.dist, &rows)?;
+        Ok(Outcome { rows, compiled: work.compiled.into_inner() })
+    }
+
+    fn workers(&self, kernels: usize) -> usize {
+        let processors = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        self.jobs.unwrap_or_else(processors).get().min(kernels)
+    }
+}
+
+/// What the workers share.
+struct Work<'a> {
+    dist: &'a Path,
+    farm: Farm<'a>,
+    booter: Option<Booter<'a>>,
+    compiled: AtomicUsize,
+    listener: &'a dyn Listener,
+}
+
+impl Work<'_> {
+    fn kernel(&self, kernel: &LockedKernel) -> Row {
+        let start = Instant::now();
+        let mut row = Row::new(kernel);
+        if let Err(error) = self.steps(kernel, &mut row) {
+            row.error = Some(error.to_string());
+        }
+        let text = row.error.clone().unwrap_or_else(|| summary(&row));
+        self.listener.event(Event::Done { subject: row.id.clone(), ok: !row.failed(), text, millis: millis(start) });
+        row
+    }
+
+    /// A step is marked as failed before it begins, so that an early return leaves it so.
+    fn steps(&self, kernel: &LockedKernel, row: &mut Row) -> Result<()> {
+        let dir = self.dist.join(&row.id);
+        remove(&dir)?;
+        fs::create_dir_all(&dir).at_path(&dir)?;
+        row.built = Status::Failed;
+        let built = self.build(kernel, &dir, row)?;
+        row.built = Status::Passed;
+        row.checked = Status::Failed;
+        self.check(&built, row)?;
+        row.checked = Status::Passed;
+        if let Some(booter) = &self.booter {
+            row.booted = Status::Failed;
+            row.vm_log = Some(format!("{}/vm.log", row.id));
+            let boot = booter.boot(kernel, &built.module, &dir.join("vm.log"), self.listener)?;
+            row.disks = boot.disks;
+            row.vm_millis = boot.millis;
+            row.booted = Status::Passed;
+        }
+        Ok(())
+    }
+
+    fn build(&self, kernel: &LockedKernel, dir: &Path, row: &mut Row) -> Result<Built> {
+        let stage = |stage: &str| {
+            self.listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
+        };
+        row.build_log = Some(format!("{}/build.log", row.id));
+        let start = Instant::now();
+        let built = self.farm.build(kernel, &dir.join("build.log"), &stage)?;
+        if built.fresh {
+            self.compiled.fetch_add(1, Ordering::Relaxed);
+            row.build_millis = millis(start);
+        }
+        let module = dir.join("involflt.ko");
+        fs::copy(&built.module, &module).at_path(&module)?;
+        row.module = Some(format!("{}/involflt.ko", row.id));
+        row.module_sha256 = Some(sha256_file(&module)?);
+        Ok(built)
+    }
+
+    fn check(&self, built: &Built, row: &mut Row) -> Result<()> {
+        let log = fs::read_to_string(&built.log).at_path(&built.log)?;
+        row.warnings = check::objtool::warnings(&log);
+        let findings = check::module(&built.module, &KernelFacts::read(&built.kdir)?)?;
+        let mut failures = Vec::new();
+        for finding in findings {
+            match finding.severity {
+                Severity::Failure => failures.push(finding.text),
+                Severity::Warning => row.warnings.push(finding.text),
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(Error::kernel(failures.join("; "))) }
+    }
+}
+
+/// Kernels that take longest first: those whose Rust metadata has to be made.
+fn by_effort(kernels: &[LockedKernel]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..kernels.len()).collect();
+    order.sort_by_key(|&index| kernels[index].platform);
+    order
+}
+
+fn summary(row: &Row) -> String {
+    let build = if row.build_millis == 0 { "built before" } else { "built" };
+    match row.missed() {
+        None => format!("{build}, checked"),
+        Some(missed) => {
+            let changed: u64 = row.disks.iter().map(|disk| disk.changed).sum();
+            format!("{build}, checked, booted: {changed} blocks changed, {missed} missed")
+        }
+    }
+}
+
+fn millis(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+}
