@@ -113,7 +113,7 @@ impl Plan {
         let top = resolve::tree();
         let source = ModuleSource::read(&top.join("module"))?;
         let farm = Farm::new(store, &source, self.offline);
-        let guest = if self.boot { Some(vm::build_guest(&top)?) } else { None };
+        let guest = if self.boot { Some(vm::build_guest()?) } else { None };
         let booter = guest.as_deref().map(|guest| Booter { store, offline: self.offline, guest });
         let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
         let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; kernels.len()]);
