@@ -118,7 +118,7 @@ impl<'a> Archives<'a> {
         let sources = tree.join("sources.sources");
         fs::write(&sources, self.sources(wanted)?).at_path(&sources)?;
         let settings = tree.join("apt.conf");
-        fs::write(&settings, apt_settings(&tree)).at_path(&settings)?;
+        fs::write(&settings, apt_settings(&tree, self.settings.check_valid_until)).at_path(&settings)?;
         let output = Command::new("apt-get")
             .arg("--config-file")
             .arg(&settings)
@@ -132,16 +132,11 @@ impl<'a> Archives<'a> {
     /// The archives in apt's own format.
     fn sources(&self, wanted: &BTreeSet<Wanted>) -> Result<String> {
         let keyring = self.keyring()?.display();
-        let validity = match self.settings.check_valid_until {
-            Some(true) => "Check-Valid-Until: yes\n",
-            Some(false) => "Check-Valid-Until: no\n",
-            None => "",
-        };
         let stanza = |one: &Wanted| {
             let Wanted { suite, arch } = one;
             let url = self.archive(suite);
             format!(
-                "Types: deb\nURIs: {url}\nSuites: {suite}\nComponents: main\nArchitectures: {arch}\nSigned-By: {keyring}\n{validity}\n"
+                "Types: deb\nURIs: {url}\nSuites: {suite}\nComponents: main\nArchitectures: {arch}\nSigned-By: {keyring}\n\n"
             )
         };
         Ok(wanted.iter().map(stanza).collect())
@@ -165,9 +160,13 @@ impl<'a> Archives<'a> {
 
     /// What apt said, and what mends it.
     fn refused(&self, said: &str) -> Error {
-        let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("E:") || line.starts_with("W:")).collect();
+        const SHOWN: usize = 4;
+        let mut lines: Vec<&str> = said.lines().filter(|line| line.starts_with("E:")).collect();
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        let more = if more > 0 { format!("\n(and {more} more)") } else { String::new() };
         let distro = self.distro.name;
-        let error = Error::infra(format!("the archives of {distro} cannot be read\n{}", lines.join("\n")));
+        let error = Error::infra(format!("the archives of {distro} cannot be read\n{}{more}", lines.join("\n")));
         if said.contains("is expired") || said.contains("is not valid yet") {
             return error
                 .note(format!("for an archive that is frozen on purpose: `check-valid-until: false` under `distros: {distro}:` in kernels.yaml"))
@@ -206,10 +205,17 @@ fn read_list(path: &Path) -> Result<Vec<Stanza>> {
 }
 
 /// The configuration that is put on top of the host's: a private tree, one kind of index, no hooks.
-fn apt_settings(tree: &Path) -> String {
+///
+/// apt looks at Valid-Until only where it looks at dates at all, so both are said.
+fn apt_settings(tree: &Path, check_valid_until: Option<bool>) -> String {
     let tree = tree.display();
+    let validity = match check_valid_until {
+        Some(true) => "Acquire::Check-Valid-Until \"true\";\nAcquire::Check-Date \"true\";\n",
+        Some(false) => "Acquire::Check-Valid-Until \"false\";\n",
+        None => "",
+    };
     format!(
-        "#clear APT::Update::Pre-Invoke;
+        "{validity}#clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 #clear APT::Architectures;
@@ -217,6 +223,9 @@ APT::Architecture \"amd64\";
 APT::Architectures {{ \"amd64\"; }};
 APT::Get::List-Cleanup \"false\";
 APT::Update::Error-Mode \"any\";
+Acquire::AllowInsecureRepositories \"false\";
+Acquire::AllowWeakRepositories \"false\";
+Acquire::AllowDowngradeToInsecureRepositories \"false\";
 Acquire::Languages \"none\";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";
 Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";
