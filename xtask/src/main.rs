@@ -22,6 +22,7 @@ mod root;
 mod select;
 mod setup;
 mod store;
+mod test;
 mod vm;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,7 @@ enum Command {
     Resolve(resolve::Resolve),
     /// Says what the store holds.
     Store(StorePath),
+    Test(test::Test),
     Vm(vm::Vm),
 }
 
@@ -83,6 +85,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
+        Command::Test(command) => command.run(shell),
         Command::Vm(command) => command.run(shell),
     }
 }

@@ -71,11 +71,6 @@ impl RootSpec {
         RootSpec { release: release.to_string(), mirror, packages }
     }
 
-    /// What the root is called in events.
-    pub fn name(&self) -> String {
-        format!("root-{}", self.release)
-    }
-
     /// The root, made where the store has none. `started` is called only when it has to be made.
     pub fn get(&self, store: &Store, offline: bool, started: impl FnOnce()) -> Result<Root> {
         let id = format!("{}-{}", self.release, key([self.packages.join(" ").as_str()]));

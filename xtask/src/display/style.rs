@@ -11,6 +11,7 @@ pub struct Style {
 
 impl Style {
     /// Text without colour.
+    #[cfg(test)]
     pub const PLAIN: Style = Style { colour: false };
 
     /// Colour on a terminal, unless `NO_COLOR` is set to anything (<https://no-color.org>) or the terminal is dumb.

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
+
+use super::{Context, Tally};
+use crate::build_matrix::Plan;
+use crate::error::Result;
+use crate::lock::LockedKernel;
+use crate::resolve::{self, MatrixArgs};
+use crate::result::{Row, Status};
+use crate::vm;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Runs the stage.
+pub fn run(context: &Context<'_>, tally: &mut Tally) {
+    let again = "cargo xtask build-matrix --locked --no-boot";
+    let locked = MatrixArgs { locked: context.matrix.select.is_empty(), ..context.matrix.clone() };
+    let kernels = match resolve::matrix(&locked, context.store, context.listener) {
+        Ok(kernels) => kernels,
+        Err(error) => return tally.check("the kernel matrix", Err(error.to_string()), again),
+    };
+    print_covering_set(&kernels);
+    let Some(rows) = build(context, tally, &kernels) else { return };
+    build_again(context, tally, &kernels);
+    boot(context, tally, &kernels, &rows);
+}
+
+fn print_covering_set(kernels: &[LockedKernel]) {
+    println!("covering set: each of {} kernels with each of {} scenarios", kernels.len(), vm::scenarios().count());
+    kernels.iter().for_each(|kernel| println!("  {}", kernel.id()));
+}
+
+fn plan(context: &Context<'_>, offline: bool) -> Plan {
+    Plan { offline, boot: false, jobs: None, dist: context.tree.join("dist") }
+}
+
+fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> Option<Vec<Row>> {
+    let again = "cargo xtask build-matrix --no-boot --select";
+    match plan(context, context.matrix.offline).run(kernels, context.store, context.listener) {
+        Err(error) => {
+            tally.check("build", Err(error.to_string()), again);
+            None
+        }
+        Ok(outcome) => {
+            for row in &outcome.rows {
+                let name = format!("build and check {}", row.id);
+                let status = if row.failed() { Status::Failed } else { Status::Passed };
+                let detail = row.error.clone().unwrap_or_else(|| format!("{} warnings", row.warnings.len()));
+                tally.add(&name, status, &detail, &format!("{again} {}", row.kernel));
+            }
+            Some(outcome.rows)
+        }
+    }
+}
+
+/// A second run takes everything from the store, without the network.
+fn build_again(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
+    let outcome = plan(context, true).run(kernels, context.store, context.listener);
+    let outcome = match outcome {
+        Err(error) => Err(error.to_string()),
+        Ok(outcome) if outcome.rows.iter().any(Row::failed) => Err("a kernel failed that was built before".to_string()),
+        Ok(outcome) if outcome.compiled > 0 => Err(format!("{} modules were compiled again", outcome.compiled)),
+        Ok(outcome) => Ok(format!("{} modules, none compiled again", outcome.rows.len())),
+    };
+    tally.check("a second run, offline", outcome, "cargo xtask build-matrix --locked --offline --no-boot");
+}
+
+/// Boots two kernels at a time: a VM under emulation keeps about one processor busy.
+fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows: &[Row]) {
+    let guest = match vm::build_guest() {
+        Ok(guest) => guest,
+        Err(error) => return tally.check("the guest program", Err(error.to_string()), "cargo build -p guest"),
+    };
+    let queue = Mutex::new(kernels.iter());
+    let next = || queue.lock().expect("no thread panics with the lock held").next();
+    let tally = Mutex::new(tally);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(kernel) = next() {
+                    let outcome = boot_one(context, kernel, rows, &guest);
+                    count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
+                }
+            });
+        }
+    });
+}
+
+/// `None` where the kernel has no module, which is counted as a failure of its build.
+fn boot_one(context: &Context<'_>, kernel: &LockedKernel, rows: &[Row], guest: &Path) -> Option<Result<vm::VmOutcome>> {
+    let dist = context.tree.join("dist");
+    let row = rows.iter().find(|row| row.id == kernel.id())?;
+    let module = dist.join(row.module.as_ref()?);
+    let request = vm::Request {
+        kernel,
+        store: context.store,
+        offline: context.matrix.offline,
+        module: &module,
+        guest,
+        out_dir: &dist.join("vm"),
+        scenarios: &[],
+    };
+    Some(vm::run(&request, context.listener))
+}
+
+fn count(tally: &mut Tally, kernel: &LockedKernel, outcome: Option<Result<vm::VmOutcome>>) {
+    let again = format!("cargo xtask vm --select {}", kernel.kernel);
+    match outcome {
+        None => tally.add(&format!("boot {}", kernel.id()), Status::Skipped, "it has no module", &again),
+        Some(Err(error)) => tally.check(&format!("boot {}", kernel.id()), Err(error.to_string()), &again),
+        Some(Ok(outcome)) => {
+            for scenario in &outcome.scenarios {
+                let name = format!("{} {}", kernel.id(), scenario.name);
+                let again = format!("{again} --scenario {}", scenario.name);
+                tally.add(&name, scenario.status, &scenario.detail, &again);
+            }
+            for disk in &outcome.disks {
+                println!(
+                    "         {} changed, {} reported, {} missed on {}",
+                    disk.changed, disk.reported, disk.missed, disk.disk
+                );
+            }
+        }
+    }
+}

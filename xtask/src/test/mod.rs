@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask test`: everything that is tested, from the units to the VMs.
+
+mod cli;
+mod kernels;
+mod page;
+mod source;
+mod tally;
+
+use crate::display::{self, Format};
+use crate::error::{Error, Result};
+use crate::event::Listener;
+use crate::resolve::{self, MatrixArgs};
+use crate::setup::{self, Need};
+use crate::store::Store;
+use std::path::PathBuf;
+use tally::Tally;
+use xshell::Shell;
+
+/// Tests everything: source, units, commands, and the module on every kernel in a VM.
+///
+/// By default every kernel of the lock's default group is built, checked and booted once, with every scenario: each
+/// kernel and each scenario is in the run. --long takes every kernel of group:debian-all.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask test --setup                       what CI runs
+  cargo xtask test --select debian:bookworm      the same, on fewer kernels
+  cargo xtask test --long                        every kernel of group:debian-all")]
+pub struct Test {
+    #[command(flatten)]
+    matrix: MatrixArgs,
+    /// Install missing tools with apt first (with sudo when not root).
+    #[arg(long)]
+    setup: bool,
+    /// Every kernel of group:debian-all instead of the default group.
+    #[arg(long, conflicts_with = "select")]
+    long: bool,
+}
+
+/// What the stages share.
+struct Context<'a> {
+    tree: PathBuf,
+    matrix: MatrixArgs,
+    store: &'a Store,
+    listener: &'a dyn Listener,
+}
+
+impl Test {
+    /// Runs every stage, also after one has failed, and ends with the line `N passed, N failed, N skipped`.
+    pub fn run(mut self, _: &Shell) -> Result<()> {
+        let listener = display::open(Some(Format::Plain));
+        setup::require(Need::Test, self.setup, &*listener)?;
+        if self.long {
+            self.matrix.select = vec!["group:debian-all".to_string()];
+        }
+        let store = Store::open(self.matrix.store.as_deref())?;
+        let _in_use = store.in_use()?;
+        let context = Context { tree: resolve::tree(), matrix: self.matrix, store: &store, listener: &*listener };
+        let mut tally = Tally::default();
+        source::run(&context, &mut tally);
+        cli::run(&context, &mut tally);
+        kernels::run(&context, &mut tally);
+        page::run(&context, &mut tally);
+        println!("\n{}", tally.line());
+        match tally.failed() {
+            0 => Ok(()),
+            failed => Err(Error::kernel(format!("{failed} tests failed")).note("each says above how to run it alone")),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `dist/index.html` in a real browser, with JavaScript off.
+
+use super::{Context, Tally};
+use crate::report;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the stage.
+pub fn run(context: &Context<'_>, tally: &mut Tally) {
+    let dist = context.tree.join("dist");
+    tally.check("the report in a browser", shown(&dist), "chromium --headless --dump-dom dist/index.html");
+    tally.check("the report's links", links(&dist), "cargo xtask build-matrix --locked");
+}
+
+/// Every kernel of `matrix.json` stands in the page as the browser has it.
+fn shown(dist: &Path) -> Result<String, String> {
+    let rows = report::read(&dist.join(report::MATRIX)).map_err(|error| error.to_string())?;
+    let page = dist.join(report::PAGE).canonicalize().map_err(|error| error.to_string())?;
+    let profile = std::env::temp_dir().join(format!("involflt-chromium-{}", std::process::id()));
+    let output = Command::new("chromium")
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--blink-settings=scriptEnabled=false",
+        ])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg("--dump-dom")
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .map_err(|error| format!("chromium: {error}"))?;
+    crate::store::remove(&profile).map_err(|error| error.to_string())?;
+    let dom = String::from_utf8_lossy(&output.stdout);
+    match rows.iter().find(|row| !dom.contains(&row.kernel)) {
+        _ if rows.is_empty() => Err("matrix.json has no row".to_string()),
+        Some(row) => Err(format!("{} is not in the page", row.kernel)),
+        None => Ok(format!("{} kernels shown", rows.len())),
+    }
+}
+
+/// Every relative link of the page leads to a file.
+fn links(dist: &Path) -> Result<String, String> {
+    let page = std::fs::read_to_string(dist.join(report::PAGE)).map_err(|error| error.to_string())?;
+    let targets: Vec<&str> = page
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|target| !target.starts_with('#') && !target.contains(':'))
+        .collect();
+    match targets.iter().find(|target| !dist.join(target).is_file()) {
+        _ if targets.is_empty() => Err("the page has no link to a log".to_string()),
+        Some(target) => Err(format!("{target} is linked and does not exist")),
+        None => Ok(format!("{} links", targets.len())),
+    }
+}
