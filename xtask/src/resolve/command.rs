@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask resolve`: asks the archives and writes `kernels.lock`.
 
-use super::{MatrixArgs, Refused, Resolution, lockfile, resolution};
+use super::{MatrixArgs, Resolution, lockfile, resolution, verdict};
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
 use crate::lock::LockedKernel;
@@ -41,15 +41,8 @@ impl Resolve {
         let report = changes(&before, &kernels);
         let changed = lockfile::write(&path, &lockfile::render(kernels))?;
         println!("{}: {}{report}", path.display(), if changed { "written" } else { "unchanged" });
-        if refused.is_empty() { Ok(()) } else { Err(failure(&refused)) }
+        verdict(&refused)
     }
-}
-
-/// The error that ends a run in which some kernels could not be resolved.
-fn failure(refused: &[Refused]) -> Error {
-    let mut text = format!("{} kernels cannot be resolved, and are not in the lock file", refused.len());
-    text.extend(refused.iter().map(|Refused { id, error }| format!("\n  {id}: {}", error.message)));
-    Error::kernel(text).note("to do without one: --select 'group:NAME !KERNEL', or `version:` in kernels.yaml")
 }
 
 /// `, 10 kernels (1 new, 1 gone)`, and a line for each of these.

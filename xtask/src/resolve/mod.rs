@@ -129,6 +129,16 @@ pub fn resolution(args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> 
     }
 }
 
+/// An error of exit code 1 where some kernels could not be resolved.
+pub fn verdict(refused: &[Refused]) -> Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{} kernels cannot be resolved, and are left out", refused.len());
+    text.extend(refused.iter().map(|Refused { id, error }| format!("\n  {id}: {}", error.message)));
+    Err(Error::kernel(text).note("to do without one: --select 'group:NAME !KERNEL', or `version:` in kernels.yaml"))
+}
+
 fn locked(kernels: &Kernels, expressions: &[Expression], path: &Path) -> Result<Vec<LockedKernel>> {
     let lock = lockfile::read(path)?;
     let views: Vec<pick::Kernel> = lock.kernels.iter().map(locked_view).collect();
@@ -190,7 +200,11 @@ fn nothing(expression: &Expression, views: &[pick::Kernel], outside: &[usize]) -
     });
     let error = expression.nothing(&names.collect());
     let Some(example) = outside.first().map(|index| views[*index].subject.kernel) else {
-        return error.note("what there is: cargo xtask matrix");
+        let all = |of: fn(&Subject) -> String| views.iter().map(|view| of(&view.subject)).collect::<BTreeSet<_>>();
+        let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+        let suites = list(all(|subject| format!("{}:{}", subject.distro, subject.suite)));
+        let flavours = list(all(|subject| subject.flavour.to_owned()));
+        return error.note(format!("suites here: {suites}; flavours: {flavours}"));
     };
     let bounds = expression.bounds().join(", ");
     error.note(format!(
