@@ -26,7 +26,8 @@ pub struct Facts {
 pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts> {
     let headers = &candidate.packages[0];
     let path = store.entry("facts", &format!("{}.json", headers.sha256), |path| {
-        let package = store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, error))?;
+        let package =
+            store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, offline, error))?;
         let facts = from_config(&config(&package, &candidate.kernel)?)?;
         std::fs::write(path, serde_json::to_vec(&facts).expect("facts are plain data")).at_path(path)
     })?;
@@ -43,8 +44,12 @@ pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts
     }
 }
 
-/// The store speaks of the lock; here the package was just read from an index.
-fn refused(candidate: &Candidate, error: Error) -> Error {
+/// The store speaks of the lock; here the package was just read from an index. Offline, one kernel that the store does
+/// not have says nothing of the others.
+fn refused(candidate: &Candidate, offline: bool, error: Error) -> Error {
+    if offline {
+        return Error { kind: Kind::Kernel, ..error };
+    }
     if error.kind != Kind::Kernel {
         return error;
     }

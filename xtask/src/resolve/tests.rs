@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Resolving as a whole, offline, from indices that are cut out of Debian's own.
 
-use super::{MatrixArgs, Resolution, gone, lockfile, matrix, resolution};
+use super::{MatrixArgs, Resolution, gone, lockfile, matrix, resolution, verdict};
 use crate::error::Kind;
 use crate::event::{Event, Listener};
 use crate::lock::{LockedKernel, Platform, Role};
@@ -246,6 +246,18 @@ fn a_kernel_whose_headers_disagree_with_their_config_fails_alone() {
     assert_eq!((kernels.len(), refused.len()), (4, 1));
     assert_eq!(refused[0].id, "debian-sid-7.2.13+deb14-cloud-amd64");
     assert!(refused[0].error.message.contains("depend on gcc-16, but its .config says that gcc-15 built it"));
+}
+
+#[test]
+fn offline_a_kernel_that_is_not_in_the_store_fails_alone() {
+    let world = World::new();
+    let kernels = matrix(&world.args(&["sid"]), &world.store, &world).unwrap();
+    fs::remove_file(world.store.kind("facts").unwrap().join(format!("{}.json", kernels[0].packages[0].sha256)))
+        .unwrap();
+    let Resolution { kernels, refused } = resolution(&world.args(&[]), &world.store, &world).unwrap();
+    assert_eq!((kernels.len(), refused.len()), (4, 1));
+    assert!(refused[0].error.to_string().contains("not in the store, and --offline was given"));
+    assert_eq!(verdict(&refused).unwrap_err().kind, Kind::Kernel);
 }
 
 #[test]
