@@ -22,6 +22,7 @@ mod root;
 mod select;
 mod setup;
 mod store;
+mod store_command;
 mod test;
 mod vm;
 
@@ -45,25 +46,9 @@ enum Command {
     Matrix(resolve::Matrix),
     Report(report::Report),
     Resolve(resolve::Resolve),
-    /// Says what the store holds.
-    Store(StorePath),
+    Store(store_command::StoreCommand),
     Test(test::Test),
     Vm(vm::Vm),
-}
-
-/// Prints where the store is.
-#[derive(clap::Args)]
-struct StorePath {
-    /// The store's directory [default: $XDG_CACHE_HOME/involflt or ~/.cache/involflt].
-    #[arg(long, value_name = "DIR")]
-    store: Option<std::path::PathBuf>,
-}
-
-impl StorePath {
-    fn run(self, _: &Shell) -> error::Result<()> {
-        println!("{}", store::Store::open(self.store.as_deref())?.root().display());
-        Ok(())
-    }
 }
 
 fn main() -> ExitCode {

@@ -64,10 +64,12 @@ impl Store {
     pub fn entry(&self, kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let dir = self.kind(kind)?;
         let path = dir.join(key);
+        let lock = self.lock_file(&format!("{kind}-{key}"))?;
+        // When the entry was last asked for is what garbage collection goes by. Somebody else's store may refuse it.
+        let _ = lock.set_modified(std::time::SystemTime::now());
         if path.exists() {
             return Ok(path);
         }
-        let lock = self.lock_file(&format!("{kind}-{key}"))?;
         lock.lock().at_path(&path)?;
         if path.exists() {
             return Ok(path);

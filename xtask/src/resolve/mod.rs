@@ -7,7 +7,7 @@ mod command;
 mod facts;
 mod index;
 mod listing;
-mod lockfile;
+pub mod lockfile;
 mod pick;
 mod version;
 
