@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The bitmap and the drain against naive models, and under threads.
+
+use involflt::engine::{Bitmap, Clock, Drain, Tracker};
+use involflt::host::{Host, TrackedDisk};
+use involflt::platform::Attached;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const BLOCK: u64 = 4096;
+const SECTORS_PER_BLOCK: u64 = 8;
+/// Not a multiple of 64 blocks, and its last block is cut short.
+const SECTORS: u64 = 1003 * SECTORS_PER_BLOCK - 3;
+
+fn bitmap(blocks: u64) -> Bitmap<Box<[AtomicU64]>> {
+    let words = Bitmap::<Box<[AtomicU64]>>::words_for(blocks).unwrap();
+    Bitmap::new(std::iter::repeat_with(AtomicU64::default).take(words).collect(), blocks)
+}
+
+fn bits(bitmap: &Bitmap<Box<[AtomicU64]>>) -> BTreeSet<u64> {
+    let mut found = BTreeSet::new();
+    let mut from = 0;
+    while let Some(run) = bitmap.take_run(from, u64::MAX) {
+        found.extend(run.first..run.first + run.blocks);
+        from = run.first + run.blocks;
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn a_bitmap_has_the_bits_that_were_set(
+        blocks in 1u64..300,
+        ranges in prop::collection::vec((0u64..320, 0u64..200), 0..12),
+    ) {
+        let bitmap = bitmap(blocks);
+        let mut model = BTreeSet::new();
+        for (first, length) in ranges {
+            bitmap.set(first, first + length);
+            model.extend((first..first + length).filter(|&block| block < blocks));
+            prop_assert_eq!(bitmap.dirty(), model.len() as u64);
+        }
+        prop_assert_eq!(bits(&bitmap), model);
+        prop_assert_eq!(bitmap.dirty(), 0);
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_it_is_dirty_and_no_longer_than_asked(
+        set in prop::collection::btree_set(0u64..200, 1..60),
+        from in 0u64..200,
+        most in 1u64..100,
+    ) {
+        let bitmap = bitmap(200);
+        set.iter().for_each(|&block| bitmap.set(block, block + 1));
+        let first = set.range(from..).next().copied();
+        let length = first.map(|first| (first..).take_while(|block| set.contains(block)).count() as u64);
+        let run = bitmap.take_run(from, most);
+        prop_assert_eq!(run.map(|run| (run.first, run.blocks)), first.zip(length.map(|length| length.min(most))));
+        let taken = run.map_or(0, |run| run.blocks);
+        prop_assert_eq!(bitmap.dirty(), set.len() as u64 - taken);
+    }
+
+    #[test]
+    fn moved_bits_are_in_one_place(
+        old in prop::collection::btree_set(0u64..150, 0..50),
+        new in prop::collection::btree_set(0u64..150, 0..50),
+    ) {
+        let (from, to) = (bitmap(150), bitmap(150));
+        old.iter().for_each(|&block| to.set(block, block + 1));
+        new.iter().for_each(|&block| from.set(block, block + 1));
+        from.move_into(&to);
+        let both: BTreeSet<u64> = old.union(&new).copied().collect();
+        prop_assert_eq!((from.dirty(), to.dirty()), (0, both.len() as u64));
+        prop_assert_eq!(bits(&to), both);
+    }
+}
+
+/// What may happen to a disk that is drained.
+#[derive(Debug, Clone)]
+enum Step {
+    Mark { sector: u64, sectors: u64 },
+    MarkAll,
+    Get,
+    Commit { right: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..SECTORS + 20, 1u64..64).prop_map(|(sector, sectors)| Step::Mark { sector, sectors }),
+        2 => (0..SECTORS, 1u64..SECTORS).prop_map(|(sector, sectors)| Step::Mark { sector, sectors }),
+        1 => Just(Step::MarkAll),
+        5 => Just(Step::Get),
+        5 => any::<bool>().prop_map(|right| Step::Commit { right }),
+    ]
+}
+
+/// A disk with its drain, and the plain truth beside it.
+struct Drained {
+    disk: TrackedDisk,
+    drain: Drain<Host>,
+    clock: Clock,
+    /// Blocks that were written and are in no committed block since.
+    owed: BTreeSet<u64>,
+    /// The block that is out: its transaction and what is in it.
+    out: Option<(u64, Vec<u64>)>,
+}
+
+impl Drained {
+    fn new() -> Self {
+        let disk = TrackedDisk::new(SECTORS).unwrap();
+        let drain = Drain::new(disk.tracker().same_shape().unwrap()).unwrap();
+        Drained { disk, drain, clock: Clock::new(), owed: BTreeSet::new(), out: None }
+    }
+
+    fn mark(&mut self, sector: u64, sectors: u64) {
+        self.disk.tracker().mark(sector, sectors);
+        let end = (sector + sectors).min(SECTORS);
+        self.owed.extend((sector..end).map(|sector| sector / SECTORS_PER_BLOCK));
+    }
+
+    fn get(&mut self) -> (u64, Vec<u64>) {
+        let block = self.drain.get(&self.disk, &mut self.clock);
+        let extents = block.changes.offsets().iter().zip(block.changes.lengths());
+        let mut blocks = Vec::new();
+        for (&offset, &length) in extents {
+            let end = offset + u64::from(length);
+            assert!(offset % BLOCK == 0 && length > 0 && end <= SECTORS * 512, "{offset}+{length}");
+            blocks.extend(offset / BLOCK..end.div_ceil(BLOCK));
+        }
+        (block.transaction, blocks)
+    }
+
+    /// Gets a block and holds it against the one that is out.
+    fn get_and_check(&mut self) {
+        let got = self.get();
+        match &self.out {
+            Some(out) if !out.1.is_empty() => assert_eq!(&got, out, "a block is delivered again until it is committed"),
+            _ => {}
+        }
+        assert!(got.1.iter().all(|block| self.owed.contains(block)), "a block that nobody wrote was reported");
+        self.out = Some(got);
+    }
+
+    fn commit(&mut self, right: bool) {
+        let transaction = self.out.as_ref().map_or(1, |out| out.0);
+        let asked = if right { transaction } else { transaction + 1 };
+        let outcome = self.drain.commit(&self.disk, asked, false);
+        match self.out.take() {
+            None => assert!(outcome.is_err(), "nothing was out"),
+            Some(out) if right => {
+                assert!(outcome.is_ok());
+                self.settle(&out.1);
+            }
+            Some(out) => {
+                assert_eq!(outcome.is_ok(), out.1.is_empty(), "a wrong id commits nothing");
+                self.out = Some(out);
+            }
+        }
+    }
+
+    /// Blocks written again since they were taken are still owed: the tracker has them.
+    fn settle(&mut self, committed: &[u64]) {
+        let again: BTreeSet<u64> = {
+            let fresh = bits_of_live(&self.disk);
+            committed.iter().copied().filter(|block| fresh.contains(block)).collect()
+        };
+        for block in committed {
+            if !again.contains(block) {
+                self.owed.remove(block);
+            }
+        }
+    }
+}
+
+/// The live bits, left as they are.
+fn bits_of_live(disk: &TrackedDisk) -> BTreeSet<u64> {
+    let live = disk.tracker().live();
+    let mut found = BTreeSet::new();
+    let mut from = 0;
+    while let Some(run) = live.take_run(from, u64::MAX) {
+        found.extend(run.first..run.first + run.blocks);
+        from = run.first + run.blocks;
+    }
+    found.iter().for_each(|&block| live.set(block, block + 1));
+    found
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_every_written_block_is_delivered(steps in prop::collection::vec(step(), 0..60)) {
+        let mut drained = Drained::new();
+        for step in steps {
+            match step {
+                Step::Mark { sector, sectors } => drained.mark(sector, sectors),
+                Step::MarkAll => {
+                    drained.disk.tracker().mark_all();
+                    drained.owed.extend(0..SECTORS.div_ceil(SECTORS_PER_BLOCK));
+                }
+                Step::Get => drained.get_and_check(),
+                Step::Commit { right } => drained.commit(right),
+            }
+        }
+        loop {
+            drained.get_and_check();
+            if drained.out.as_ref().is_some_and(|out| out.1.is_empty()) {
+                break;
+            }
+            drained.commit(true);
+        }
+        prop_assert!(drained.owed.is_empty(), "never delivered: {:?}", drained.owed);
+        prop_assert_eq!(drained.drain.pending() + drained.disk.tracker().live().dirty(), 0);
+    }
+}
+
+#[test]
+fn a_write_past_the_end_is_a_hole_and_the_part_within_is_marked() {
+    let disk = TrackedDisk::new(SECTORS).unwrap();
+    disk.tracker().mark(SECTORS - 1, 1);
+    assert!(disk.tracker().resync.report().is_none());
+    disk.tracker().mark(SECTORS - 1, 2);
+    disk.tracker().mark(u64::MAX, 1);
+    assert_eq!(disk.tracker().live().dirty(), 1);
+    assert!(disk.tracker().resync.report().is_some());
+}
+
+#[test]
+fn a_huge_disk_is_tracked_in_larger_blocks_to_its_end() {
+    let sectors = 3u64 << 31;
+    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    assert!(tracker.block_shift() > 12);
+    tracker.mark(sectors - 1, 1);
+    let run = tracker.live().take_run(0, 1).unwrap();
+    let start = run.first << (tracker.block_shift() - 9);
+    assert!(start < sectors && sectors - start <= 1 << (tracker.block_shift() - 9));
+}
+
+#[test]
+fn a_drain_waits_for_writes_in_flight_whenever_it_takes_bits() {
+    let mut drained = Drained::new();
+    drained.mark(0, 8);
+    drained.get();
+    assert_eq!(drained.disk.settled(), 1);
+    drained.get();
+    assert_eq!(drained.disk.settled(), 1, "redelivery takes nothing");
+}
+
+/// The last write to each block must be delivered after it was marked, also while all happens at once.
+#[test]
+fn threads_that_mark_while_another_drains_lose_nothing() {
+    const BLOCKS: u64 = 640;
+    const ROUNDS: u64 = 20_000;
+    let disk = TrackedDisk::new(BLOCKS * SECTORS_PER_BLOCK).unwrap();
+    let mut drain = Drain::<Host>::new(disk.tracker().same_shape().unwrap()).unwrap();
+    let written: Vec<AtomicU64> = (0..BLOCKS).map(|_| AtomicU64::new(0)).collect();
+    let mut seen = vec![0; BLOCKS as usize];
+    let (stopped, tracker) = (AtomicBool::new(false), disk.tracker());
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (1..=3u64)
+            .map(|seed| {
+                let written = &written;
+                scope.spawn(move || {
+                    let mut random = seed;
+                    for _ in 0..ROUNDS {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let block = (random >> 33) % BLOCKS;
+                        written[block as usize].fetch_add(1, Ordering::Relaxed);
+                        tracker.mark(block * SECTORS_PER_BLOCK, SECTORS_PER_BLOCK);
+                    }
+                })
+            })
+            .collect();
+        let stopped = &stopped;
+        scope.spawn(move || {
+            writers.into_iter().for_each(|writer| writer.join().expect("a writer does not panic"));
+            stopped.store(true, Ordering::Release);
+        });
+        let mut clock = Clock::new();
+        loop {
+            let last = stopped.load(Ordering::Acquire);
+            let next = drain.get(&disk, &mut clock);
+            let blocks: Vec<u64> = next
+                .changes
+                .offsets()
+                .iter()
+                .zip(next.changes.lengths())
+                .flat_map(|(&offset, &length)| offset / BLOCK..(offset + u64::from(length)) / BLOCK)
+                .collect();
+            let transaction = next.transaction;
+            for &block in &blocks {
+                seen[block as usize] = written[block as usize].load(Ordering::Relaxed);
+            }
+            drain.commit(&disk, transaction, false).expect("the block that is out");
+            if last && blocks.is_empty() {
+                break;
+            }
+        }
+    });
+    let written: Vec<u64> = written.into_iter().map(AtomicU64::into_inner).collect();
+    assert_eq!(seen, written);
+}
