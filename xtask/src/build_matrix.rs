@@ -55,14 +55,15 @@ impl BuildMatrix {
         setup::require(Need::BuildMatrix, self.setup, &*listener)?;
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let kernels = resolve::matrix(&self.matrix, &store, &*listener)?;
+        let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
         let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist };
-        let outcome = plan.run(&kernels, &store, &*listener)?;
+        let outcome = plan.run(&resolution.kernels, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
             print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
         }
-        outcome.verdict()
+        outcome.verdict()?;
+        resolve::verdict(&resolution.refused)
     }
 }
 
