@@ -70,13 +70,15 @@ pub struct VmOutcome {
 }
 
 impl VmOutcome {
-    /// The first thing that is wrong, if there is one.
+    /// The worst thing that is wrong, if there is one: missed blocks, then the kernel's complaint, then a scenario.
     pub fn error(&self) -> Option<String> {
         let missed = self.disks.iter().find(|disk| disk.missed > 0);
         let missed =
             missed.map(|disk| format!("{}: {} of {} changed blocks missed", disk.disk, disk.missed, disk.changed));
-        let failed = self.scenarios.iter().find(|scenario| scenario.status == Status::Failed);
-        missed.or_else(|| failed.map(|scenario| format!("{}: {}", scenario.name, scenario.detail)))
+        let failed = |scenario: &&ScenarioResult| scenario.status == Status::Failed;
+        let complaint = self.scenarios.iter().filter(failed).find(|scenario| scenario.name == KERNEL_LOG.name);
+        let first = complaint.or_else(|| self.scenarios.iter().find(failed));
+        missed.or_else(|| first.map(|scenario| format!("{}: {}", scenario.name, scenario.detail)))
     }
 }
 
@@ -174,4 +176,36 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         files.iter().try_for_each(|(path, contents)| cpio.file(path.trim_start_matches('/'), contents))?;
         cpio.finish().map(drop)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(missed: u64, failed: &[&str]) -> VmOutcome {
+        let result = |name: &&str| ScenarioResult {
+            name: name.to_string(),
+            status: Status::Failed,
+            detail: format!("why {name}"),
+            millis: 0,
+        };
+        let disks = vec![DiskVerdict { disk: "nvme".into(), changed: 9, reported: 9, missed }];
+        VmOutcome { disks, scenarios: failed.iter().map(result).collect(), log: PathBuf::new(), millis: 0 }
+    }
+
+    #[test]
+    fn the_worst_failure_is_the_one_that_is_named() {
+        assert_eq!(outcome(0, &[]).error(), None);
+        assert_eq!(outcome(0, &["direct"]).error().as_deref(), Some("direct: why direct"));
+        assert_eq!(outcome(0, &["direct", "kernel-log"]).error().as_deref(), Some("kernel-log: why kernel-log"));
+        assert_eq!(outcome(2, &["kernel-log"]).error().as_deref(), Some("nvme: 2 of 9 changed blocks missed"));
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_there_is_refused_with_the_ones_that_are() {
+        check_scenarios(&["direct".into()]).unwrap();
+        let error = check_scenarios(&["dirct".into()]).unwrap_err();
+        assert_eq!(error.message, "--scenario dirct: there is no such scenario");
+        assert!(error.notes[0].contains("direct, "));
+    }
 }

@@ -50,6 +50,10 @@ pub fn run_all(plan: &Plan, channel: &mut Channel) {
         let (outcome, detail) = split(result);
         let millis = start.elapsed().as_millis() as u64;
         channel.send(&Message::End { scenario: scenario.name.into(), outcome, detail, millis });
+        if !matches!(module::is_loaded("involflt"), Ok(true)) {
+            // The one line of this scenario says why; the others could only repeat it.
+            break;
+        }
     }
     let (outcome, detail) = split(hand_over(&mut world, channel));
     if outcome == Outcome::Failed {
