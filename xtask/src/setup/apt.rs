@@ -69,7 +69,13 @@ fn from_backports(packages: &[&str], say: &dyn Fn(String)) -> Result<()> {
     apt_get(&parts.options(&["update".into()]))?;
     let mut arguments = install_arguments(packages);
     arguments.push(format!("--target-release={}", source.suite));
-    apt_get(&parts.options(&arguments))
+    let outcome = apt_get(&parts.options(&arguments));
+    drop(parts);
+    // The lists become those of the host's own sources again. They were so a moment ago: no failure of the install.
+    if let Err(error) = apt_get(&["update".into()]) {
+        say(error.message);
+    }
+    outcome
 }
 
 /// The backports suite of the release that the host runs.
@@ -134,7 +140,8 @@ impl PrivateParts {
         Ok(())
     }
 
-    /// Lists that the host's sources do not name are left to the host's next `apt-get update` to clean up.
+    /// Lists that the host's sources do not name stay, so that both are known; the host's next `apt-get update` removes
+    /// the private ones.
     fn options(&self, arguments: &[String]) -> Vec<String> {
         let own = [format!("-oDir::Etc::sourceparts={}", self.0.display()), "-oAPT::Get::List-Cleanup=0".to_string()];
         own.into_iter().chain(arguments.iter().cloned()).collect()
