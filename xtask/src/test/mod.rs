@@ -55,7 +55,13 @@ impl Test {
         }
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let context = Context { tree: resolve::tree(), matrix: self.matrix, store: &store, listener: &*listener };
+        let context = Context {
+            // Commands are started in it, and an empty path is no directory to them.
+            tree: resolve::tree().join("."),
+            matrix: self.matrix,
+            store: &store,
+            listener: &*listener,
+        };
         let mut tally = Tally::default();
         source::run(&context, &mut tally);
         cli::run(&context, &mut tally);
