@@ -115,8 +115,9 @@ impl Drained {
 
     fn mark(&mut self, sector: u64, sectors: u64) {
         self.disk.tracker().mark(sector, sectors);
-        let end = (sector + sectors).min(SECTORS);
-        self.owed.extend((sector..end).map(|sector| sector / SECTORS_PER_BLOCK));
+        // A block is whole: what falls into the last one counts as it, also past the end that cuts it short.
+        let blocks = (sector..sector + sectors).map(|sector| sector / SECTORS_PER_BLOCK);
+        self.owed.extend(blocks.filter(|&block| block < SECTORS.div_ceil(SECTORS_PER_BLOCK)));
     }
 
     fn get(&mut self) -> (u64, Vec<u64>) {
@@ -222,6 +223,14 @@ fn a_write_past_the_end_is_a_hole_and_the_part_within_is_marked() {
     disk.tracker().mark(u64::MAX, 1);
     assert_eq!(disk.tracker().live().dirty(), 1);
     assert!(disk.tracker().resync.report().is_some());
+}
+
+#[test]
+fn a_write_that_begins_past_the_end_in_the_last_block_reports_that_block_and_a_hole() {
+    let mut drained = Drained::new();
+    drained.mark(SECTORS, 1);
+    assert!(drained.disk.tracker().resync.report().is_some());
+    assert_eq!(drained.get().1, [SECTORS / SECTORS_PER_BLOCK]);
 }
 
 #[test]
