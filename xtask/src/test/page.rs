@@ -29,7 +29,8 @@ fn shown(dist: &Path) -> Result<String, String> {
     let dom = String::from_utf8_lossy(&output.stdout);
     match rows.iter().find(|row| !dom.contains(&row.kernel)) {
         _ if rows.is_empty() => Err("matrix.json has no row".to_string()),
-        // The browser's own dump of a page needs its script engine, so that cannot be switched off here.
+        // The browser's own dump of a page needs its script engine; the page's policy forbids scripts of the page.
+        _ if !dom.contains("script-src 'none'") => Err("the page does not forbid scripts".to_string()),
         _ if dom.contains("<script") => Err("the page has a script, and must do without".to_string()),
         Some(row) => Err(format!("{} is not in the page", row.kernel)),
         None => Ok(format!("{} kernels shown", rows.len())),
