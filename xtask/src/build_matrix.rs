@@ -13,7 +13,7 @@ use crate::resolve::{self, MatrixArgs};
 use crate::result::{Row, Status};
 use crate::setup::{self, Need};
 use crate::store::{Store, remove, sha256_file};
-use crate::{report, vm};
+use crate::{report, vm, work_tree};
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -111,8 +111,7 @@ impl Plan {
     /// Works through the kernels; a kernel's failure is its own row. Fails only when nothing can be done at all.
     pub fn run(&self, kernels: &[LockedKernel], store: &Store, listener: &dyn Listener) -> Result<Outcome> {
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
-        let top = resolve::tree();
-        let source = ModuleSource::read(&top.join("module"))?;
+        let source = ModuleSource::read(&work_tree::top().join("module"))?;
         let farm = Farm::new(store, &source, self.offline);
         let guest = if self.boot { Some(vm::build_guest()?) } else { None };
         let booter = guest.as_deref().map(|guest| Booter { store, offline: self.offline, guest });

@@ -201,7 +201,7 @@ pub fn privileged(program: &str) -> Command {
 }
 
 /// Whether this process is root's.
-pub fn is_root() -> bool {
+fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }

@@ -25,6 +25,7 @@ mod store;
 mod store_command;
 mod test;
 mod vm;
+mod work_tree;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -15,6 +15,9 @@ use std::process::Command;
 /// Downloads with the host's own proxies, mirrors' certificates and `Acquire::*` settings.
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
+/// What is said of a package that has left its archive.
+pub const GONE: &str = "in the lock, gone from the archive: run resolve";
+
 /// A directory that any number of runs share.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -144,11 +147,7 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
     if said.contains("404") {
-        return Err(Error::kernel(format!(
-            "{} {}: in the lock, gone from the archive: run resolve",
-            package.name, package.version
-        ))
-        .note("cargo xtask resolve"));
+        return Err(Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve"));
     }
     Err(Error::infra(format!("{url}: {said}")).note("the download is tried anew by the next run"))
 }

@@ -5,7 +5,7 @@ mod collect;
 mod usage;
 
 use crate::error::{Error, Result};
-use crate::resolve::{self, lockfile};
+use crate::resolve::lockfile;
 use crate::store::Store;
 use clap::{Subcommand, ValueEnum};
 use std::collections::BTreeSet;
@@ -117,7 +117,7 @@ impl Gc {
     fn locked_packages(&self) -> Result<BTreeSet<String>> {
         let path = match &self.lock {
             Some(path) => path.clone(),
-            None => resolve::tree().join("kernels.lock"),
+            None => crate::work_tree::relative().join("kernels.lock"),
         };
         if self.lock.is_none() && !path.exists() {
             return Ok(BTreeSet::new());

@@ -5,7 +5,7 @@ use super::{MatrixArgs, gone, matrix};
 use crate::display::{self, Format};
 use crate::error::{AtPath, Result};
 use crate::lock::{LockedKernel, Platform};
-use crate::store::Store;
+use crate::store::{GONE, Store};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::Write;
@@ -47,9 +47,6 @@ struct Entry {
     #[serde(flatten)]
     kernel: LockedKernel,
 }
-
-/// The state of a kernel whose packages have left the archive.
-pub const GONE: &str = "in the lock, gone from the archive: run resolve";
 
 impl Matrix {
     /// Prints the listing.

@@ -23,6 +23,7 @@ use crate::kernels::{DEFAULT_GROUP, DISTROS, Distro, Kernels};
 use crate::lock::{LockedKernel, LockedPackage, Platform};
 use crate::select::{Expression, Subject};
 use crate::store::Store;
+use crate::work_tree;
 use apt::{Archives, Wanted};
 use candidate::{Candidate, Incomplete, SuiteIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ pub struct MatrixArgs {
 impl MatrixArgs {
     /// Where the selectors are.
     pub fn kernels_path(&self) -> PathBuf {
-        self.kernels.clone().unwrap_or_else(|| tree().join("kernels.yaml"))
+        self.kernels.clone().unwrap_or_else(|| work_tree::relative().join("kernels.yaml"))
     }
 
     /// Where the lock file is.
@@ -74,16 +75,6 @@ impl MatrixArgs {
             }
         }
         Ok(parsed)
-    }
-}
-
-/// The top of the work tree, relative to the current directory where that is inside of it.
-pub fn tree() -> PathBuf {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the work tree");
-    let here = std::env::current_dir().ok();
-    match here.as_deref().and_then(|here| top.strip_prefix(here).ok()) {
-        Some(relative) => relative.to_path_buf(),
-        None => top.to_path_buf(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! That is no rarity: an image may come with one package of backports installed and no backports in its sources; then
 //! nothing that must have that package's version can be installed. The host's own sources are never altered.
 
+use crate::container::privileged;
 use crate::error::{AtPath, Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,26 +158,10 @@ impl Drop for PrivateParts {
 
 /// Runs apt-get as root.
 fn apt_get(arguments: &[String]) -> Result<()> {
-    let mut command = as_root()?;
+    let mut command = privileged("env");
     command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-qq", "-oDPkg::Lock::Timeout=120"]);
     let output = command.args(arguments).output().at_path("apt-get")?;
     if output.status.success() { Ok(()) } else { Err(failure(arguments, &output)) }
-}
-
-fn as_root() -> Result<Command> {
-    let mut command = Command::new("env");
-    if is_root()? {
-        return Ok(command);
-    }
-    command = Command::new("sudo");
-    command.args(["-n", "env"]);
-    Ok(command)
-}
-
-/// The owner of `/proc/self` is the effective user.
-fn is_root() -> Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(fs::metadata("/proc/self").at_path("/proc/self")?.uid() == 0)
 }
 
 fn failure(arguments: &[String], output: &Output) -> Error {

@@ -56,7 +56,7 @@ fn missing_tool(context: &Context<'_>, tally: &mut Tally, scratch: &Path) {
 fn expect(context: &Context<'_>, expected: &Expected<'_>, path: Option<&Path>) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
-    command.args(expected.arguments).current_dir(&context.tree);
+    command.args(expected.arguments).current_dir(context.tree);
     if let Some(path) = path {
         command.env("PATH", path);
     }

@@ -10,10 +10,11 @@ mod tally;
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
 use crate::event::Listener;
-use crate::resolve::{self, MatrixArgs};
+use crate::resolve::MatrixArgs;
 use crate::setup::{self, Need};
 use crate::store::Store;
-use std::path::PathBuf;
+use crate::work_tree;
+use std::path::Path;
 use tally::Tally;
 use xshell::Shell;
 
@@ -39,7 +40,7 @@ pub struct Test {
 
 /// What the stages share.
 struct Context<'a> {
-    tree: PathBuf,
+    tree: &'static Path,
     matrix: MatrixArgs,
     store: &'a Store,
     listener: &'a dyn Listener,
@@ -55,13 +56,7 @@ impl Test {
         }
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let context = Context {
-            // Commands are started in it, and an empty path is no directory to them.
-            tree: resolve::tree().join("."),
-            matrix: self.matrix,
-            store: &store,
-            listener: &*listener,
-        };
+        let context = Context { tree: work_tree::top(), matrix: self.matrix, store: &store, listener: &*listener };
         let mut tally = Tally::default();
         source::run(&context, &mut tally);
         cli::run(&context, &mut tally);

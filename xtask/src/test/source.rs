@@ -23,7 +23,7 @@ fn cargo(context: &Context<'_>, tally: &mut Tally, name: &str, arguments: &[&str
 /// Runs cargo in the work tree, with the cargo that runs this.
 fn output(context: &Context<'_>, arguments: &[&str]) -> Result<Output, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Command::new(cargo).args(arguments).current_dir(&context.tree).output().map_err(|error| format!("cargo: {error}"))
+    Command::new(cargo).args(arguments).current_dir(context.tree).output().map_err(|error| format!("cargo: {error}"))
 }
 
 fn clean(output: Output) -> Result<String, String> {
@@ -35,7 +35,7 @@ fn clean(output: Output) -> Result<String, String> {
 }
 
 fn licence_lines(context: &Context<'_>) -> Result<String, String> {
-    let listed = Command::new("git").args(["ls-files"]).current_dir(&context.tree).output();
+    let listed = Command::new("git").args(["ls-files"]).current_dir(context.tree).output();
     let listed = listed.map_err(|error| format!("git: {error}"))?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let code: Vec<&str> = listed.lines().filter(|name| CODE.iter().any(|ending| name.ends_with(ending))).collect();

@@ -84,7 +84,7 @@ impl Vm {
         let locked = MatrixArgs { locked: true, ..self.matrix.clone() };
         let kernels = matrix(&locked, &store, &*listener)?;
         self.check_module(&kernels)?;
-        let tree = super::tree();
+        let tree = crate::work_tree::top();
         let source = ModuleSource::read(&tree.join("module"))?;
         let out_dir = tree.join("dist").join("vm");
         fs::create_dir_all(&out_dir).at_path(&out_dir)?;

@@ -9,7 +9,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the guest program, statically linked; says where it is.
 pub fn build() -> Result<PathBuf> {
-    let root = super::tree();
+    let root = crate::work_tree::top();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target_dir = root.join("target").join("guest");
     let output = Command::new(cargo)

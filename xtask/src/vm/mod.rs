@@ -137,11 +137,6 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     Ok(VmOutcome { disks, scenarios: record.results(), log, millis })
 }
 
-/// The top of the work tree.
-fn tree() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the work tree")
-}
-
 /// Whether NVMe disks are met with the kernel's own multipath: so on cloud kernels, and as plain disks on all others,
 /// because QEMU's disk looks like one path of several and a kernel can have it one way only.
 fn nvme_multipath(kernel: &LockedKernel) -> bool {
