@@ -63,9 +63,10 @@ void inv_chardev_del(void);
 /* Waits until no code or memory of a detached disk is in use (hook.c). */
 void inv_device_drain_frees(void);
 
-/* Glue to Rust. The first four are called from any context and never sleep. */
+/* Glue to Rust. The first five are called from any context and never sleep. */
 void inv_rs_mark(const void *tracker, __u64 sector, __u64 sectors);
 void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
+void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_mark_all(const void *tracker);
 void inv_rs_hole(const void *tracker, __u32 hole);
 /* May sleep. *disk is this open file's disk, 0 for none; it belongs to Rust. */

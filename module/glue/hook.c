@@ -149,6 +149,7 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct inv_range range = {};
 	unsigned int bytes;
 	blk_status_t status;
+	bool counts;
 
 	if (!op_is_write(req_op(rq)))
 		return hooked->ops->queue_rq(hctx, bd);
@@ -164,9 +165,12 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 		else
 			inv_mark(dev, &range);
 	}
-	status = hooked->ops->queue_rq(hctx, bd);
-	if (status == BLK_STS_OK && (range.sectors || range.whole_disk))
+	counts = range.sectors || range.whole_disk;
+	if (counts)
 		inv_rs_count(dev->tracker, range.op, bytes);
+	status = hooked->ops->queue_rq(hctx, bd);
+	if (status != BLK_STS_OK && counts)
+		inv_rs_uncount(dev->tracker, range.op, bytes);
 	return status;
 }
 

@@ -310,9 +310,13 @@ fn a_hole_is_told_with_its_reason_until_the_agent_has_begun_its_resync() {
     assert_ne!(u32_at(BASE + block::FLAGS) & block::FLAG_RESYNC_REQUIRED, 0);
     assert_eq!(u64_at(BASE + block::RESYNC_CODE), u64::from(abi::resync_code::OUT_OF_RANGE));
     assert!(text_at(BASE + block::RESYNC_TEXT).contains("past the known end"));
+    let since = u64_at(BASE + block::RESYNC_TIME);
+    assert_ne!(since, 0);
+    agent.mark(7999, 2);
     agent.commit(u64_at(BASE + block::TRANSACTION)).unwrap();
     agent.get().unwrap();
     assert_ne!(u32_at(BASE + block::FLAGS) & block::FLAG_RESYNC_REQUIRED, 0, "no resync was begun");
+    assert_eq!(u64_at(BASE + block::RESYNC_TIME), since, "it is the first hole's time");
     put(BUFFER + commit::TRANSACTION, &bytes::<8>(BASE + block::TRANSACTION));
     put(BUFFER + commit::FLAGS, &commit::FLAG_RESYNC_STARTED.to_ne_bytes());
     agent.call(request::COMMIT_DIRTY_BLOCKS_TRANS, BUFFER).unwrap();

@@ -54,17 +54,18 @@ fn flags(next: &Block<'_>) -> u32 {
 
 fn put_resync<P: Platform>(reply: &Struct<P>, resync: Option<ResyncReport>) -> Result<()> {
     let mut text = [0; block::RESYNC_TEXT_BYTES];
-    let (count, code) = match resync {
-        None => (0, 0),
+    let (count, code, time) = match resync {
+        None => (0, 0, 0),
         Some(report) => {
             let reason = report.hole.text().as_bytes();
             text[..reason.len()].copy_from_slice(reason);
-            (report.count, u64::from(report.hole.code()))
+            (report.count, u64::from(report.hole.code()), report.time)
         }
     };
     reply.put_u64(block::RESYNC_COUNT, count)?;
     reply.put(block::RESYNC_TEXT, &text)?;
-    reply.put_u64(block::RESYNC_CODE, code)
+    reply.put_u64(block::RESYNC_CODE, code)?;
+    reply.put_u64(block::RESYNC_TIME, time)
 }
 
 /// A tag record's header: type, no flags, length.

@@ -56,6 +56,13 @@ impl Counters {
         counter.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Takes back one operation that was counted.
+    pub fn take_back(&self, op: Op, bytes: u64) {
+        let counter = &self.0[op as usize];
+        counter.operations.fetch_sub(1, Ordering::Relaxed);
+        counter.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Operations of a kind.
     pub fn operations(&self, op: Op) -> u64 {
         self.0[op as usize].operations.load(Ordering::Relaxed)

@@ -79,35 +79,51 @@ pub struct ResyncReport {
     pub hole: Hole,
     /// How many there were.
     pub count: u64,
+    /// When the first came: 100 ns since the Unix epoch.
+    pub time: u64,
 }
 
 /// Whether a disk must be copied anew. Any context may raise it; only an agent's word takes it back.
 ///
-/// One word: the count in the low 56 bits, the first reason above. 0 is "in sync".
 #[derive(Debug, Default)]
-pub struct Resync(AtomicU64);
+pub struct Resync {
+    /// The count in the low 56 bits, the first reason above. 0 is "in sync".
+    state: AtomicU64,
+    /// When the first hole came. Written before the state says that there is one.
+    time: AtomicU64,
+}
 
 const REASON_SHIFT: u32 = 56;
 const COUNT_MASK: u64 = (1 << REASON_SHIFT) - 1;
 
 impl Resync {
-    /// Notes a hole.
-    pub fn raise(&self, hole: Hole) {
+    /// Notes a hole that was seen at `time`, in 100 ns since the Unix epoch.
+    pub fn raise(&self, hole: Hole, time: u64) {
         let first = (hole.number() << REASON_SHIFT) | 1;
-        let more = |now: u64| Some(if now == 0 { first } else { now + 1 });
+        let more = |state: u64| {
+            if state != 0 {
+                return Some(state + 1);
+            }
+            self.time.store(time, Ordering::Relaxed);
+            Some(first)
+        };
         // The closure never refuses, so the result has nothing to tell.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
     }
 
     /// What to report, if there is anything.
     pub fn report(&self) -> Option<ResyncReport> {
-        let now = self.0.load(Ordering::Acquire);
-        (now != 0).then(|| ResyncReport { hole: Hole::stored(now >> REASON_SHIFT), count: now & COUNT_MASK })
+        let state = self.state.load(Ordering::Acquire);
+        (state != 0).then(|| ResyncReport {
+            hole: Hole::stored(state >> REASON_SHIFT),
+            count: state & COUNT_MASK,
+            time: self.time.load(Ordering::Relaxed),
+        })
     }
 
     /// The agent has begun the resync of `reported`: back in sync, unless there was another hole since.
     pub fn acknowledge(&self, reported: ResyncReport) -> bool {
         let word = (reported.hole.number() << REASON_SHIFT) | reported.count;
-        self.0.compare_exchange(word, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state.compare_exchange(word, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -68,7 +68,7 @@ impl<P: Platform> Tracker<P> {
     pub fn mark(&self, sector: u64, sectors: u64) {
         let end = sector.saturating_add(sectors);
         if end > self.sectors {
-            self.resync.raise(Hole::OutOfRange);
+            self.hole(Hole::OutOfRange);
         }
         let shift = self.block_shift - SECTOR_SHIFT;
         self.live.set(sector >> shift, end.min(self.sectors).div_ceil(1 << shift));
@@ -79,8 +79,18 @@ impl<P: Platform> Tracker<P> {
         self.live.set(0, self.live.blocks());
     }
 
-    /// The disk's driver has accepted an operation.
+    /// A change could not be tracked.
+    pub fn hole(&self, hole: Hole) {
+        self.resync.raise(hole, P::unix_time());
+    }
+
+    /// The disk's driver is given an operation. Before it may have completed, so that the counts are never behind.
     pub fn count(&self, op: Op, bytes: u64) {
         self.counters.add(op, bytes);
+    }
+
+    /// The disk's driver has refused the operation that was counted, which will come again or has failed.
+    pub fn uncount(&self, op: Op, bytes: u64) {
+        self.counters.take_back(op, bytes);
     }
 }

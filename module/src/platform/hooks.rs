@@ -113,7 +113,7 @@ pub unsafe extern "C" fn inv_rs_mark(disk: *const c_void, sector: u64, sectors: 
     unsafe { tracker(disk) }.mark(sector, sectors);
 }
 
-/// The disk's driver has accepted an operation.
+/// The disk's driver is given an operation.
 ///
 /// # Safety
 /// As for [`tracker`].
@@ -122,6 +122,18 @@ pub unsafe extern "C" fn inv_rs_count(disk: *const c_void, op: u32, bytes: u64) 
     if let Some(op) = Op::from_number(op) {
         // SAFETY: the glue calls this for an attached device only.
         unsafe { tracker(disk) }.count(op, bytes);
+    }
+}
+
+/// The disk's driver has refused the operation that was counted.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_uncount(disk: *const c_void, op: u32, bytes: u64) {
+    if let Some(op) = Op::from_number(op) {
+        // SAFETY: the glue calls this for an attached device only.
+        unsafe { tracker(disk) }.uncount(op, bytes);
     }
 }
 
@@ -142,5 +154,5 @@ pub unsafe extern "C" fn inv_rs_mark_all(disk: *const c_void) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inv_rs_hole(disk: *const c_void, hole: u32) {
     // SAFETY: the glue calls this for an attached device only.
-    unsafe { tracker(disk) }.resync.raise(Hole::from_number(hole));
+    unsafe { tracker(disk) }.hole(Hole::from_number(hole));
 }

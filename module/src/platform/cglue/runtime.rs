@@ -5,10 +5,11 @@ use crate::bindings;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The call does not return. That is no part of its type here: objtool, which cannot know it, then finds no code
-    // after the call and believes that the function runs on into the next one.
-    loop {
-        // SAFETY: has no preconditions.
-        unsafe { bindings::inv_panic() }
+    // SAFETY: has no preconditions. The call does not return, which is no part of its type: where the compiler knew it,
+    // objtool, which cannot, would find no code after the call and believe that the function runs on into the next one.
+    // A trap ends the function for both.
+    unsafe {
+        bindings::inv_panic();
+        core::arch::asm!("ud2", options(noreturn, nomem, nostack))
     }
 }
