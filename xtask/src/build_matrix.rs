@@ -32,7 +32,7 @@ pub struct BuildMatrix {
     #[command(flatten)]
     matrix: MatrixArgs,
     /// Install missing tools with apt first (with sudo when not root).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "offline")]
     setup: bool,
     /// Kernels worked on at once [default: the number of processors].
     #[arg(long, short, value_name = "N")]
@@ -131,6 +131,7 @@ impl Plan {
         });
         let rows =
             rows.into_inner().expect("no thread panics with the lock held").into_iter().flatten().collect::<Vec<_>>();
+        resolve::record(kernels, &self.dist)?;
         report::write(&self.dist, &rows)?;
         Ok(Outcome { rows, compiled: work.compiled.into_inner() })
     }

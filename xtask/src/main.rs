@@ -15,6 +15,7 @@ mod kdir;
 mod kernels;
 mod lock;
 mod module_source;
+mod registry;
 mod report;
 mod resolve;
 mod result;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Build roots: one small Debian per release and compiler, made from the distribution's own archive.
+//! Build roots: one small Debian per release and compiler, begun from a registry's base image where one is reachable,
+//! and completed from the distribution's own archive.
 
 use crate::container::privileged;
 use crate::error::{AtPath, Error, Result};
 use crate::lock::{LockedKernel, Platform};
-use crate::store::{Store, key};
+use crate::registry;
+use crate::store::{Store, key, remove};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,9 +92,28 @@ impl RootSpec {
         Ok(Root { path, tool_chain })
     }
 
+    /// mmdebstrap installs the packages either way: into the registry's image, or into a root of its own making.
     fn make(&self, to: &Path, log: &Path) -> Result<()> {
+        let image = to.with_extension("tar");
+        let variant = match registry::export(&self.image(), &image, None)? {
+            true => {
+                vec!["--variant=custom".to_string(), format!("--setup-hook=tar -C \"$1\" -xf '{}'", image.display())]
+            }
+            false => vec!["--variant=minbase".to_string()],
+        };
+        let made = self.install(&variant, to, log);
+        remove(&image)?;
+        made
+    }
+
+    /// The release's image among Docker's official ones, which the engine's configuration may take from elsewhere.
+    fn image(&self) -> String {
+        format!("docker.io/library/debian:{}-slim", self.release)
+    }
+
+    fn install(&self, variant: &[String], to: &Path, log: &Path) -> Result<()> {
         let mut command = privileged("mmdebstrap");
-        command.args(["--mode=root", "--variant=minbase", "--quiet"]);
+        command.args(["--mode=root", "--quiet"]).args(variant);
         command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
         command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
         command.arg(format!("deb {} {} main", self.mirror, self.release));

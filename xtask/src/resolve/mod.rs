@@ -54,6 +54,11 @@ pub struct MatrixArgs {
     pub lock: Option<PathBuf>,
 }
 
+/// Writes what was built to `dir`, so that the same can be built again: `--locked --lock DIR/kernels.lock`.
+pub fn record(kernels: &[LockedKernel], dir: &Path) -> Result<()> {
+    lockfile::write(&dir.join("kernels.lock"), &lockfile::render(kernels.to_vec())).map(|_| ())
+}
+
 impl MatrixArgs {
     /// Where the selectors are.
     pub fn kernels_path(&self) -> PathBuf {

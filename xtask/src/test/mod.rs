@@ -4,6 +4,7 @@
 mod cli;
 mod kernels;
 mod page;
+mod registry;
 mod source;
 mod tally;
 
@@ -14,7 +15,9 @@ use crate::resolve::MatrixArgs;
 use crate::setup::{self, Need};
 use crate::store::Store;
 use crate::work_tree;
+use clap::ValueEnum;
 use std::path::Path;
+use std::time::Instant;
 use tally::Tally;
 use xshell::Shell;
 
@@ -26,16 +29,52 @@ use xshell::Shell;
 #[command(after_help = "Examples:
   cargo xtask test --setup                       what CI runs
   cargo xtask test --select debian:bookworm      the same, on fewer kernels
+  cargo xtask test --only source --only commands two stages
   cargo xtask test --long                        every kernel of group:debian-all")]
 pub struct Test {
     #[command(flatten)]
     matrix: MatrixArgs,
     /// Install missing tools with apt first (with sudo when not root).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "offline")]
     setup: bool,
     /// Every kernel of group:debian-all instead of the default group.
     #[arg(long, conflicts_with = "select")]
     long: bool,
+    /// Only this stage; may be given more than once [default: all, in this order].
+    #[arg(long, value_enum, value_name = "STAGE")]
+    only: Vec<Stage>,
+}
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Stage {
+    /// Format, lints, licences and unit tests.
+    Source,
+    /// Exit codes and errors of the commands.
+    Commands,
+    /// Base images from a registry.
+    Registry,
+    /// The module built for, and booted on, every kernel.
+    Kernels,
+    /// The report in a browser.
+    Report,
+}
+
+impl Stage {
+    fn run(self, context: &Context<'_>, tally: &mut Tally) {
+        match self {
+            Stage::Source => source::run(context, tally),
+            Stage::Commands => cli::run(context, tally),
+            Stage::Registry => registry::run(context, tally),
+            Stage::Kernels => kernels::run(context, tally),
+            Stage::Report => page::run(context, tally),
+        }
+    }
+}
+
+fn stages(only: &[Stage]) -> Vec<Stage> {
+    let wanted = |stage: &&Stage| only.is_empty() || only.contains(stage);
+    Stage::value_variants().iter().filter(wanted).copied().collect()
 }
 
 /// What the stages share.
@@ -58,10 +97,11 @@ impl Test {
         let _in_use = store.in_use()?;
         let context = Context { tree: work_tree::top(), matrix: self.matrix, store: &store, listener: &*listener };
         let mut tally = Tally::default();
-        source::run(&context, &mut tally);
-        cli::run(&context, &mut tally);
-        kernels::run(&context, &mut tally);
-        page::run(&context, &mut tally);
+        for stage in stages(&self.only) {
+            let start = Instant::now();
+            stage.run(&context, &mut tally);
+            println!("stage {stage:?}: {} s", start.elapsed().as_secs());
+        }
         println!("\n{}", tally.line());
         match tally.failed() {
             0 => Ok(()),

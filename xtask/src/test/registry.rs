@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A base image from a real registry on the loopback address.
+
+use super::{Context, Tally};
+use crate::container::privileged;
+use crate::registry;
+use crate::store::remove;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Runs the stage.
+pub fn run(context: &Context<'_>, tally: &mut Tally) {
+    let dir = std::env::temp_dir().join(format!("involflt-registry-{}", std::process::id()));
+    let again = "cargo xtask test --only registry";
+    tally.check("a base image from a registry", exported(&dir), again);
+    tally.check("a registry that is not there", absent(&dir), again);
+    if let Err(error) = remove(&dir) {
+        context.listener.event(crate::event::Event::Note { subject: "registry".into(), text: error.to_string() });
+    }
+}
+
+/// A registry that serves until it is dropped.
+struct Registry {
+    server: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // A server that is gone already is as good as one that was stopped.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+impl Registry {
+    fn start(dir: &Path) -> Result<Self, String> {
+        let address = free_address()?;
+        let config = dir.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
+            dir.join("images").display()
+        );
+        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = command.spawn().map_err(|error| format!("docker-registry: {error}"))?;
+        let registry = Registry { server, address };
+        for _ in 0..100 {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(registry);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(format!("docker-registry does not answer at {address}"))
+    }
+}
+
+fn free_address() -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map_err(|error| error.to_string())
+}
+
+fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = privileged(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// An image is pushed, forgotten, and comes back with its file in it.
+fn exported(dir: &Path) -> Result<String, String> {
+    let content = dir.join("content");
+    std::fs::create_dir_all(&content).map_err(|error| error.to_string())?;
+    std::fs::write(content.join("base-image"), "whole\n").map_err(|error| error.to_string())?;
+    let registry = Registry::start(dir)?;
+    let image = format!("{}/involflt-test:latest", registry.address);
+    let (packed, unpacked) = (dir.join("content.tar"), dir.join("exported.tar"));
+    said("tar", &["-C", &content.to_string_lossy(), "-cf", &packed.to_string_lossy(), "."])?;
+    said("podman", &["import", "--quiet", &packed.to_string_lossy(), &image])?;
+    said("podman", &["push", "--quiet", "--tls-verify=false", &image])?;
+    said("podman", &["rmi", &image])?;
+    // Loopback without TLS is said in the engine's own configuration, as a user's mirror would be.
+    let config = dir.join("registries.conf");
+    let text = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.address);
+    std::fs::write(&config, text).map_err(|error| error.to_string())?;
+    let found = registry::export(&image, &unpacked, Some(&config)).map_err(|error| error.to_string())?;
+    said("podman", &["rmi", &image])?;
+    if !found {
+        return Err(format!("{image} was pushed and cannot be pulled"));
+    }
+    let listing = said("tar", &["-tf", &unpacked.to_string_lossy()])?;
+    match listing.lines().any(|name| name == "base-image") {
+        true => Ok("pulled, and its files exported".into()),
+        false => Err(format!("the image's file is not in {}", unpacked.display())),
+    }
+}
+
+fn absent(dir: &Path) -> Result<String, String> {
+    let image = format!("{}/nothing:latest", free_address()?);
+    match registry::export(&image, &dir.join("nothing.tar"), None) {
+        Ok(false) => Ok("the archive's own root is made instead".into()),
+        Ok(true) => Err(format!("{image} does not exist, and was exported")),
+        Err(error) => Err(error.to_string()),
+    }
+}
