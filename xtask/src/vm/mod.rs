@@ -122,12 +122,12 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
         log: &log,
         nvme_multipath: nvme_multipath(request.kernel),
     };
-    let mut record = record::Record::new(plan_scenarios(request));
-    let end = qemu::run(&machine, |message| {
-        if let Some(scenario) = record.take(message) {
-            stage(&format!("vm: {scenario}"));
-        }
-    })?;
+    let (mut record, mut end) = boot(request, &machine, &stage)?;
+    if end == qemu::End::TimedOut && !record.is_begun() {
+        // The kernel hung on its emulated hardware, without a line of ours in it: that says nothing about the module.
+        stage("vm: hung before the guest program, boot again");
+        (record, end) = boot(request, &machine, &stage)?;
+    }
     stage("vm: judge");
     let console = fs::read(&log).at_path(&log)?;
     let console = String::from_utf8_lossy(&console);
@@ -135,6 +135,20 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     let disks = record.judge(&base, copies.dir())?;
     let millis = start.elapsed().as_millis() as u64;
     Ok(VmOutcome { disks, scenarios: record.results(), log, millis })
+}
+
+fn boot(
+    request: &Request<'_>,
+    machine: &qemu::Machine<'_>,
+    stage: &dyn Fn(&str),
+) -> Result<(record::Record, qemu::End)> {
+    let mut record = record::Record::new(plan_scenarios(request));
+    let end = qemu::run(machine, |message| {
+        if let Some(scenario) = record.take(message) {
+            stage(&format!("vm: {scenario}"));
+        }
+    })?;
+    Ok((record, end))
 }
 
 /// Whether NVMe disks are met with the kernel's own multipath: so on cloud kernels, and as plain disks on all others,

@@ -66,6 +66,11 @@ impl Record {
         None
     }
 
+    /// Whether the guest program came to run; before that nothing of ours is in the VM.
+    pub fn is_begun(&self) -> bool {
+        self.kernel.is_some() || self.abort.is_some()
+    }
+
     /// The run is over: what did not come to a result has failed or was not reached, and the kernel log is searched.
     pub fn close(&mut self, end: qemu::End, console: &str, release: &str) {
         let last = || format!("; the console's last lines:\n{}", kernel_log::tail(console, LAST_LINES));
