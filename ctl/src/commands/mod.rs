@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The commands, one a file: each is a type with `run(self)`, and a function that does its work on any driver.
+
+pub mod completions;
+pub mod configured;
+pub mod generate;
+pub mod list;
+mod many;
+pub mod start;
+pub mod status;
+pub mod stop;

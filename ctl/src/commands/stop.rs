@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `involfltctl stop`.
+
+use super::many::{self, Outcome};
+use crate::cli::Report;
+use crate::disk::among;
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::request::Transport;
+
+/// Stops filtering of disks, and forgets their changes.
+///
+/// A replica of such a disk needs a full copy when filtering is started again.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  involfltctl stop /dev/sdb
+  involfltctl stop --all")]
+pub struct Stop {
+    /// Filtered disks: /dev paths, links to them, or kernel names.
+    #[arg(value_name = "DISK", required_unless_present = "all")]
+    disks: Vec<String>,
+    /// Every filtered disk.
+    #[arg(long, conflicts_with = "disks")]
+    all: bool,
+}
+
+impl Stop {
+    /// Stops filtering with this machine's driver.
+    pub fn run(self) -> Result<Report> {
+        let driver = Driver::open()?;
+        let filtered = driver.protected()?;
+        let names = if self.all { filtered } else { named(&filtered, &self.disks)? };
+        Ok(many::report(&stop(&driver, names)))
+    }
+}
+
+/// The driver's names of disks that a user named. Fails with bad input for one that is not filtered.
+pub fn named(filtered: &[String], disks: &[String]) -> Result<Vec<String>> {
+    let find = |name: &String| {
+        among(filtered, name)
+            .cloned()
+            .ok_or_else(|| Error::input(format!("{name}: is not filtered")).note("`involfltctl list` shows what is"))
+    };
+    disks.iter().map(find).collect()
+}
+
+/// Stops filtering of each disk, by the driver's names.
+fn stop(driver: &Driver<impl Transport>, names: Vec<String>) -> Vec<(String, Outcome)> {
+    let stop = |name: &str| driver.stop(name).map_or_else(Outcome::Failed, |()| Outcome::Done("stopped"));
+    names
+        .into_iter()
+        .map(|name| {
+            let outcome = stop(&name);
+            (name, outcome)
+        })
+        .collect()
+}

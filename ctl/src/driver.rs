@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The driver, by way of `/dev/involflt`.
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::request::{Argument, Request, Transport, name_bytes};
+use crate::statistics::Statistics;
+use involflt::abi::{GUID_BYTES, PNAME_BYTES, dev_info, version, volume_list};
+use nix::errno::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// The driver's device.
+pub const DEVICE: &str = "/dev/involflt";
+
+/// Bytes of a disk's statistics text at most: the driver writes one page.
+const STATISTICS_BYTES: usize = 4096;
+
+/// An open connection to the driver.
+///
+/// Filtering does not depend on it: a disk stays filtered when the connection is closed.
+pub struct Driver<T = File> {
+    transport: T,
+}
+
+/// The driver's and the product's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Major, minor and two more numbers of the driver.
+    pub driver: [u16; 4],
+    /// Major, minor, private and build number of the product.
+    pub product: [u16; 4],
+}
+
+impl Driver {
+    /// Opens [`DEVICE`].
+    ///
+    /// Fails with [`crate::error::Kind::Unavailable`] where there is no driver, and for a caller without
+    /// `CAP_SYS_ADMIN`.
+    pub fn open() -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(DEVICE).map_err(|error| no_device(&error))?;
+        Ok(Driver { transport: file })
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// A driver at the other end of `transport`.
+    pub fn new(transport: T) -> Self {
+        Driver { transport }
+    }
+
+    /// The driver's version.
+    pub fn version(&self) -> Result<Version> {
+        let mut argument = Request::GET_DRIVER_VERSION.argument();
+        self.request(&Request::GET_DRIVER_VERSION, &mut argument, &mut [], "the driver", &[])?;
+        let bytes = argument.bytes();
+        let words: [u16; version::WORDS.len()] =
+            std::array::from_fn(|index| u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]));
+        let [a, b, c, d, e, f, g, h] = words;
+        Ok(Version { driver: [a, b, c, d], product: [e, f, g, h] })
+    }
+
+    /// Names of the filtered disks, as they were given when filtering was started.
+    pub fn protected(&self) -> Result<Vec<String>> {
+        let request = &Request::GET_PROTECTED_VOLUME_LIST;
+        let mut buffer = vec![0; volume_list::SLACK as usize];
+        let mut argument = request.argument();
+        self.request(request, &mut argument, &mut buffer, "the filtered disks", &[])?;
+        Ok(until_nul(&buffer).lines().map(str::to_owned).collect())
+    }
+
+    /// Starts filtering of a disk; one that is filtered already stays as it is.
+    pub fn start(&self, disk: &Disk) -> Result<()> {
+        let request = &Request::START_FILTERING;
+        let mut argument = request.argument();
+        put_name(&mut argument, dev_info::GUID, &disk.node, GUID_BYTES)?;
+        put_name(&mut argument, dev_info::PNAME, &disk.persistent_name, PNAME_BYTES)?;
+        argument.put(dev_info::TYPE, &dev_info::HOST_VOLUME.to_le_bytes());
+        argument.put(dev_info::BLOCKS, &(disk.bytes / 512).to_le_bytes());
+        argument.put(dev_info::BLOCK_BYTES, &512_u32.to_le_bytes());
+        self.request(request, &mut argument, &mut [], &disk.node, START_CURES)
+    }
+
+    /// Stops filtering of a disk, named as in [`Self::protected`], and forgets its changes.
+    pub fn stop(&self, name: &str) -> Result<()> {
+        let request = &Request::STOP_FILTERING;
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, name, GUID_BYTES)?;
+        self.request(request, &mut argument, &mut [], name, STOP_CURES)
+    }
+
+    /// Statistics of a disk, named as in [`Self::protected`].
+    pub fn statistics(&self, name: &str) -> Result<Statistics> {
+        let request = &Request::GET_VOLUME_STATS;
+        let mut buffer = vec![0; STATISTICS_BYTES];
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, name, GUID_BYTES)?;
+        self.request(request, &mut argument, &mut buffer, name, STATISTICS_CURES)?;
+        Statistics::parse(&until_nul(&buffer))
+            .map_err(|cause| Error::failed(format!("{name}: {}: {cause}", request.name)).note(OTHER_VERSION))
+    }
+
+    /// Sends a request about `subject`; `cures` are what to do for an errno.
+    fn request(
+        &self,
+        request: &Request,
+        argument: &mut Argument,
+        buffer: &mut [u8],
+        subject: &str,
+        cures: &[(Errno, &str)],
+    ) -> Result<()> {
+        self.transport.send(request, argument, buffer).map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+            let message = format!("{subject}: {}: {} ({errno:?})", request.name, errno.desc());
+            let cure = cures.iter().find(|(known, _)| *known == errno).map_or(LOG, |(_, cure)| cure);
+            Error::failed(message).note(cure)
+        })
+    }
+}
+
+const LOG: &str = "the kernel's log may say why: `dmesg | grep involflt`; then `involfltctl doctor`";
+const OTHER_VERSION: &str = "the driver is of another version than this program: install both from one release";
+const NOT_FILTERED: &str = "it is not filtered: `involfltctl list` shows what is";
+
+const START_CURES: &[(Errno, &str)] = &[
+    (Errno::ENODEV, "the disk is gone, or its driver is being unloaded: see `lsblk`"),
+    (Errno::ENOENT, "the disk is gone: see `lsblk`"),
+    (Errno::EINVAL, "name a whole disk, not a partition; if it is one: `modprobe -r involflt; modprobe involflt`"),
+    (Errno::EOPNOTSUPP, "a path of a multipath device is filtered as the multipath device: see `multipath -ll`"),
+    (Errno::ENOMEM, "a bitmap takes two bits for every block of the disk: free memory and try again"),
+    (Errno::ENOSPC, "256 disks are filtered already: stop one first"),
+];
+const STOP_CURES: &[(Errno, &str)] = &[
+    (Errno::ENODEV, NOT_FILTERED),
+    (Errno::EINTR, "interrupted; the disk is still filtered. If it is a suspended dm device: `dmsetup resume`"),
+];
+const STATISTICS_CURES: &[(Errno, &str)] = &[(Errno::ENODEV, NOT_FILTERED)];
+
+fn put_name(argument: &mut Argument, offset: u64, name: &str, room: usize) -> Result<()> {
+    let bytes = name_bytes(name, room)
+        .ok_or_else(|| Error::input(format!("{name}: a name of {} bytes is the longest there is", room - 1)))?;
+    argument.put(offset, bytes);
+    Ok(())
+}
+
+fn no_device(error: &io::Error) -> Error {
+    let message = format!("{DEVICE}: {}", Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc());
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Error::failed(message).note("the driver serves root (CAP_SYS_ADMIN) only: `sudo involfltctl …`");
+    }
+    if Path::new("/sys/module/involflt").exists() {
+        return Error::unavailable(message).note(
+            "the module is loaded without its device node: `udevadm trigger --settle /sys/class/involflt/involflt`",
+        );
+    }
+    Error::unavailable(message)
+        .note("load the driver: `modprobe involflt`")
+        .note("where that fails: `involfltctl doctor`")
+}
+
+fn until_nul(text: &[u8]) -> String {
+    String::from_utf8_lossy(text.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The involflt driver from user space: what `involfltctl` is made of.
+//!
+//! ```no_run
+//! use involfltctl::{disk::Disk, driver::Driver};
+//!
+//! let driver = Driver::open()?;
+//! driver.start(&Disk::find("/dev/sdb")?)?;
+//! for name in driver.protected()? {
+//!     println!("{name}: {} bytes changed", driver.statistics(&name)?.pending_bytes);
+//! }
+//! # Ok::<(), involfltctl::error::Error>(())
+//! ```
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod disk;
+pub mod driver;
+pub mod error;
+pub mod output;
+pub mod request;
+pub mod statistics;
+pub mod time;
