@@ -1,18 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Builds involflt.ko for one KDIR:
-#   make -f involflt.mak KDIR=/lib/modules/$(uname -r)/build PLATFORM=cglue [CC=gcc-12] [KERNELRELEASE=...]
-# PLATFORM=cglue needs involflt_core.o_shipped here; PLATFORM=rfl needs a KDIR with Rust metadata.
-ifeq ($(KDIR),)
-$(error KDIR is not set: say KDIR=/lib/modules/$$(uname -r)/build)
-endif
+# Builds involflt.ko for one KDIR, with the kernel's own compiler; no cargo, no python, no network:
+#   make -f involflt.mak KDIR=/lib/modules/$(uname -r)/build [PATCH_LEVEL=n] [PLATFORM=rfl] [INVOLFLT_REBUILD_RUST=0|1]
+#
+# PATCH_LEVEL is a SLES service pack. The KDIR tells it; a wrong one is refused.
+# PLATFORM=rfl needs a KDIR with Rust metadata. PLATFORM=cglue, the default, links one Rust object for all kernels:
+# from source where rustc and its source are there, and else the prebuilt involflt_core.o_shipped.
+# INVOLFLT_REBUILD_RUST=1 insists on the source, 0 on the prebuilt object.
+# CC and KERNELRELEASE go to the kernel's makefiles where they are given.
 PLATFORM ?= cglue
+refuse = $(error involflt: error: $(1))
+
+ifneq ($(MAKECMDGOALS),clean)
+ifeq ($(KDIR),)
+$(call refuse,KDIR is not set: say KDIR=/lib/modules/$$(uname -r)/build)
+endif
+ifeq ($(wildcard $(KDIR)/Makefile),)
+$(call refuse,$(KDIR) has no kernel headers: install those of this kernel)
+endif
+ifeq ($(wildcard $(KDIR)/include/config/auto.conf),)
+$(call refuse,$(KDIR) is not configured: it has no include/config/auto.conf)
+endif
+include $(KDIR)/include/config/auto.conf
+include checks.mak
+endif
 
 probes := $(sort $(basename $(notdir $(wildcard $(CURDIR)/probes/*.c))))
 kbuild := $(MAKE) -C $(KDIR) $(if $(filter command% env%,$(origin CC)),CC=$(CC)) $(if $(KERNELRELEASE),KERNELRELEASE=$(KERNELRELEASE))
-kbuild += PLATFORM=$(PLATFORM)
+kbuild += PLATFORM=$(PLATFORM) INVOLFLT_CORE=$(core)
 
 .PHONY: all probe clean
-all: probe
+all: probe $(core)
 	$(kbuild) M=$(CURDIR) modules
 
 # Most probes fail on any one kernel: that is what they are for. The two controls
@@ -20,8 +37,9 @@ all: probe
 probe:
 	@$(kbuild) M=$(CURDIR)/probes -k -s $(addsuffix .o,$(probes)) > probes/probes.log 2>&1 || true
 	@test -e probes/control_present.o || { \
-		echo "involflt: error: the control probe does not compile in $(KDIR)" >&2; \
-		cat probes/probes.log >&2; exit 1; }
+		cat probes/probes.log >&2; \
+		echo "involflt: error: the control probe does not compile in $(KDIR): are this kernel's compiler and headers whole?" >&2; \
+		exit 1; }
 	@test ! -e probes/control_absent.o || { \
 		echo "involflt: error: the probe that must fail compiles in $(KDIR)" >&2; exit 1; }
 	@{ echo "/* What the probes found in this KDIR; made by involflt.mak. */"; \
@@ -30,6 +48,25 @@ probe:
 	  done; } > glue/probed.h
 	@rm -f $(foreach probe,$(probes),probes/$(probe).o probes/.$(probe).o.cmd)
 
+# A damaged object would build, and fail in the kernel.
+.PHONY: involflt_core.o_shipped
+involflt_core.o_shipped:
+	@test ! -e $@.sha256 || sha256sum --check --status $@.sha256 || { \
+		echo "involflt: error: $(CURDIR)/$@ is not the one that was shipped: install the package again" >&2; exit 1; }
+
+# The compiler's version is in the object itself.
+involflt_core.o_rebuilt: core-object.sh glue/exports $(shell find src -name '*.rs')
+	sh core-object.sh core-object
+	mv core-object/involflt_core.o_shipped $@
+	rm -r core-object
+	@test ! -e involflt_core.o_shipped || if cmp -s $@ involflt_core.o_shipped; then \
+		echo "involflt: the rebuilt Rust object is the shipped one, byte for byte"; \
+	else \
+		echo "involflt: the rebuilt Rust object differs from the shipped one, which was made by $$( \
+			readelf -p .comment involflt_core.o_shipped | sed -n 's/.*\(rustc version [^)]*)\).*/\1/p' | head -n 1)"; \
+	fi
+
 clean:
-	$(kbuild) M=$(CURDIR) clean
+	rm -rf core-object *.o *.ko *.mod *.mod.c .*.cmd glue/*.o glue/.*.cmd src/*.o src/.*.cmd
+	rm -f involflt_core.o_rebuilt Module.symvers modules.order .module-common.o
 	rm -f glue/probed.h probes/probes.log

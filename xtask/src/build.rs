@@ -132,6 +132,7 @@ fn make_command(kernel: &LockedKernel, kdir: &Kdir) -> Vec<String> {
     command.push(format!("KDIR={}", kdir.inside));
     command.push(format!("PLATFORM={platform}"));
     command.push(format!("CC={}", kernel.compiler));
+    command.push("INVOLFLT_REBUILD_RUST=0".to_string());
     if kernel.platform == Platform::Rfl {
         command.push(format!("KERNELRELEASE={}", kernel.kernel));
     }

@@ -20,36 +20,6 @@ pub const NAME: &str = "involflt_core.o_shipped";
 const ALLOWED: &[&str] = &["memcpy", "memmove", "memset", "memcmp", "bcmp", "__x86_return_thunk"];
 const ALLOWED_PREFIXES: &[&str] = &["__x86_indirect_thunk_", "inv_"];
 
-/// Runs in the container with the source at `/source` and the output at `/build`.
-///
-/// Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
-/// With the PLT, memcpy and friends are called directly: a kernel has no GOT, and its loader refuses relocations to one.
-/// `core` is compiled from source, for the same target; compiler_builtins is empty, as the kernel brings memcpy itself.
-/// The linker leaves names of 128-bit helpers that nothing uses; modpost would want them.
-const SCRIPT: &str = r#"set -eu
-export RUSTC_BOOTSTRAP=1
-library=$(echo /usr/src/rustc-*/library)
-compile() {
-    rustc --target x86_64-unknown-none -Copt-level=2 -Cpanic=abort -Ccode-model=kernel -Crelocation-model=static \
-        -Cforce-unwind-tables=n -Csymbol-mangling-version=v0 -Cembed-bitcode=n -Clto=n -Ccodegen-units=1 -Cno-redzone=y \
-        -Zfunction-return=thunk-extern -Zcf-protection=branch -Zunstable-options -Zplt=yes \
-        -Ctarget-feature=+retpoline-indirect-calls,+retpoline-indirect-branches,+retpoline-external-thunk \
-        --remap-path-prefix=/usr/src/= --remap-path-prefix=/source/= --remap-path-prefix=/build/= "$@"
-}
-edition=$(sed -n 's/^edition = "\(.*\)"/\1/p' "$library/core/Cargo.toml")
-compile --edition "$edition" --crate-name core --crate-type rlib --emit=obj=core.o,metadata=libcore.rmeta \
-    --cfg no_fp_fmt_parse --cap-lints allow "$library/core/src/lib.rs"
-printf '#![feature(compiler_builtins)]\n#![no_std]\n#![no_builtins]\n#![compiler_builtins]\n' > builtins.rs
-compile --sysroot=/dev/null -L . --edition 2021 --crate-name compiler_builtins --crate-type rlib \
-    --emit=obj=builtins.o,metadata=libcompiler_builtins.rmeta builtins.rs
-compile --sysroot=/dev/null -L . --extern force:compiler_builtins=libcompiler_builtins.rmeta --edition 2021 \
-    --crate-name involflt --crate-type rlib --emit=obj=involflt.o /source/src/cglue_main.rs
-grep -v '^#' /source/glue/exports > exports
-ld -r --gc-sections $(sed 's/^/-u /' exports) -e inv_rs_ioctl -o linked.o involflt.o core.o
-objcopy --wildcard --strip-unneeded-symbol='__*ti3' --keep-global-symbols=exports linked.o involflt_core.o_shipped
-nm -u involflt_core.o_shipped | sed 's/.* //' > undefined
-"#;
-
 /// The object, made where the store has none.
 pub fn get(
     source: &ModuleSource,
@@ -58,7 +28,7 @@ pub fn get(
     store: &Store,
     started: impl FnOnce(),
 ) -> Result<PathBuf> {
-    let key = key([source.key().as_str(), &root.tool_chain, SCRIPT]);
+    let key = key([source.key().as_str(), &root.tool_chain]);
     let dir = store.entry("core", &key, |partial| {
         started();
         make(source, root, engine, store, partial)
@@ -78,7 +48,7 @@ fn make(source: &ModuleSource, root: &Root, engine: &Engine, store: &Store, to: 
         root: &root.path,
         mounts: vec![Mount::read_only(&tree, "/source"), Mount::writable(&build, "/build")],
         directory: "/build",
-        command: ["sh", "-c", SCRIPT].map(String::from).to_vec(),
+        command: ["sh", "/source/core-object.sh", "/build"].map(String::from).to_vec(),
         log: &log,
     };
     if !engine.run(&job, store)? {

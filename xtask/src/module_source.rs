@@ -13,7 +13,7 @@ pub struct ModuleSource {
 }
 
 /// Top-level files, and directories that are taken whole.
-const FILES: &[&str] = &["Kbuild", "involflt.mak"];
+const FILES: &[&str] = &["Kbuild", "Makefile", "checks.mak", "core-object.sh", "involflt.mak"];
 const DIRS: &[&str] = &["glue", "probes", "src"];
 /// What a build by hand may have left behind is not source.
 const SOURCE_NAMES: &[&str] = &["Kbuild", "exports"];

@@ -5,7 +5,7 @@ use super::{Context, Tally};
 use std::process::{Command, Output};
 
 /// Files that need a licence line, by their ending.
-const CODE: &[&str] = &[".rs", ".c", ".h", ".mak", "Kbuild", "Makefile"];
+const CODE: &[&str] = &[".rs", ".c", ".h", ".mak", ".sh", "Kbuild", "Makefile"];
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
