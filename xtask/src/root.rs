@@ -128,7 +128,7 @@ impl RootSpec {
 }
 
 /// The host's own proxies, retries and dates' rules, which the roots' apt must follow too.
-fn host_apt_options() -> Result<Vec<String>> {
+pub fn host_apt_options() -> Result<Vec<String>> {
     let output = Command::new("apt-config").arg("dump").output().at_path("apt-config")?;
     let dump = String::from_utf8_lossy(&output.stdout);
     Ok(dump.lines().filter(|line| is_transport(line)).map(|line| line.trim_end_matches(';').to_string()).collect())

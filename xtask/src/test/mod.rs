@@ -3,6 +3,7 @@
 
 mod cli;
 mod kernels;
+mod machines;
 mod page;
 mod registry;
 mod source;
@@ -56,6 +57,8 @@ enum Stage {
     Registry,
     /// The module built for, and booted on, every kernel.
     Kernels,
+    /// Whole Debian machines: roots with the distribution's own kernels.
+    Machines,
     /// The report in a browser.
     Report,
 }
@@ -67,6 +70,7 @@ impl Stage {
             Stage::Commands => cli::run(context, tally),
             Stage::Registry => registry::run(context, tally),
             Stage::Kernels => kernels::run(context, tally),
+            Stage::Machines => machines::run(context, tally),
             Stage::Report => page::run(context, tally),
         }
     }

@@ -13,6 +13,7 @@ mod record;
 
 pub use command::Vm;
 pub use guest_program::build as build_guest;
+pub use kernel_log::tail;
 
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
