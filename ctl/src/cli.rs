@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command line.
 
-use crate::commands::{completions, configured, generate, list, start, status, stop};
+use crate::commands::{completions, configured, doctor, generate, list, start, status, stop};
 use crate::error::{Error, Kind, Result};
 use serde::Serialize;
 use std::io::Write;
@@ -37,6 +37,7 @@ enum Command {
     Start(start::Start),
     Stop(stop::Stop),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Configured(configured::Configured),
     Generate(generate::Generate),
@@ -69,6 +70,7 @@ impl Cli {
             Command::Start(command) => command.run(),
             Command::Stop(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),
             Command::Generate(command) => command.run(),

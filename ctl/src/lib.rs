@@ -16,6 +16,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod disk;
+pub mod doctor;
 pub mod driver;
 pub mod error;
 pub mod output;

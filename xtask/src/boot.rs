@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The boot of a built module, as `build-matrix` does it: once for the same module, kernel image and guest program.
+//! The boot of a built module, as `build-matrix` does it: once for the same module, kernel image and programs.
 
 use crate::error::{AtPath, Error, Result};
 use crate::event::Listener;
@@ -25,8 +25,8 @@ pub struct Booter<'a> {
     pub store: &'a Store,
     /// Whether the network is out of bounds.
     pub offline: bool,
-    /// The guest program.
-    pub guest: &'a Path,
+    /// The programs of the VM.
+    pub programs: &'a vm::Programs,
 }
 
 impl Booter<'_> {
@@ -57,7 +57,7 @@ impl Booter<'_> {
 
     fn key(&self, kernel: &LockedKernel, module: &Path) -> Result<String> {
         let image = kernel.packages.iter().filter(|package| package.role == Role::Image);
-        let hashes = [sha256_file(module)?, sha256_file(self.guest)?];
+        let hashes = [sha256_file(module)?, sha256_file(&self.programs.guest)?, sha256_file(&self.programs.ctl)?];
         Ok(key(hashes.iter().map(String::as_str).chain(image.map(|package| package.sha256.as_str()))))
     }
 
@@ -67,7 +67,7 @@ impl Booter<'_> {
             store: self.store,
             offline: self.offline,
             module,
-            guest: self.guest,
+            programs: self.programs,
             out_dir: out,
             scenarios: &[],
         };

@@ -113,8 +113,8 @@ impl Plan {
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
         let source = ModuleSource::read(&work_tree::top().join("module"))?;
         let farm = Farm::new(store, &source, self.offline);
-        let guest = if self.boot { Some(vm::build_guest()?) } else { None };
-        let booter = guest.as_deref().map(|guest| Booter { store, offline: self.offline, guest });
+        let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
+        let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
         let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
         let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; kernels.len()]);
         let order = Mutex::new(by_effort(kernels).into_iter());

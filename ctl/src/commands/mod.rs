@@ -3,6 +3,7 @@
 
 pub mod completions;
 pub mod configured;
+pub mod doctor;
 pub mod generate;
 pub mod list;
 mod many;

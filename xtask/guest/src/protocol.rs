@@ -12,6 +12,8 @@ pub const PLAN: &str = "/plan.json";
 pub const MODULES: &str = "/modules";
 /// The module under test in the initramfs.
 pub const INVOLFLT: &str = "/involflt.ko";
+/// The program `involfltctl` in the initramfs.
+pub const CTL: &str = "/involfltctl";
 /// Extents in one [`Message::Drained`] at most, so that a line stays short.
 pub const EXTENTS_A_LINE: usize = 500;
 

@@ -8,7 +8,6 @@ use crate::lock::LockedKernel;
 use crate::resolve::{self, MatrixArgs};
 use crate::result::{Row, Status};
 use crate::vm;
-use std::path::Path;
 use std::sync::Mutex;
 
 /// Runs the stage.
@@ -67,9 +66,9 @@ fn build_again(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel
 
 /// Boots two kernels at a time: a VM under emulation keeps about one processor busy.
 fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows: &[Row]) {
-    let guest = match vm::build_guest() {
-        Ok(guest) => guest,
-        Err(error) => return tally.check("the guest program", Err(error.to_string()), "cargo build -p guest"),
+    let programs = match vm::Programs::build() {
+        Ok(programs) => programs,
+        Err(error) => return tally.check("the VM's programs", Err(error.to_string()), "cargo build -p guest"),
     };
     let queue = Mutex::new(kernels.iter());
     let next = || queue.lock().expect("no thread panics with the lock held").next();
@@ -78,7 +77,7 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(kernel) = next() {
-                    let outcome = boot_one(context, kernel, rows, &guest);
+                    let outcome = boot_one(context, kernel, rows, &programs);
                     count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
                 }
             });
@@ -87,7 +86,12 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
 }
 
 /// `None` where the kernel has no module, which is counted as a failure of its build.
-fn boot_one(context: &Context<'_>, kernel: &LockedKernel, rows: &[Row], guest: &Path) -> Option<Result<vm::VmOutcome>> {
+fn boot_one(
+    context: &Context<'_>,
+    kernel: &LockedKernel,
+    rows: &[Row],
+    programs: &vm::Programs,
+) -> Option<Result<vm::VmOutcome>> {
     let dist = context.tree.join("dist");
     let row = rows.iter().find(|row| row.id == kernel.id())?;
     let module = dist.join(row.module.as_ref()?);
@@ -96,7 +100,7 @@ fn boot_one(context: &Context<'_>, kernel: &LockedKernel, rows: &[Row], guest: &
         store: context.store,
         offline: context.matrix.offline,
         module: &module,
-        guest,
+        programs,
         out_dir: &dist.join("vm"),
         scenarios: &[],
     };

@@ -2,6 +2,7 @@
 //! `cargo xtask test`: everything that is tested, from the units to the VMs.
 
 mod cli;
+mod ctl;
 mod kernels;
 mod machines;
 mod page;
@@ -53,6 +54,8 @@ enum Stage {
     Source,
     /// Exit codes and errors of the commands.
     Commands,
+    /// The program involfltctl as it is shipped.
+    Ctl,
     /// Base images from a registry.
     Registry,
     /// The module built for, and booted on, every kernel.
@@ -68,6 +71,7 @@ impl Stage {
         match self {
             Stage::Source => source::run(context, tally),
             Stage::Commands => cli::run(context, tally),
+            Stage::Ctl => ctl::run(context, tally),
             Stage::Registry => registry::run(context, tally),
             Stage::Kernels => kernels::run(context, tally),
             Stage::Machines => machines::run(context, tally),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask vm`.
 
-use super::{Request, VmOutcome, build_guest, check_scenarios, run, scenarios};
+use super::{Programs, Request, VmOutcome, check_scenarios, run, scenarios};
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{AtPath, Error, Kind, Result};
@@ -65,7 +65,7 @@ struct Shared<'a> {
     command: &'a Vm,
     store: &'a Store,
     farm: Farm<'a>,
-    guest: PathBuf,
+    programs: Programs,
     out_dir: PathBuf,
     listener: &'a dyn Listener,
 }
@@ -90,7 +90,7 @@ impl Vm {
         fs::create_dir_all(&out_dir).at_path(&out_dir)?;
         let farm = Farm::new(&store, &source, self.matrix.offline);
         let shared =
-            Shared { command: &self, store: &store, farm, guest: build_guest()?, out_dir, listener: &*listener };
+            Shared { command: &self, store: &store, farm, programs: Programs::build()?, out_dir, listener: &*listener };
         let mut outcomes = shared.all(&kernels);
         drop(listener);
         outcomes.sort_by_key(|(index, _)| *index);
@@ -164,7 +164,7 @@ impl Shared<'_> {
             store: self.store,
             offline: self.command.matrix.offline,
             module: &module,
-            guest: &self.guest,
+            programs: &self.programs,
             out_dir: &self.out_dir,
             scenarios: &self.command.scenarios,
         };

@@ -4,23 +4,23 @@
 mod command;
 mod cpio;
 mod disks;
-mod guest_program;
 mod image;
 mod judge;
 mod kernel_log;
+mod programs;
 mod qemu;
 mod record;
 
 pub use command::Vm;
-pub use guest_program::build as build_guest;
 pub use kernel_log::tail;
+pub use programs::Programs;
 
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::result::{DiskVerdict, Status};
 use crate::store::Store;
-use guest::protocol::{INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, SCENARIOS, Scenario};
+use guest::protocol::{CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, SCENARIOS, Scenario};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ pub struct Request<'a> {
     pub offline: bool,
     /// The `involflt.ko` built for this kernel.
     pub module: &'a Path,
-    /// The guest program, from [`build_guest`].
-    pub guest: &'a Path,
+    /// The programs that run in the VM.
+    pub programs: &'a Programs,
     /// Directory for the console's log, `<kernel id>.vm.log`.
     pub out_dir: &'a Path,
     /// Names of scenarios to run; all of them when empty.
@@ -173,7 +173,8 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         nvme_multipath: nvme_multipath(request.kernel),
     };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
-    let mut files = vec![("/init".to_string(), read(request.guest)?), (PLAN.to_string(), plan)];
+    let mut files = vec![("/init".to_string(), read(&request.programs.guest)?), (PLAN.to_string(), plan)];
+    files.push((CTL.to_string(), read(&request.programs.ctl)?));
     files.push((INVOLFLT.to_string(), read(request.module)?));
     for module in &image.modules {
         files.push((format!("{MODULES}/{}", name(module)), read(module)?));
