@@ -45,9 +45,9 @@ impl Disk {
     }
 }
 
-/// A kernel name stands for its node below `/dev`.
+/// The path that a name stands for: `sda` and `disk/by-id/…` are below `/dev`; `/…` and `./…` are paths as they are.
 pub fn path_of(name: &str) -> PathBuf {
-    if name.contains('/') { PathBuf::from(name) } else { Path::new("/dev").join(name) }
+    if name.starts_with(['/', '.']) { PathBuf::from(name) } else { Path::new("/dev").join(name) }
 }
 
 /// The one of the driver's names that means the same disk as `name`, which need not exist any more.

@@ -71,5 +71,6 @@ const TOOLS: &[Tool] = &[
     build("mkfs.xfs", "xfsprogs", "makes a disk that a VM's file system work is done on"),
     build("qemu-system-x86_64", "qemu-system-x86", "boots each kernel with its module"),
     test("chromium", "chromium", "looks at the report as a person would"),
+    test("shellcheck", "shellcheck", "reads the shell scripts"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
 ];

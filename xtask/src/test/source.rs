@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The source itself: format, lints, licences, unit tests.
+//! The source itself: format, lints, shell scripts, licences, unit tests.
 
 use super::{Context, Tally};
 use std::process::{Command, Output};
@@ -11,6 +11,7 @@ const CODE: &[&str] = &[".rs", ".c", ".h", ".mak", ".sh", "Kbuild", "Makefile"];
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
     cargo(context, tally, "format", &["fmt", "--all", "--check"]);
     cargo(context, tally, "clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    tally.check("shell scripts", shell_scripts(context), "shellcheck FILE");
     tally.check("licence lines", licence_lines(context), "git grep -L SPDX-License-Identifier");
     unit_tests(context, tally);
 }
@@ -34,12 +35,33 @@ fn clean(output: Output) -> Result<String, String> {
     Err(String::from_utf8_lossy(&said).lines().take(40).collect::<Vec<_>>().join("\n         "))
 }
 
-fn licence_lines(context: &Context<'_>) -> Result<String, String> {
+/// The files that git knows.
+fn listed(context: &Context<'_>) -> Result<Vec<String>, String> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(context.tree).output();
     let listed = listed.map_err(|error| format!("git: {error}"))?;
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let code: Vec<&str> = listed.lines().filter(|name| CODE.iter().any(|ending| name.ends_with(ending))).collect();
-    let has_line = |name: &&&str| {
+    Ok(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_string).collect())
+}
+
+/// shellcheck on every file that a shell is to run. Costs a second.
+fn shell_scripts(context: &Context<'_>) -> Result<String, String> {
+    let mut listed = listed(context)?;
+    listed.retain(|name| is_script(&std::fs::read(context.tree.join(name)).unwrap_or_default()));
+    let output = Command::new("shellcheck").args(&listed).current_dir(context.tree).output();
+    clean(output.map_err(|error| format!("shellcheck: {error}"))?).map(|_| format!("{} files", listed.len()))
+}
+
+/// `#!/bin/sh`, `#!/bin/bash` and `#!/usr/bin/env bash`, with or without arguments.
+fn is_script(text: &[u8]) -> bool {
+    let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let first = String::from_utf8_lossy(first);
+    let Some(program) = first.strip_prefix("#!") else { return false };
+    program.split([' ', '/']).any(|word| matches!(word, "sh" | "bash" | "dash"))
+}
+
+fn licence_lines(context: &Context<'_>) -> Result<String, String> {
+    let listed = listed(context)?;
+    let code: Vec<_> = listed.iter().filter(|name| CODE.iter().any(|ending| name.ends_with(ending))).collect();
+    let has_line = |name: &&&String| {
         let text = std::fs::read_to_string(context.tree.join(name)).unwrap_or_default();
         text.lines().take(2).any(|line| line.contains("SPDX-License-Identifier: GPL-2.0-only"))
     };
@@ -85,7 +107,17 @@ fn counts(text: &str) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::{counts, is_script};
+
+    #[test]
+    fn a_script_is_known_by_its_first_line() {
+        for script in ["#!/bin/sh\n", "#!/bin/bash -e\necho", "#!/usr/bin/env bash\n", "#! /bin/dash"] {
+            assert!(is_script(script.as_bytes()), "{script}");
+        }
+        for other in ["", "echo\n#!/bin/sh", "#!/usr/bin/python3\n", "#!/usr/share/shell-tools/x\n"] {
+            assert!(!is_script(other.as_bytes()), "{other}");
+        }
+    }
 
     #[test]
     fn every_result_line_counts() {

@@ -1,0 +1,7 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Filters the configured disks before the root file system is mounted. The boot goes on in any case.
+
+modprobe -q involflt || warn "involflt: there is no module for this kernel in the initramfs"
+[ ! -e /sys/module/involflt ] || /usr/sbin/involfltctl start --configured ||
+	warn "involflt: not every configured disk is filtered"
