@@ -11,11 +11,14 @@
 //! root.run("modinfo -k 6.1.0-56-amd64 involflt")?.ok()?;
 //! ```
 
+mod boot;
+mod guest;
 mod layers;
 mod root;
 mod said;
 mod spec;
 
+pub use boot::{Boot, Booted, Machine};
 pub use root::Root;
 pub use said::Said;
 pub use spec::Spec;

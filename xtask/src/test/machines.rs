@@ -2,13 +2,17 @@
 //! Whole Debian machines: a root of each release with one of its kernels, installed by apt.
 
 use super::{Context, Tally};
-use crate::error::Result;
+use crate::error::{AtPath, Error, Result};
 use crate::lock::LockedKernel;
-use crate::machine::Spec;
+use crate::machine::{Boot, Machine, Said, Spec};
 use crate::resolve::{self, MatrixArgs};
+use std::fs;
 
 /// Releases whose administrators are promised packages. Older ones get modules only.
 const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
+
+/// `running`, or the units that failed.
+const RUNNING: &str = "systemctl is-system-running --wait || { systemctl list-units --failed --plain; false; }";
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -27,15 +31,22 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     }
 }
 
-/// A root with its kernel, which apt's own hooks have made an initramfs for.
+/// A root with its kernel, which apt's own hooks have made an initramfs for, up with systemd.
 fn machine(context: &Context<'_>, kernels: &[LockedKernel], kernel: &LockedKernel) -> Result<String> {
     let image = format!("linux-image-{}", kernel.kernel);
     let root =
         Spec::of(&kernel.release, kernels)?.with([image.as_str()]).root(context.store, context.matrix.offline)?;
-    root.run(&format!(
-        "cd /boot; test -s vmlinuz-{0}; lsinitramfs initrd.img-{0} | grep -q virtio_blk",
-        kernel.kernel
-    ))?
-    .ok()?;
-    Ok(format!("{} and its initramfs are in /boot", image))
+    let out = context.tree.join("dist/machines");
+    fs::create_dir_all(&out).at_path(&out)?;
+    let booted = Machine::of(&root, context.store)?.boot(&Boot {
+        kernel: &kernel.kernel,
+        arguments: "module.sig_enforce=1",
+        commands: &[RUNNING, "uname -r"],
+        log: &out.join(format!("{}.log", kernel.release)),
+    })?;
+    if let Some(complaint) = booted.complaint {
+        return Err(Error::kernel(complaint));
+    }
+    let said = booted.results.into_iter().map(Said::ok).collect::<Result<Vec<_>>>()?;
+    Ok(format!("{} is {} after {} s", said[1].trim(), said[0].trim(), booted.millis / 1000))
 }

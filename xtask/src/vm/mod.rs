@@ -4,6 +4,7 @@
 mod command;
 mod cpio;
 mod disks;
+pub mod emulator;
 mod image;
 mod judge;
 mod kernel_log;
@@ -12,7 +13,7 @@ mod qemu;
 mod record;
 
 pub use command::Vm;
-pub use kernel_log::tail;
+pub use kernel_log::{complaint, tail};
 pub use programs::Programs;
 
 use crate::error::{AtPath, Error, Result};
@@ -124,7 +125,7 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
         nvme_multipath: nvme_multipath(request.kernel),
     };
     let (mut record, mut end) = boot(request, &machine, &stage)?;
-    if end == qemu::End::TimedOut && !record.is_begun() {
+    if end == emulator::End::TimedOut && !record.is_begun() {
         // The kernel hung on its emulated hardware, without a line of ours in it: that says nothing about the module.
         stage("vm: hung before the guest program, boot again");
         (record, end) = boot(request, &machine, &stage)?;
@@ -142,7 +143,7 @@ fn boot(
     request: &Request<'_>,
     machine: &qemu::Machine<'_>,
     stage: &dyn Fn(&str),
-) -> Result<(record::Record, qemu::End)> {
+) -> Result<(record::Record, emulator::End)> {
     let mut record = record::Record::new(plan_scenarios(request));
     let end = qemu::run(machine, |message| {
         if let Some(scenario) = record.take(message) {

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Runs QEMU and hands the guest's messages on as they come.
+//! The VM with the guest program and its disks.
 
 use super::disks::file_name;
-use crate::error::{AtPath, Error, Result};
+use super::emulator::{self, End, Patience, QEMU, escaped};
+use crate::error::Result;
 use guest::layout::{BACKING_SERIAL, DATA_SERIAL, DISKS};
 use guest::protocol::Message;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-/// The emulator.
-pub const QEMU: &str = "qemu-system-x86_64";
-/// A guest that says nothing for so long hangs; its own watch for hung tasks speaks up earlier.
-const SILENCE: Duration = Duration::from_secs(150);
-/// Longest run; one takes a minute or two where two run at once on two cores.
-const LONGEST: Duration = Duration::from_secs(420);
+/// The guest's own watch for hung tasks speaks up before it is silent for so long; a run takes a minute or two where two
+/// run at once on two cores.
+const PATIENCE: Patience = Patience { silence: Duration::from_secs(150), longest: Duration::from_secs(420) };
 /// A kernel that oopses is of no more use: it panics, and a panic ends QEMU.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on";
 
@@ -35,71 +30,22 @@ pub struct Machine<'a> {
     pub nvme_multipath: bool,
 }
 
-/// How a VM's run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// QEMU ended by itself: the guest powered off or its kernel panicked.
-    Exited,
-    /// QEMU was killed: the guest said nothing any longer, or the run took too long.
-    TimedOut,
-}
-
 /// Runs a VM to its end; `receive` gets each message as it comes.
 pub fn run(machine: &Machine<'_>, mut receive: impl FnMut(Message)) -> Result<End> {
-    let errors = machine.disks.join("qemu.err");
-    let mut child = command(machine)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&errors).at_path(&errors)?)
-        .spawn()
-        .map_err(|error| {
-            Error::infra(format!("{QEMU}: {error}"))
-                .note("apt-get install qemu-system-x86, or cargo xtask test --setup")
-        })?;
-    let messages = messages_of(&mut child);
-    let start = Instant::now();
-    let end = loop {
-        let patience = SILENCE.min(LONGEST.saturating_sub(start.elapsed()));
-        match messages.recv_timeout(patience) {
-            Ok(message) => receive(message),
-            Err(mpsc::RecvTimeoutError::Disconnected) => break End::Exited,
-            Err(mpsc::RecvTimeoutError::Timeout) => break End::TimedOut,
+    emulator::run(command(machine), &machine.disks.join("qemu.err"), PATIENCE, |line| {
+        // A line that is no message is the firmware's or was cut by a crash; the console's log tells the rest.
+        if let Ok(message) = serde_json::from_str(line) {
+            receive(message);
         }
-    };
-    if end == End::TimedOut {
-        child.kill().at_path(QEMU)?;
-    }
-    let status = child.wait().at_path(QEMU)?;
-    if end == End::Exited && !status.success() {
-        let said = std::fs::read_to_string(&errors).at_path(&errors)?;
-        return Err(Error::infra(format!("{QEMU}: {status}: {}", said.trim())));
-    }
-    Ok(end)
-}
-
-/// Reads messages on a thread of its own, which ends with QEMU.
-fn messages_of(child: &mut Child) -> mpsc::Receiver<Message> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        std::thread::spawn(move || {
-            // A line that is no message is the firmware's or was cut by a crash; the console's log tells the rest.
-            let lines = BufReader::new(stdout).split(b'\n').map_while(std::io::Result::ok);
-            for message in lines.filter_map(|line| serde_json::from_slice(line.trim_ascii()).ok()) {
-                if sender.send(message).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    receiver
+    })
 }
 
 fn command(machine: &Machine<'_>) -> Command {
     let mut command = Command::new(QEMU);
     command
         // Without a keyboard controller: under load its probe was seen to hang an emulated kernel at its start.
-        .args(["-machine", "pc,i8042=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-machine", "pc,i8042=off"])
+        .args(emulator::COMMON)
         .arg("-append")
         .arg(format!("{KERNEL_ARGUMENTS} nvme_core.multipath={}", if machine.nvme_multipath { 'Y' } else { 'N' }))
         .arg("-kernel")
@@ -124,9 +70,4 @@ fn command(machine: &Machine<'_>) -> Command {
             .args(["-device", &device]);
     }
     command
-}
-
-/// QEMU's options end at a comma; two of them mean one.
-fn escaped(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
 }

@@ -2,7 +2,7 @@
 //! What came from a guest, and the verdicts on it.
 
 use super::judge::{self, Part};
-use super::{ScenarioResult, disks, kernel_log, qemu};
+use super::{ScenarioResult, disks, emulator, kernel_log};
 use crate::error::Result;
 use crate::result::{DiskVerdict, Status};
 use guest::extents::Extents;
@@ -72,15 +72,15 @@ impl Record {
     }
 
     /// The run is over: what did not come to a result has failed or was not reached, and the kernel log is searched.
-    pub fn close(&mut self, end: qemu::End, console: &str, release: &str) {
+    pub fn close(&mut self, end: emulator::End, console: &str, release: &str) {
         let last = || format!("; the console's last lines:\n{}", kernel_log::tail(console, LAST_LINES));
         let early = match (&self.abort, self.finished, end, &self.kernel) {
             (Some(reason), ..) => Some(reason.clone()),
-            (None, false, qemu::End::TimedOut, _) => Some(format!("the VM hung and was ended{}", last())),
-            (None, false, qemu::End::Exited, None) => {
+            (None, false, emulator::End::TimedOut, _) => Some(format!("the VM hung and was ended{}", last())),
+            (None, false, emulator::End::Exited, None) => {
                 Some(format!("the VM ended before the guest program ran{}", last()))
             }
-            (None, false, qemu::End::Exited, Some(_)) => Some(format!("the VM ended early{}", last())),
+            (None, false, emulator::End::Exited, Some(_)) => Some(format!("the VM ended early{}", last())),
             (None, true, _, Some(kernel)) if kernel != release => {
                 Some(format!("the kernel that booted is {kernel}, not {release}"))
             }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_run_that_ends_early_fails_what_ran_and_skips_the_rest() {
         let mut record = record(vec![begin("load"), passed("load"), begin("direct")]);
-        record.close(qemu::End::Exited, "a\nKernel panic - not syncing\n", "6.1.0");
+        record.close(emulator::End::Exited, "a\nKernel panic - not syncing\n", "6.1.0");
         let direct = record.results.iter().find(|result| result.name == "direct").unwrap();
         assert!(direct.detail.starts_with("the VM ended early; the console's last lines:\na\nKernel panic"));
         let list = [("load", Passed), ("direct", Failed), ("discard", Skipped), ("kernel-log", Failed)];
@@ -213,7 +213,7 @@ mod tests {
     fn a_run_without_the_last_word_is_no_success() {
         let all = ["load", "direct", "discard"].into_iter().flat_map(|name| [begin(name), passed(name)]).collect();
         let mut hung = record(all);
-        hung.close(qemu::End::TimedOut, "quiet\n", "6.1.0");
+        hung.close(emulator::End::TimedOut, "quiet\n", "6.1.0");
         let list = [("load", Passed), ("direct", Passed), ("discard", Failed), ("kernel-log", Passed)];
         assert_eq!(statuses(hung), expected(list));
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn another_kernel_than_the_locked_one_is_no_success() {
         let mut record = record(vec![begin("load"), passed("load"), Message::Finished]);
-        record.close(qemu::End::Exited, "quiet\n", "7.3.4");
+        record.close(emulator::End::Exited, "quiet\n", "7.3.4");
         assert!(record.results.iter().any(|result| result.detail == "the kernel that booted is 6.1.0, not 7.3.4"));
     }
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Boots a root in a VM: the same files on an ext4 disk, the same kernel and initramfs, systemd, then the commands.
+
+use super::guest::{self, Heard};
+use super::layers::Layers;
+use super::root::Root;
+use super::said::Said;
+use super::spec::scratch;
+use crate::error::{AtPath, Error, Result};
+use crate::store::Store;
+use crate::vm::emulator::{self, End, Patience, QEMU, escaped};
+use crate::vm::{complaint, tail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Makes the disk and takes the kernels out of the root. `$1` is the directory for them.
+const MAKE: &str = r#"rm -f "$1/disk"
+truncate -s 4G "$1/disk"
+mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d "$here/root" "$1/disk"
+cp -L "$here"/root/boot/vmlinuz-* "$here"/root/boot/initrd.img-* "$1"
+chown --reference="$1" "$1"/*
+chmod u=rw,go=r "$1"/*
+"#;
+/// An oops ends the run. What systemd does is in its journal; the console is the kernel's.
+const ARGUMENTS: &str = "root=/dev/disk/by-id/virtio-root rw console=ttyS0 panic=-1 oops=panic random.trust_cpu=on \
+                         systemd.show_status=0";
+/// A machine boots in 25 s where it has two processors for itself, and takes several times as long in a crowd.
+const PATIENCE: Patience = Patience { silence: Duration::from_secs(300), longest: Duration::from_secs(900) };
+/// What the kernel says when it hands over.
+const USERLAND: &str = "Run /init as init process";
+
+/// How a machine is to be booted.
+#[derive(Debug, Clone, Copy)]
+pub struct Boot<'a> {
+    /// Kernel release, one of those in the root's `/boot`.
+    pub kernel: &'a str,
+    /// More of the kernel's arguments: `module.sig_enforce=1`.
+    pub arguments: &'a str,
+    /// Shell commands, run one after the other by root once the machine is up, each also where one before it failed.
+    pub commands: &'a [&'a str],
+    /// Where the kernel's console goes.
+    pub log: &'a Path,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Booted {
+    /// One for each command.
+    pub results: Vec<Said>,
+    /// The first line of the console that complains, of kernel or systemd.
+    pub complaint: Option<String>,
+    /// From power on to power off, in milliseconds.
+    pub millis: u64,
+}
+
+/// A root on a disk, ready to boot as often as wanted: what one boot writes the next one finds.
+#[derive(Debug)]
+pub struct Machine {
+    dir: PathBuf,
+}
+
+impl Machine {
+    /// Copies the root, as it is now, to a disk. The root is not altered, and may be changed afterwards.
+    pub fn of(root: &Root, store: &Store) -> Result<Machine> {
+        let machine = Machine { dir: scratch(store)? };
+        fs::create_dir_all(&machine.dir).at_path(&machine.dir)?;
+        let copy = Root::new(Layers::new(scratch(store)?, root.layers().all())?, root.log().to_path_buf());
+        copy.write(guest::UNIT_PATH, 0o644, guest::UNIT.as_bytes())?;
+        copy.run(&format!("mkdir -p $(dirname {0}); ln -s {1} {0}", guest::WANTED_BY, guest::UNIT_PATH))?.ok()?;
+        let output = copy.layers().command(MAKE, &[machine.dir.display().to_string()]).output().at_path("unshare")?;
+        match output.status.success() {
+            true => Ok(machine),
+            false => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(Error::infra(format!("the machine's disk cannot be made: {}", tail(&said, 5))))
+            }
+        }
+    }
+
+    /// Boots it and waits for its end.
+    ///
+    /// Fails where the kernel is not there, and where not all commands came to their end: with the console's last words.
+    pub fn boot(&self, boot: &Boot<'_>) -> Result<Booted> {
+        let start = Instant::now();
+        let script = self.dir.join("script");
+        fs::write(&script, guest::script(boot.commands)).at_path(&script)?;
+        if !self.file("vmlinuz", boot).exists() {
+            return Err(Error::kernel(format!("the root has no /boot/vmlinuz-{}", boot.kernel)));
+        }
+        let (mut heard, mut end) = self.once(boot)?;
+        let mut console = self.console(boot)?;
+        if end == End::TimedOut && !heard.begun && !console.contains(USERLAND) {
+            // The kernel hung on its emulated hardware: that says nothing about the root.
+            (heard, end) = self.once(boot)?;
+            console = self.console(boot)?;
+        }
+        if !heard.ended {
+            return Err(cut_off(boot, &heard, end, &console));
+        }
+        let results = heard.said(boot.commands);
+        let complaint = complaint(&console).map(str::to_string);
+        Ok(Booted { results, complaint, millis: start.elapsed().as_millis() as u64 })
+    }
+
+    fn once(&self, boot: &Boot<'_>) -> Result<(Heard, End)> {
+        let mut heard = Heard::default();
+        let end = emulator::run(self.command(boot), &self.dir.join("qemu.err"), PATIENCE, |line| heard.line(line))?;
+        Ok((heard, end))
+    }
+
+    fn console(&self, boot: &Boot<'_>) -> Result<String> {
+        let bytes = fs::read(boot.log).at_path(boot.log)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn file(&self, name: &str, boot: &Boot<'_>) -> PathBuf {
+        self.dir.join(format!("{name}-{}", boot.kernel))
+    }
+
+    fn command(&self, boot: &Boot<'_>) -> Command {
+        let mut command = Command::new(QEMU);
+        command.args(["-machine", "pc,i8042=off"]).args(emulator::COMMON);
+        command.arg("-kernel").arg(self.file("vmlinuz", boot)).arg("-initrd").arg(self.file("initrd.img", boot));
+        command.arg("-append").arg(format!("{ARGUMENTS} {}", boot.arguments));
+        command.arg("-serial").arg(format!("file:{}", escaped(boot.log))).args(["-serial", "stdio"]);
+        for (name, file) in [("root", "disk"), ("script", "script")] {
+            let file = escaped(&self.dir.join(file));
+            command.arg("-drive").arg(format!("if=none,id={name},format=raw,cache=unsafe,file={file}"));
+            command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}"));
+        }
+        command
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What is left is below the store's scratch directories, which `cargo xtask store gc` empties.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn cut_off(boot: &Boot<'_>, heard: &Heard, end: End, console: &str) -> Error {
+    let place = match boot.commands.get(heard.results.len()) {
+        _ if !heard.begun => "before systemd had started everything".to_string(),
+        Some(command) => format!("in `{command}`"),
+        None => "after the last command".to_string(),
+    };
+    let how = if end == End::TimedOut { "said nothing any longer" } else { "ended" };
+    let words = complaint(console).map_or_else(|| tail(console, 5), str::to_string);
+    Error::kernel(format!("the machine {how} {place}: {words}"))
+        .note(format!("its console is in {}", boot.log.display()))
+}

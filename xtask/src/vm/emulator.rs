@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Runs QEMU to its end and hands on the lines that the guest writes to standard output.
+
+use crate::error::{AtPath, Error, Result};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The emulator.
+pub const QEMU: &str = "qemu-system-x86_64";
+/// What all VMs have: emulation (KVM may be there and hang), and no device that was not asked for.
+pub const COMMON: [&str; 13] = [
+    "-accel",
+    "tcg,thread=multi",
+    "-cpu",
+    "max",
+    "-smp",
+    "2",
+    "-m",
+    "1024",
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-no-reboot",
+];
+
+/// How long a VM is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// A guest that says nothing for so long hangs.
+    pub silence: Duration,
+    /// Longest run.
+    pub longest: Duration,
+}
+
+/// How a VM's run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// QEMU ended by itself: the guest powered off or its kernel panicked.
+    Exited,
+    /// QEMU was killed: the guest said nothing any longer, or the run took too long.
+    TimedOut,
+}
+
+/// Runs a VM to its end; `receive` gets each line as it comes. QEMU's own errors go to the file `errors`.
+pub fn run(mut command: Command, errors: &Path, patience: Patience, mut receive: impl FnMut(&str)) -> Result<End> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(errors).at_path(errors)?)
+        .spawn()
+        .map_err(|error| {
+            Error::infra(format!("{QEMU}: {error}"))
+                .note("apt-get install qemu-system-x86, or cargo xtask test --setup")
+        })?;
+    let lines = lines_of(&mut child);
+    let start = Instant::now();
+    let end = loop {
+        match lines.recv_timeout(patience.silence.min(patience.longest.saturating_sub(start.elapsed()))) {
+            Ok(line) => receive(&line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break End::Exited,
+            Err(mpsc::RecvTimeoutError::Timeout) => break End::TimedOut,
+        }
+    };
+    if end == End::TimedOut {
+        child.kill().at_path(QEMU)?;
+    }
+    let status = child.wait().at_path(QEMU)?;
+    if end == End::Exited && !status.success() {
+        let said = std::fs::read_to_string(errors).at_path(errors)?;
+        return Err(Error::infra(format!("{QEMU}: {status}: {}", said.trim())));
+    }
+    Ok(end)
+}
+
+/// Reads lines on a thread of its own, which ends with QEMU.
+fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stdout).split(b'\n').map_while(std::io::Result::ok);
+            for line in lines {
+                if sender.send(String::from_utf8_lossy(line.trim_ascii()).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// QEMU's options end at a comma; two of them mean one.
+pub fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
