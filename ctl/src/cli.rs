@@ -3,6 +3,8 @@
 
 use crate::commands::{completions, configured, doctor, generate, list, start, status, stop};
 use crate::error::{Error, Kind, Result};
+use crate::output::BAD;
+use clap::Parser;
 use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
@@ -62,10 +64,37 @@ impl Report {
     }
 }
 
-impl Cli {
-    /// Runs the command, prints its report, and gives the exit code.
-    pub fn run(self) -> ExitCode {
-        let report = match self.command {
+/// Runs the command that this process was started with, prints what it has to say, and gives the exit code.
+pub fn run() -> ExitCode {
+    let output = match Cli::try_parse() {
+        Ok(cli) => Output::of(cli.command.run(), cli.json),
+        Err(error) => refusal(&error),
+    };
+    // A reader that went away is no failure of the command.
+    let _ = anstream::stdout().write_all(output.stdout.as_bytes());
+    let _ = anstream::stderr().write_all(output.stderr.as_bytes());
+    ExitCode::from(output.code)
+}
+
+/// The output for a command line that does not parse, or that asks for help.
+fn refusal(error: &clap::Error) -> Output {
+    let text = error.render().ansi().to_string();
+    if !error.use_stderr() {
+        return Output { stdout: text, stderr: String::new(), code: 0 };
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let one_line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut paragraphs = text.trim_start_matches("error: ").split("\n\n").map(one_line);
+        let message = paragraphs.next().unwrap_or_default();
+        return Output::of(Err(Error { kind: Kind::Input, message, notes: paragraphs.collect() }), true);
+    }
+    Output { stdout: String::new(), stderr: text, code: Kind::Input.exit_code() }
+}
+
+impl Command {
+    fn run(self) -> Result<Report> {
+        match self {
             Command::List(command) => command.run(),
             Command::Start(command) => command.run(),
             Command::Stop(command) => command.run(),
@@ -74,33 +103,39 @@ impl Cli {
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),
             Command::Generate(command) => command.run(),
-        };
-        ExitCode::from(finish(report, self.json))
-    }
-}
-
-/// Prints a report or an error; the exit code. A reader that went away is no failure of the command.
-fn finish(report: Result<Report>, json: bool) -> u8 {
-    match report {
-        Ok(report) => {
-            let text = if json { pretty(&report.json) } else { report.text };
-            let _ = anstream::stdout().write_all(text.as_bytes());
-            report.failed.map_or(0, Kind::exit_code)
-        }
-        Err(error) => {
-            print_error(&error, json);
-            error.kind.exit_code()
         }
     }
 }
 
-fn print_error(error: &Error, json: bool) {
-    if json {
-        let text = pretty(&serde_json::json!({ "error": error.json() }));
-        let _ = anstream::stdout().write_all(text.as_bytes());
-    } else {
-        let style = crate::output::BAD;
-        let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {error}");
+/// What a command ends with, styles and all.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Output {
+    /// For standard output.
+    pub stdout: String,
+    /// For standard error.
+    pub stderr: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Output {
+    /// The output of a report or an error, for people or as JSON. JSON is always on standard output.
+    pub fn of(report: Result<Report>, json: bool) -> Self {
+        match report {
+            Ok(report) => {
+                let stdout = if json { pretty(&report.json) } else { report.text };
+                Output { stdout, stderr: String::new(), code: report.failed.map_or(0, Kind::exit_code) }
+            }
+            Err(error) => {
+                let code = error.kind.exit_code();
+                let (mut stdout, mut stderr) = (String::new(), String::new());
+                match json {
+                    true => stdout = pretty(&serde_json::json!({ "error": error.json() })),
+                    false => stderr = format!("{BAD}error{BAD:#}: {error}\n"),
+                }
+                Output { stdout, stderr, code }
+            }
+        }
     }
 }
 

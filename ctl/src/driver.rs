@@ -39,8 +39,13 @@ impl Driver {
     /// Fails with [`crate::error::Kind::Unavailable`] where there is no driver, and for a caller without
     /// `CAP_SYS_ADMIN`.
     pub fn open() -> Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(DEVICE).map_err(|error| no_device(&error))?;
-        Ok(Driver { transport: file })
+        Self::open_at(DEVICE)
+    }
+
+    /// Opens the driver's device under another name.
+    pub fn open_at(device: &str) -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(device);
+        Ok(Driver { transport: file.map_err(|error| no_device(device, &error))? })
     }
 }
 
@@ -53,7 +58,7 @@ impl<T: Transport> Driver<T> {
     /// The driver's version.
     pub fn version(&self) -> Result<Version> {
         let mut argument = Request::GET_DRIVER_VERSION.argument();
-        self.request(&Request::GET_DRIVER_VERSION, &mut argument, &mut [], "the driver", &[])?;
+        self.request(&Request::GET_DRIVER_VERSION, &mut argument, &mut [], "the driver", CLOSED_CURES)?;
         let bytes = argument.bytes();
         let words: [u16; version::WORDS.len()] =
             std::array::from_fn(|index| u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]));
@@ -66,7 +71,7 @@ impl<T: Transport> Driver<T> {
         let request = &Request::GET_PROTECTED_VOLUME_LIST;
         let mut buffer = vec![0; volume_list::SLACK as usize];
         let mut argument = request.argument();
-        self.request(request, &mut argument, &mut buffer, "the filtered disks", &[])?;
+        self.request(request, &mut argument, &mut buffer, "the filtered disks", CLOSED_CURES)?;
         Ok(until_nul(&buffer).lines().map(str::to_owned).collect())
     }
 
@@ -123,10 +128,13 @@ const LOG: &str = "the kernel's log may say why: `dmesg | grep involflt`; then `
 const OTHER_VERSION: &str = "the driver is of another version than this program: install both from one release";
 const NOT_FILTERED: &str = "it is not filtered: `involfltctl list` shows what is";
 
+/// These requests are always good, unless the driver serves no request at all.
+const CLOSED_CURES: &[(Errno, &str)] =
+    &[(Errno::EINVAL, "it was told to stop for good, or is another driver: `modprobe -r involflt; modprobe involflt`")];
 const START_CURES: &[(Errno, &str)] = &[
     (Errno::ENODEV, "the disk is gone, or its driver is being unloaded: see `lsblk`"),
     (Errno::ENOENT, "the disk is gone: see `lsblk`"),
-    (Errno::EINVAL, "name a whole disk, not a partition; if it is one: `modprobe -r involflt; modprobe involflt`"),
+    (Errno::EINVAL, "name a whole disk, not a partition"),
     (Errno::EOPNOTSUPP, "a path of a multipath device is filtered as the multipath device: see `multipath -ll`"),
     (Errno::ENOMEM, "a bitmap takes two bits for every block of the disk: free memory and try again"),
     (Errno::ENOSPC, "256 disks are filtered already: stop one first"),
@@ -144,8 +152,8 @@ fn put_name(argument: &mut Argument, offset: u64, name: &str, room: usize) -> Re
     Ok(())
 }
 
-fn no_device(error: &io::Error) -> Error {
-    let message = format!("{DEVICE}: {}", Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc());
+fn no_device(device: &str, error: &io::Error) -> Error {
+    let message = format!("{device}: {}", Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc());
     if error.kind() == io::ErrorKind::PermissionDenied {
         return Error::failed(message).note("the driver serves root (CAP_SYS_ADMIN) only: `sudo involfltctl …`");
     }

@@ -102,3 +102,6 @@ void inv_chardev_del(void)
 	cdev_del(&inv_cdev);
 	unregister_chrdev_region(inv_devt, 1);
 }
+
+/* modinfo -F platform: rfl or cglue. */
+MODULE_INFO(platform, __stringify(INV_PLATFORM));

@@ -39,14 +39,12 @@ impl Start {
         }
         // All names are looked at before anything is done.
         let disks = disks.iter().map(|name| Disk::find(name)).collect::<Result<Vec<_>>>()?;
-        let mut outcomes = start(&Driver::open()?, &disks)?;
-        outcomes.extend(absent.into_iter().map(|name| (name, Outcome::Skipped("not there, passed over"))));
-        Ok(many::report(&outcomes))
+        start(&Driver::open()?, &disks, absent)
     }
 }
 
-/// Starts filtering of each disk.
-fn start(driver: &Driver<impl Transport>, disks: &[Disk]) -> Result<Vec<(String, Outcome)>> {
+/// Starts filtering of each disk; `absent` are names of disks that are not there, which is told.
+pub fn start(driver: &Driver<impl Transport>, disks: &[Disk], absent: Vec<String>) -> Result<Report> {
     let filtered = driver.protected()?;
     let start = |disk: &Disk| {
         if among(&filtered, &disk.node).is_some() {
@@ -54,5 +52,7 @@ fn start(driver: &Driver<impl Transport>, disks: &[Disk]) -> Result<Vec<(String,
         }
         driver.start(disk).map_or_else(Outcome::Failed, |()| Outcome::Done("started"))
     };
-    Ok(disks.iter().map(|disk| (disk.node.clone(), start(disk))).collect())
+    let started = disks.iter().map(|disk| (disk.node.clone(), start(disk)));
+    let absent = absent.into_iter().map(|name| (name, Outcome::Skipped("not there, passed over")));
+    Ok(many::report(&started.chain(absent).collect::<Vec<_>>()))
 }

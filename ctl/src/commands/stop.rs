@@ -30,7 +30,7 @@ impl Stop {
         let driver = Driver::open()?;
         let filtered = driver.protected()?;
         let names = if self.all { filtered } else { named(&filtered, &self.disks)? };
-        Ok(many::report(&stop(&driver, names)))
+        Ok(stop(&driver, names))
     }
 }
 
@@ -45,13 +45,8 @@ pub fn named(filtered: &[String], disks: &[String]) -> Result<Vec<String>> {
 }
 
 /// Stops filtering of each disk, by the driver's names.
-fn stop(driver: &Driver<impl Transport>, names: Vec<String>) -> Vec<(String, Outcome)> {
+pub fn stop(driver: &Driver<impl Transport>, names: Vec<String>) -> Report {
     let stop = |name: &str| driver.stop(name).map_or_else(Outcome::Failed, |()| Outcome::Done("stopped"));
-    names
-        .into_iter()
-        .map(|name| {
-            let outcome = stop(&name);
-            (name, outcome)
-        })
-        .collect()
+    let outcomes: Vec<_> = names.into_iter().map(|name| (name.clone(), stop(&name))).collect();
+    many::report(&outcomes)
 }

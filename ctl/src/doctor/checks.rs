@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The verdict on each thing, and what to do.
 
-use super::facts::{Answer, Facts, Family, Installed, Loaded, Node, OURS, Origin, Signer, is_absent};
+use super::facts::{Answer, Facts, Family, Installed, Loaded, Node, OURS, Origin, Signer, Unread, is_absent};
 use super::{Check, Verdict};
 use involflt::abi::version::WORDS;
 
@@ -64,14 +64,16 @@ fn installed(facts: &Facts) -> Check {
             wrong(NAME, format!("{found}, is for {}, not for {release}", file.release), get)
         }
         Ok(_) => ok(NAME, found),
-        Err(why) if why.contains("compressed") => note(NAME, format!("{found}, {why}")),
-        Err(why) => wrong(NAME, format!("{path} {why}"), reinstall(*origin, facts)),
+        Err(Unread::Compressed) => note(NAME, format!("{found}; compressed, and not looked into")),
+        Err(Unread::Bad(why)) => wrong(NAME, format!("{path} {why}"), reinstall(*origin, facts)),
     }
 }
 
 fn reinstall(origin: Origin, facts: &Facts) -> String {
     match (origin, facts.family) {
-        (Origin::Dkms, _) => format!("dkms install --force involflt -k {}", facts.release),
+        (Origin::Dkms, _) => {
+            format!("dkms install --force involflt -k {}; it signs with /var/lib/dkms/mok.key", facts.release)
+        }
         (_, Family::Debian) => "apt install --reinstall involflt-kmod".into(),
         (_, Family::Suse) => "zypper install --force involflt-kmod".into(),
         (_, Family::RedHat) => "dnf reinstall involflt-kmod".into(),
@@ -169,7 +171,7 @@ fn device(facts: &Facts) -> Check {
     const NAME: &str = "device";
     let make = |major: u64| format!("rm -f /dev/involflt; mknod -m 0600 /dev/involflt c {major} 0");
     match (&facts.node, facts.major) {
-        (Node::Absent, None) => wrong(NAME, "none", "it comes with the module: modprobe involflt"),
+        (Node::Absent, None) => note(NAME, "none: it comes with the module"),
         (Node::Absent, Some(major)) => wrong(NAME, "/dev/involflt is not there", make(major)),
         (_, None) => wrong(NAME, "/dev/involflt is left over; no driver is behind it", "modprobe involflt"),
         (Node::NoCharacterDevice, Some(major)) => wrong(NAME, "/dev/involflt is no device", make(major)),
@@ -193,7 +195,7 @@ fn driver(facts: &Facts) -> Check {
             let found = format!("answers: interface {a}.{b}.{c}.{d}");
             if known { ok(NAME, found) } else { note(NAME, found + ", which this program was not made for") }
         }
-        Err(error) if is_absent(error) => wrong(NAME, "does not answer: it is not there", "see above"),
+        Err(error) if is_absent(error) => note(NAME, "does not answer: it is not there"),
         Err(error) => wrong(NAME, &error.message, error.notes.join("; ")),
     }
 }
@@ -206,7 +208,7 @@ fn hooks(facts: &Facts) -> Option<Check> {
     Some(match silent {
         Some(error) => wrong(NAME, &error.message, error.notes.join("; ")),
         None if loaded.references < disks as u64 => {
-            let found = format!("{disks} disks are filtered, and {} hooks are in place", loaded.references);
+            let found = format!("in place: {}, for {disks} filtered", loaded.references);
             wrong(NAME, found, "involfltctl stop --all, and start anew with a full copy")
         }
         None if disks == 0 => ok(NAME, "none: no disk is filtered"),

@@ -47,9 +47,18 @@ pub struct Installed {
     /// Whether `modprobe` knows of it.
     pub in_modules_dep: bool,
     /// What it says of itself, or why it cannot be read.
-    pub file: Result<ModuleFile, String>,
+    pub file: Result<ModuleFile, Unread>,
     /// Who signed it, if it is signed.
     pub signer: Option<Signer>,
+}
+
+/// Why a module's file says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// It is compressed, which is fine with the kernel.
+    Compressed,
+    /// Something is wrong with it; a sentence without its subject.
+    Bad(String),
 }
 
 /// Who signed a module.
@@ -207,9 +216,9 @@ fn installed(system: &System, release: &str, keys: &str) -> Option<Installed> {
     let places = FOLDERS.iter().map(|place| format!("{folder}/{place}/involflt.ko"));
     let path = known.into_iter().chain(places).find(|path| system.has(path))?;
     let file = match system.bytes(&path) {
-        Some(data) if path.ends_with(".ko") => ModuleFile::parse(&data),
-        Some(_) => Err("is compressed, and not looked into".to_string()),
-        None => Err("cannot be read".to_string()),
+        Some(data) if path.ends_with(".ko") => ModuleFile::parse(&data).map_err(Unread::Bad),
+        Some(_) => Err(Unread::Compressed),
+        None => Err(Unread::Bad("cannot be read".to_string())),
     };
     let signature = file.as_ref().ok().and_then(|file| file.signature.as_deref());
     let signer = signature.map(|signature| signer_of(system, signature, keys));

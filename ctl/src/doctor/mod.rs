@@ -6,7 +6,7 @@
 mod certificate;
 pub mod checks;
 pub mod facts;
-mod module_file;
+pub mod module_file;
 mod system;
 
 use serde::Serialize;

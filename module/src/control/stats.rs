@@ -76,7 +76,8 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
         Some(report) => {
             writeln!(text, "resync_required: yes")?;
             writeln!(text, "resync_reason: {:#x} {}", report.hole.code(), report.hole.text())?;
-            writeln!(text, "resync_count: {}", report.count)
+            writeln!(text, "resync_count: {}", report.count)?;
+            writeln!(text, "resync_time: {}", report.time)
         }
     }
 }

@@ -105,6 +105,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "privilege", title: "a program without CAP_SYS_ADMIN cannot open the device" },
     Scenario { name: "bad-requests", title: "bad pointers, sizes, disks and requests get an errno" },
     Scenario { name: "reload", title: "unload is refused while a disk is filtered, and clean otherwise" },
+    Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
     Scenario { name: "attach-storm", title: "100 times attach and detach during writes, then nothing is missed" },
     Scenario { name: "drain-protocol", title: "one write is one extent; a batch not committed comes again" },
     Scenario { name: "statistics", title: "operations dispatched to each disk are counted exactly" },

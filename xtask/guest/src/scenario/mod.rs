@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The scenarios, one function each, and the order they run in.
 
+mod ctl;
 mod lifecycle;
 mod requests;
 mod tracking;
@@ -25,6 +26,7 @@ fn function(name: &str) -> Option<Function> {
         "privilege" => |_| privilege::scenario(),
         "bad-requests" => |_| requests::scenario(),
         "reload" => lifecycle::reload,
+        "ctl" => |_| ctl::scenario(),
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,

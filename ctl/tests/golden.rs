@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the program prints, whole, against the files of `golden/`. `BLESS=1 cargo test -p involfltctl` writes them anew.
+//!
+//! The driver is the driver's own code in this process, on its host platform, whose disks exist in name only.
+
+use involflt::control::ioctl;
+use involflt::engine::{Hole, Registry};
+use involflt::host::{Host, OwnMemory};
+use involflt::platform::{Attached, User};
+use involfltctl::cli::{Output, Report};
+use involfltctl::commands::{doctor, list::list, start::start, status::status, stop};
+use involfltctl::disk::Disk;
+use involfltctl::doctor::checks;
+use involfltctl::doctor::facts::{Answer, Enforcement, Facts, Family, Installed, Loaded, Node, Origin, Signer, Unread};
+use involfltctl::doctor::module_file::ModuleFile;
+use involfltctl::driver::{Driver, Version};
+use involfltctl::error::{Error, Result};
+use involfltctl::request::{Argument, Request, Transport};
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+use std::{fs, io};
+
+/// The driver in this process. The file's own disk is not kept: no request of this program needs it.
+#[derive(Clone)]
+struct InThisProcess(Rc<RefCell<Registry<Host>>>);
+
+const ARGUMENT: u64 = OwnMemory::BASE;
+const BUFFER: u64 = OwnMemory::BASE + (16 << 10);
+
+impl Transport for InThisProcess {
+    fn send(&self, request: &Request, argument: &mut Argument, buffer: &mut [u8]) -> io::Result<()> {
+        OwnMemory::reset((16 << 10) + buffer.len(), 0);
+        request.put_buffer(argument, BUFFER, buffer.len());
+        OwnMemory::write(ARGUMENT, argument.bytes()).unwrap();
+        let file_disk = &mut Cell::new(0);
+        ioctl(&mut self.0.borrow_mut(), file_disk.get_mut(), request.word(), ARGUMENT)
+            .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
+        OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
+        OwnMemory::read(BUFFER, buffer).unwrap();
+        Ok(())
+    }
+}
+
+fn driver() -> (Driver<InThisProcess>, InThisProcess) {
+    let here = InThisProcess(Rc::new(RefCell::new(Registry::new())));
+    (Driver::new(here.clone()), here)
+}
+
+/// A disk of the host platform is named `NAME:SECTORS`.
+fn disk(node: &str) -> Disk {
+    Disk { node: node.into(), persistent_name: node.replace('/', "_"), bytes: 8000 * 512 }
+}
+
+/// A transcript of commands and all that they print.
+#[derive(Default)]
+struct Transcript(String);
+
+impl Transcript {
+    /// Notes what a command ends with, for people and as JSON.
+    fn both(&mut self, command: &str, report: impl Fn() -> Result<Report>) {
+        self.add(command, &Output::of(report(), false));
+        self.add(&format!("{command} --json"), &Output::of(report(), true));
+    }
+
+    fn add(&mut self, command: &str, output: &Output) {
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        let (stdout, stderr) = (plain(&output.stdout), plain(&output.stderr));
+        write!(self.0, "$ {command}\n{stdout}{stderr}exit code {}\n\n", output.code).unwrap();
+    }
+
+    fn program(&mut self, arguments: &[&str]) {
+        let output = Command::new(env!("CARGO_BIN_EXE_involfltctl")).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap() as u8;
+        let output = Output { stdout: text(output.stdout), stderr: text(output.stderr), code };
+        self.add(&["involfltctl", &arguments.join(" ")].join(" "), &output);
+    }
+
+    fn is_golden(&self, name: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, &self.0).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        assert!(self.0 == golden, "{} differs; BLESS=1 writes it anew. Now:\n{}", path.display(), self.0);
+    }
+}
+
+#[test]
+fn help() {
+    let mut transcript = Transcript::default();
+    transcript.program(&["--help"]);
+    for command in ["list", "start", "stop", "status", "doctor", "completions", "configured", "generate"] {
+        transcript.program(&[command, "--help"]);
+    }
+    transcript.is_golden("help.txt");
+}
+
+#[test]
+fn bad_input() {
+    let mut transcript = Transcript::default();
+    for arguments in [
+        &["start", "/dev/nosuchdisk"][..],
+        &["start", "nosuchdisk", "--json"],
+        &["start", "/dev/null"],
+        &["start"],
+        &["start", "--configured", "sda"],
+        &["stop"],
+        &["strat"],
+        &["completions", "tcsh"],
+        &["stop", "--json"],
+    ] {
+        transcript.program(arguments);
+    }
+    transcript.is_golden("bad-input.txt");
+}
+
+#[test]
+fn disks() {
+    let mut transcript = Transcript::default();
+    let (driver, here) = driver();
+    let (sda, sdb, gone) = (disk("/dev/sda:8000"), disk("/dev/sdb:8000"), disk("/dev/gone"));
+    transcript.both("involfltctl list", || list(&driver));
+    transcript.both("involfltctl status", || status(&driver, &[]));
+    let report = start(&driver, &[sda.clone()], vec!["/dev/disk/by-id/away".into()]);
+    transcript.add("involfltctl start --configured", &Output::of(report, false));
+    // The driver's host platform knows no /dev/gone.
+    transcript
+        .both("involfltctl start sda sdb gone", || start(&driver, &[sda.clone(), sdb.clone(), gone.clone()], vec![]));
+    here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().mark(0, 16);
+    let hole =
+        |time| here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().resync.raise(Hole::NewPath, time);
+    hole(17_954_366_450_000_000);
+    transcript.both("involfltctl status sdb", || status(&driver, &["/dev/sdb:8000".into()]));
+    hole(17_954_366_460_000_000);
+    transcript.both("involfltctl status", || status(&driver, &[]));
+    transcript.both("involfltctl list", || list(&driver));
+    transcript.both("involfltctl status sdc", || status(&driver, &["sdc".into()]));
+    transcript
+        .both("involfltctl stop sdc", || stop::named(&driver.protected()?, &["sdc".into()]).map(|_| unreachable!()));
+    let names = || ["/dev/sda:8000", "/dev/sdc"].map(str::to_string).to_vec();
+    transcript.add("involfltctl stop sda sdc", &Output::of(Ok(stop::stop(&driver, names())), false));
+    transcript.add("involfltctl stop sda sdc --json", &Output::of(Ok(stop::stop(&driver, names())), true));
+    let long = disk(&format!("/dev/{}:8000", "a".repeat(200)));
+    transcript.both("involfltctl start LONG", || start(&driver, std::slice::from_ref(&long), vec![]));
+    transcript.is_golden("disks.txt");
+}
+
+#[test]
+fn no_driver() {
+    let mut transcript = Transcript::default();
+    transcript.both("involfltctl list", || list(&Driver::open_at("/nonexistent/involflt")?));
+    let (driver, here) = driver();
+    here.0.borrow_mut().stop_all().unwrap();
+    transcript.both("involfltctl list", || list(&driver));
+    transcript.is_golden("no-driver.txt");
+}
+
+/// A machine on which nothing is wrong.
+fn healthy() -> Facts {
+    let (driver, _) = driver();
+    start(&driver, &[disk("/dev/sda:8000")], vec![]).unwrap();
+    let disks = vec![("/dev/sda:8000".to_string(), driver.statistics("/dev/sda:8000"))];
+    let file = ModuleFile {
+        release: "6.1.0-56-amd64".into(),
+        platform: "cglue".into(),
+        build_id: Some(vec![1, 2]),
+        signature: Some(vec![3]),
+    };
+    Facts {
+        release: "6.1.0-56-amd64".into(),
+        family: Family::Debian,
+        installed: Some(Installed {
+            path: "/lib/modules/6.1.0-56-amd64/updates/involflt/involflt.ko".into(),
+            origin: Origin::Prebuilt,
+            in_modules_dep: true,
+            file: Ok(file),
+            signer: Some(ours(true)),
+        }),
+        loaded: Some(Loaded { live: true, build_id: Some(vec![1, 2]), unsigned: false, references: 2 }),
+        enforcement: Enforcement { secure_boot: Some(true), lockdown: "integrity".into(), signatures_only: false },
+        certificate: Some(ours(true)),
+        node: Node::Present { major: 240, mode: 0o600, roots: true },
+        major: Some(240),
+        answer: Ok(Answer { version: Version { driver: [2, 3, 79, 63], product: [1, 0, 1, 5] }, disks }),
+        unfiltered: Ok(vec![]),
+    }
+}
+
+fn ours(enrolled: bool) -> Signer {
+    Signer::Known { certificate: involfltctl::doctor::facts::OURS.into(), enrolled }
+}
+
+fn no_driver_facts(facts: Facts) -> Facts {
+    let answer = Err(Error::unavailable("/dev/involflt: No such file or directory"));
+    Facts { loaded: None, node: Node::Absent, major: None, answer, ..facts }
+}
+
+#[test]
+fn doctor_of_every_ailment() {
+    let mut transcript = Transcript::default();
+    let mut examine = |what: &str, facts: &Facts| {
+        transcript.add(
+            &format!("involfltctl doctor   # {what}"),
+            &Output::of(Ok(doctor::report(&checks::all(facts))), false),
+        );
+    };
+    examine("all is well", &healthy());
+    let bare = Enforcement { secure_boot: None, lockdown: "none".into(), signatures_only: false };
+    let nothing = Facts { installed: None, certificate: None, enforcement: bare.clone(), ..no_driver_facts(healthy()) };
+    for family in [Family::Debian, Family::Suse, Family::RedHat, Family::Other] {
+        examine("nothing is installed", &Facts { family, ..nothing.clone() });
+    }
+    let with = |change: &dyn Fn(&mut Installed)| {
+        let mut facts = no_driver_facts(healthy());
+        facts.installed.iter_mut().for_each(change);
+        facts
+    };
+    examine("for another kernel", &with(&|it| it.file.as_mut().unwrap().release = "6.1.0-50-amd64".into()));
+    examine("not in modules.dep", &with(&|it| it.in_modules_dep = false));
+    examine("a damaged file", &with(&|it| it.file = Err(Unread::Bad("is no module: it has no .modinfo".into()))));
+    examine("a compressed file", &with(&|it| it.file = Err(Unread::Compressed)));
+    let unknown = |it: &mut Installed| it.signer = Some(ours(false));
+    examine("Secure Boot, key not enrolled", &Facts { certificate: Some(ours(false)), ..with(&unknown) });
+    examine(
+        "Secure Boot, unsigned DKMS module",
+        &with(&|it| {
+            it.signer = None;
+            it.origin = Origin::Dkms;
+        }),
+    );
+    examine("Secure Boot, signed by a stranger", &with(&|it| it.signer = Some(Signer::Unknown)));
+    examine(
+        "unsigned, and taken",
+        &Facts {
+            enforcement: bare,
+            installed: healthy().installed.map(|installed| Installed { signer: None, ..installed }),
+            loaded: healthy().loaded.map(|loaded| Loaded { unsigned: true, ..loaded }),
+            certificate: None,
+            ..healthy()
+        },
+    );
+    examine(
+        "a newer module is installed",
+        &Facts { loaded: healthy().loaded.map(|loaded| Loaded { build_id: Some(vec![9]), ..loaded }), ..healthy() },
+    );
+    let node = |node| Facts { node, ..healthy() };
+    examine("the node is gone", &node(Node::Absent));
+    examine("the node is of an earlier load", &node(Node::Present { major: 241, mode: 0o600, roots: true }));
+    examine("the node is everybody's", &node(Node::Present { major: 240, mode: 0o666, roots: true }));
+    examine("a file in the node's place", &node(Node::NoCharacterDevice));
+    examine(
+        "a hook is missing",
+        &Facts { loaded: healthy().loaded.map(|loaded| Loaded { references: 0, ..loaded }), ..healthy() },
+    );
+    examine("a configured disk is not filtered", &Facts { unfiltered: Ok(vec!["/dev/sdb".into()]), ..healthy() });
+    examine(
+        "the configuration is wrong",
+        &Facts {
+            unfiltered: Err(Error::input("/etc/involflt/involflt.conf:3: \"sda\" has no \"=\"").note("mend it")),
+            ..healthy()
+        },
+    );
+    let closed = Error::failed("the driver: GET_DRIVER_VERSION: Invalid argument (EINVAL)").note("load it anew");
+    examine("the driver takes no more requests", &Facts { answer: Err(closed), ..healthy() });
+    let out_of_sync = {
+        let (driver, here) = driver();
+        start(&driver, &[disk("/dev/sda:8000")], vec![]).unwrap();
+        here.0.borrow().find(b"/dev/sda:8000").unwrap().device.tracker().resync.raise(Hole::Passthrough, 1);
+        driver.statistics("/dev/sda:8000")
+    };
+    let answer = healthy().answer.map(|answer| Answer { disks: vec![("/dev/sda:8000".into(), out_of_sync)], ..answer });
+    examine("a disk is out of sync", &Facts { answer, ..healthy() });
+    let json = Output::of(Ok(doctor::report(&checks::all(&nothing))), true);
+    transcript.add("involfltctl doctor --json   # nothing is installed", &json);
+    transcript.is_golden("doctor.txt");
+}
