@@ -125,7 +125,7 @@ fn disks() {
     let (sda, sdb, gone) = (disk("/dev/sda:8000"), disk("/dev/sdb:8000"), disk("/dev/gone"));
     transcript.both("involfltctl list", || list(&driver));
     transcript.both("involfltctl status", || status(&driver, &[]));
-    let report = start(&driver, &[sda.clone()], vec!["/dev/disk/by-id/away".into()]);
+    let report = start(&driver, std::slice::from_ref(&sda), vec!["/dev/disk/by-id/away".into()]);
     transcript.add("involfltctl start --configured", &Output::of(report, false));
     // The driver's host platform knows no /dev/gone.
     transcript

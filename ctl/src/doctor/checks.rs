@@ -119,7 +119,8 @@ fn signature(facts: &Facts) -> Check {
 }
 
 fn enrol(certificate: &str) -> String {
-    format!("mokutil --import {certificate}, reboot, and choose \"Enroll MOK\"")
+    let import = if certificate == OURS { "involflt-enroll-cert" } else { &format!("mokutil --import {certificate}") };
+    format!("{import}, reboot, and choose \"Enroll MOK\"")
 }
 
 fn secure_boot(facts: &Facts) -> Check {

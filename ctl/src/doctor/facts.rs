@@ -319,3 +319,115 @@ fn unfiltered(config: Config, filtered: &[String]) -> Vec<String> {
 pub fn is_absent(error: &Error) -> bool {
     error.kind == crate::error::Kind::Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use std::fs::{self, File};
+    use std::path::PathBuf;
+
+    /// A machine's files in a directory of the test's own.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str, files: &[(&str, &[u8])]) -> Tree {
+            let root = std::env::temp_dir().join(format!("involfltctl-{name}-{}", std::process::id()));
+            for (path, contents) in files {
+                let path = root.join(path.trim_start_matches('/'));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, contents).unwrap();
+            }
+            Tree(root)
+        }
+
+        fn facts(&self) -> Facts {
+            let absent: Result<Driver<File>> = Err(Error::unavailable("no driver"));
+            gather(&System::at(&self.0), absent)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const DER: &[u8] = include_bytes!("testdata/certificate.der");
+    const KEY: &str = include_str!("testdata/key-id");
+
+    #[test]
+    fn a_machine_with_nothing_is_no_panic() {
+        let facts = Tree::new("nothing", &[]).facts();
+        assert_eq!((facts.release.as_str(), facts.family), ("", Family::Other));
+        assert_eq!((facts.installed, facts.loaded, facts.certificate, facts.major), (None, None, None, None));
+        assert_eq!(
+            facts.enforcement,
+            Enforcement { secure_boot: None, lockdown: "none".into(), signatures_only: false }
+        );
+        assert_eq!((facts.node, facts.unfiltered), (Node::Absent, Ok(vec![])));
+        assert_eq!(facts.answer.unwrap_err().kind, Kind::Unavailable);
+    }
+
+    #[test]
+    fn a_strict_machine_is_seen_as_such() {
+        let key = format!("2a I------ 1 perm 1f030000 0 0 asymmetri involflt: {}: X509.rsa 1 []\n", KEY.trim());
+        let tree = Tree::new(
+            "strict",
+            &[
+                ("/proc/sys/kernel/osrelease", b"6.12.0-160000.5-default\n"),
+                ("/etc/os-release", b"NAME=x\nID=\"sles\"\nID_LIKE=\"suse\"\n"),
+                (SECURE_BOOT, &[6, 0, 0, 0, 1]),
+                ("/sys/kernel/security/lockdown", b"none [integrity] confidentiality\n"),
+                ("/sys/module/module/parameters/sig_enforce", b"Y\n"),
+                ("/proc/keys", key.as_bytes()),
+                (OURS, DER),
+                ("/proc/devices", b"Character devices:\n  1 mem\n240 involflt\n\nBlock devices:\n  8 sd\n"),
+                ("/sys/module/involflt/initstate", b"live\n"),
+                ("/sys/module/involflt/taint", b"OE\n"),
+                ("/sys/module/involflt/refcnt", b"3\n"),
+                ("/etc/involflt/involflt.conf", b"disk = /dev/null\ndisk = /dev/missing\n"),
+            ],
+        );
+        let facts = tree.facts();
+        assert_eq!((facts.release.as_str(), facts.family), ("6.12.0-160000.5-default", Family::Suse));
+        let strict = Enforcement { secure_boot: Some(true), lockdown: "integrity".into(), signatures_only: true };
+        assert_eq!(facts.enforcement, strict);
+        assert_eq!(facts.certificate, Some(Signer::Known { certificate: OURS.into(), enrolled: true }));
+        assert_eq!((facts.major, facts.unfiltered), (Some(240), Ok(vec!["/dev/null".to_string()])));
+        let loaded = Loaded { live: true, build_id: None, unsigned: true, references: 3 };
+        assert_eq!(facts.loaded, Some(loaded));
+    }
+
+    #[test]
+    fn a_revoked_key_is_not_an_enrolled_one() {
+        let line = format!("2a I------ 1 perm 1f030000 0 0 blacklist tbs:{}\n", KEY.trim());
+        let tree = Tree::new("revoked", &[("/proc/keys", line.as_bytes()), (OURS, DER)]);
+        assert_eq!(tree.facts().certificate, Some(Signer::Known { certificate: OURS.into(), enrolled: false }));
+    }
+
+    #[test]
+    fn the_module_is_the_one_that_modprobe_takes_and_its_origin_is_told() {
+        let installed = |name: &str, path: &str, dep: &str, more: &str| {
+            let (path, more) = (format!("/lib/modules/6.1/{path}"), more.to_string());
+            let files: [(&str, &[u8]); 4] = [
+                ("/proc/sys/kernel/osrelease", b"6.1"),
+                (&path, b"junk"),
+                ("/lib/modules/6.1/modules.dep", dep.as_bytes()),
+                (&more, b""),
+            ];
+            let found = Tree::new(name, &files).facts().installed.unwrap();
+            assert!(matches!(found.file, Err(Unread::Bad(_)) | Err(Unread::Compressed)));
+            (found.path.trim_start_matches("/lib/modules/6.1/").to_string(), found.origin, found.in_modules_dep)
+        };
+        let ko = "updates/involflt/involflt.ko";
+        assert_eq!(installed("a", ko, &format!("{ko}:\n"), "/x"), (ko.into(), Origin::Prebuilt, true));
+        assert_eq!(installed("b", ko, "kernel/involflt.ko2:\n", "/x"), (ko.into(), Origin::Prebuilt, false));
+        let dkms = "updates/dkms/involflt.ko.xz";
+        assert_eq!(installed("c", dkms, &format!("{dkms}:\n"), "/x"), (dkms.into(), Origin::Dkms, true));
+        let extra = "extra/involflt.ko.xz";
+        let kernel = "/var/lib/dkms/involflt/kernel-6.1-x86_64/x";
+        assert_eq!(installed("d", extra, &format!("{extra}:\n"), kernel), (extra.into(), Origin::Dkms, true));
+        assert_eq!(installed("e", extra, &format!("{extra}:\n"), "/x"), (extra.into(), Origin::ByHand, true));
+    }
+}
