@@ -22,7 +22,7 @@ use std::path::Path;
   involfltctl start --configured         what /etc/involflt/involflt.conf names, as far as it is there")]
 pub struct Start {
     /// Whole disks: /dev paths, links to them, or kernel names.
-    #[arg(value_name = "DISK", required_unless_present = "configured")]
+    #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath, required_unless_present = "configured")]
     disks: Vec<String>,
     /// The disks of /etc/involflt/involflt.conf; one that is not there is passed over.
     #[arg(long, conflicts_with = "disks")]

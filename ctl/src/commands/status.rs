@@ -20,7 +20,7 @@ use serde::Serialize;
   involfltctl status --json | jq '.disks[] | select(.resync)'")]
 pub struct Status {
     /// Filtered disks: /dev paths, links to them, or kernel names [default: all].
-    #[arg(value_name = "DISK")]
+    #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath)]
     disks: Vec<String>,
 }
 

@@ -17,7 +17,7 @@ use crate::request::Transport;
   involfltctl stop --all")]
 pub struct Stop {
     /// Filtered disks: /dev paths, links to them, or kernel names.
-    #[arg(value_name = "DISK", required_unless_present = "all")]
+    #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath, required_unless_present = "all")]
     disks: Vec<String>,
     /// Every filtered disk.
     #[arg(long, conflicts_with = "disks")]

@@ -9,6 +9,7 @@ mod page;
 mod registry;
 mod source;
 mod tally;
+mod utils;
 
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
@@ -62,6 +63,8 @@ enum Stage {
     Kernels,
     /// Whole Debian machines: roots with the distribution's own kernels.
     Machines,
+    /// Units, udev rules and initramfs hook, in a Debian machine.
+    Utils,
     /// The report in a browser.
     Report,
 }
@@ -75,6 +78,7 @@ impl Stage {
             Stage::Registry => registry::run(context, tally),
             Stage::Kernels => kernels::run(context, tally),
             Stage::Machines => machines::run(context, tally),
+            Stage::Utils => utils::run(context, tally),
             Stage::Report => page::run(context, tally),
         }
     }
