@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Boots a root in a VM: the same files on an ext4 disk, the same kernel and initramfs, systemd, then the commands.
+//!
+//! With Secure Boot the chain is that of a real machine: OVMF with Microsoft's keys, and Debian's own signed shim, GRUB
+//! and kernel out of the root.
 
 use super::guest::{self, Heard};
 use super::layers::Layers;
+use super::nvram;
 use super::root::Root;
 use super::said::Said;
 use super::spec::scratch;
@@ -20,9 +24,14 @@ const MAKE: &str = r#"rm -f "$1/disk"
 truncate -s 4G "$1/disk"
 mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d "$here/root" "$1/disk"
 cp -L "$here"/root/boot/vmlinuz-* "$here"/root/boot/initrd.img-* "$1"
-chown --reference="$1" "$1"/*
-chmod u=rw,go=r "$1"/*
+mkdir -p "$1/esp/EFI/BOOT" "$1/esp/EFI/debian"
+cp "$here/root/usr/lib/shim/shimx64.efi.signed" "$1/esp/EFI/BOOT/BOOTX64.EFI"
+cp "$here/root/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$1/esp/EFI/BOOT/grubx64.efi"
+chown -R --reference="$1" "$1"
+chmod -R u=rwX,go=rX "$1"
 "#;
+/// Firmware with Secure Boot, of the package ovmf; without system management mode anybody could write its variables.
+const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 /// An oops ends the run. What systemd does is in its journal; the console is the kernel's.
 const ARGUMENTS: &str = "root=/dev/disk/by-id/virtio-root rw console=ttyS0 panic=-1 oops=panic random.trust_cpu=on \
                          systemd.show_status=0";
@@ -38,6 +47,8 @@ pub struct Boot<'a> {
     pub kernel: &'a str,
     /// More of the kernel's arguments: `module.sig_enforce=1`.
     pub arguments: &'a str,
+    /// Whether Secure Boot is on, and then which certificate its owner has enrolled (X.509, DER).
+    pub owner_key: Option<&'a [u8]>,
     /// Shell commands, run one after the other by root once the machine is up, each also where one before it failed.
     pub commands: &'a [&'a str],
     /// Where the kernel's console goes.
@@ -89,6 +100,11 @@ impl Machine {
         if !self.file("vmlinuz", boot).exists() {
             return Err(Error::kernel(format!("the root has no /boot/vmlinuz-{}", boot.kernel)));
         }
+        if let Some(certificate) = boot.owner_key {
+            nvram::write(certificate, &self.dir.join("nvram"))?;
+            let menu = self.dir.join("esp/EFI/debian/grub.cfg");
+            fs::write(&menu, grub_menu(boot)).at_path(&menu)?;
+        }
         let (mut heard, mut end) = self.once(boot)?;
         let mut console = self.console(boot)?;
         if end == End::TimedOut && !heard.begun && !console.contains(USERLAND) {
@@ -121,17 +137,51 @@ impl Machine {
 
     fn command(&self, boot: &Boot<'_>) -> Command {
         let mut command = Command::new(QEMU);
-        command.args(["-machine", "pc,i8042=off"]).args(emulator::COMMON);
-        command.arg("-kernel").arg(self.file("vmlinuz", boot)).arg("-initrd").arg(self.file("initrd.img", boot));
-        command.arg("-append").arg(format!("{ARGUMENTS} {}", boot.arguments));
+        match boot.owner_key {
+            None => self.direct(boot, &mut command),
+            Some(_) => self.secure_boot(&mut command),
+        }
+        command.args(emulator::COMMON);
         command.arg("-serial").arg(format!("file:{}", escaped(boot.log))).args(["-serial", "stdio"]);
-        for (name, file) in [("root", "disk"), ("script", "script")] {
+        for (name, file, order) in [("root", "disk", ",bootindex=2"), ("script", "script", "")] {
             let file = escaped(&self.dir.join(file));
             command.arg("-drive").arg(format!("if=none,id={name},format=raw,cache=unsafe,file={file}"));
-            command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}"));
+            command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}{order}"));
         }
         command
     }
+
+    /// QEMU puts the kernel into memory itself.
+    fn direct(&self, boot: &Boot<'_>, command: &mut Command) {
+        command.args(["-machine", "pc,i8042=off"]);
+        command.arg("-kernel").arg(self.file("vmlinuz", boot)).arg("-initrd").arg(self.file("initrd.img", boot));
+        command.arg("-append").arg(arguments(boot));
+    }
+
+    /// The firmware starts shim from the ESP, shim GRUB, and GRUB the kernel of the root's own `/boot`.
+    fn secure_boot(&self, command: &mut Command) {
+        command.args(["-machine", "q35,smm=on,i8042=off", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}")]);
+        let nvram = escaped(&self.dir.join("nvram"));
+        command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={nvram}"));
+        let esp = escaped(&self.dir.join("esp"));
+        command.arg("-drive").arg(format!("if=none,id=esp,read-only=on,driver=vvfat,dir={esp}"));
+        // The firmware connects only what it may boot from, so that the root has a place in the order, too.
+        command.args(["-device", "virtio-blk-pci,drive=esp,bootindex=1"]);
+    }
+}
+
+fn arguments(boot: &Boot<'_>) -> String {
+    format!("{ARGUMENTS} {}", boot.arguments)
+}
+
+/// What GRUB does, in place of the menu that an installer would have made.
+fn grub_menu(boot: &Boot<'_>) -> String {
+    let (kernel, arguments) = (boot.kernel, arguments(boot));
+    format!(
+        "search --no-floppy --set=root --file /boot/vmlinuz-{kernel}\n\
+         linux /boot/vmlinuz-{kernel} {arguments}\ninitrd /boot/initrd.img-{kernel}\nboot\n"
+    )
 }
 
 impl Drop for Machine {

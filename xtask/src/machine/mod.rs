@@ -14,6 +14,7 @@
 mod boot;
 mod guest;
 mod layers;
+mod nvram;
 mod root;
 mod said;
 mod spec;

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Part of the entries' keys: count it up when [`PREPARE`] or the way of making them changes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// A machine that boots, without a kernel: the kernel is installed as administrators do it.
 const PACKAGES: [&str; 9] =
     ["apt", "ca-certificates", "gpg", "gpgv", "initramfs-tools", "kmod", "systemd-sysv", "udev", "zstd"];
 /// Left out, since a test machine is read by nobody: it halves the base. Not in force for later packages.
 const LEFT_OUT: [&str; 3] = ["/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"];
-/// Starts no services, has an initramfs of what the VM's disk needs (quick to make and to boot), and no timers.
+/// Starts no services, boots as Secure Boot does (the signed files alone: their packages want an ESP to write to), has an initramfs of what the VM's disk needs (quick to make and to boot), and no timers.
 const PREPARE: &str = r#"
 rm -f /etc/dpkg/dpkg.cfg.d/99mmdebstrap
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -32,6 +32,14 @@ printf '127.0.0.1 localhost involflt-machine\n' >/etc/hosts
 systemctl --quiet mask e2scrub_reap.service getty.target getty-static.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
     systemd-pcrphase.service systemd-pcrphase-sysinit.service
+cd /tmp
+apt-get -q update
+apt-get -q download shim-signed grub-efi-amd64-signed
+for package in ./*.deb; do dpkg-deb -x "$package" /tmp/boot; done
+mkdir -p /usr/lib/shim /usr/lib/grub
+cp -a /tmp/boot/usr/lib/shim/. /usr/lib/shim
+cp -a /tmp/boot/usr/lib/grub/. /usr/lib/grub
+rm -rf /tmp/boot ./*.deb /var/lib/apt/lists/*
 "#;
 
 /// A root to be had.

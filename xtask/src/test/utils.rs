@@ -78,6 +78,7 @@ fn machine(context: &Context<'_>) -> Result<Vec<Said>> {
     let questions = QUESTIONS.map(|(question, _)| question);
     let booted = Machine::of(&root, context.store)?.boot(&Boot {
         kernel: &kernel.kernel,
+        owner_key: None,
         arguments: "",
         commands: &questions,
         log: &out.join("utils.log"),
