@@ -41,6 +41,7 @@ compile --sysroot=/dev/null -L . --edition 2021 --crate-name compiler_builtins -
 compile --sysroot=/dev/null -L . --extern force:compiler_builtins=libcompiler_builtins.rmeta --edition 2021 \
     --crate-name involflt --crate-type rlib --emit=obj=involflt.o "$source/src/cglue_main.rs"
 grep -v '^#' "$source/glue/exports" > exports
-ld -r --gc-sections $(sed 's/^/-u /' exports) -e inv_rs_ioctl -o linked.o involflt.o core.o
+sed 's/^/-u /' exports > wanted
+ld -r --gc-sections @wanted -e inv_rs_ioctl -o linked.o involflt.o core.o
 objcopy --wildcard --strip-unneeded-symbol='__*ti3' --keep-global-symbols=exports linked.o involflt_core.o_shipped
 nm -u involflt_core.o_shipped | sed 's/.* //' > undefined

@@ -25,16 +25,16 @@ include checks.mak
 endif
 
 probes := $(sort $(basename $(notdir $(wildcard $(CURDIR)/probes/*.c))))
-kbuild := $(MAKE) -C $(KDIR) $(if $(filter command% env%,$(origin CC)),CC=$(CC)) $(if $(KERNELRELEASE),KERNELRELEASE=$(KERNELRELEASE))
+kbuild := $(MAKE) -C $(KDIR) $(if $(filter command% env%,$(origin CC)),CC='$(strip $(CC))') $(if $(KERNELRELEASE),KERNELRELEASE=$(KERNELRELEASE))
 kbuild += PLATFORM=$(PLATFORM) INVOLFLT_CORE=$(core)
 
 .PHONY: all probe clean
-all: probe $(core)
+all: probe
 	$(kbuild) M=$(CURDIR) modules
 
 # Most probes fail on any one kernel: that is what they are for. The two controls
 # tell a missing feature from a broken tool chain.
-probe:
+probe: $(core)
 	@$(kbuild) M=$(CURDIR)/probes -k -s $(addsuffix .o,$(probes)) > probes/probes.log 2>&1 || true
 	@test -e probes/control_present.o || { \
 		cat probes/probes.log >&2; \

@@ -78,7 +78,8 @@ impl<'a> Farm<'a> {
         Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir: kdir.host, fresh })
     }
 
-    fn core_object(&self, kernel: &LockedKernel, stage: &dyn Fn(&str)) -> Result<PathBuf> {
+    /// The Rust object of all kernels without Rust; of `kernel` only the archive counts.
+    pub fn core_object(&self, kernel: &LockedKernel, stage: &dyn Fn(&str)) -> Result<PathBuf> {
         let root =
             RootSpec::for_core(kernel).get(self.store, self.offline, || stage("build root of the Rust object"))?;
         core_object::get(self.source, &root, self.engine(&root)?, self.store, || stage("Rust object"))

@@ -10,6 +10,7 @@ mod container;
 mod core_object;
 mod ctl_program;
 mod display;
+mod dkms;
 mod error;
 mod event;
 mod kdir;

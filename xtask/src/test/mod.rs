@@ -3,6 +3,7 @@
 
 mod cli;
 mod ctl;
+mod dkms;
 mod kernels;
 mod machines;
 mod page;
@@ -65,6 +66,8 @@ enum Stage {
     Machines,
     /// Units, udev rules and initramfs hook, in a Debian machine.
     Utils,
+    /// DKMS builds on machines of each release, without Rust.
+    Dkms,
     /// The report in a browser.
     Report,
 }
@@ -79,6 +82,7 @@ impl Stage {
             Stage::Kernels => kernels::run(context, tally),
             Stage::Machines => machines::run(context, tally),
             Stage::Utils => utils::run(context, tally),
+            Stage::Dkms => dkms::run(context, tally),
             Stage::Report => page::run(context, tally),
         }
     }
