@@ -73,6 +73,8 @@ impl Transcript {
 
     fn program(&mut self, arguments: &[&str]) {
         let output = Command::new(env!("CARGO_BIN_EXE_involfltctl")).args(arguments).output().unwrap();
+        let escapes = [&output.stdout, &output.stderr].into_iter().flatten().filter(|&&byte| byte == 0x1b).count();
+        assert_eq!(escapes, 0, "{arguments:?}: colour in a pipe");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap() as u8;
         let output = Output { stdout: text(output.stdout), stderr: text(output.stderr), code };
