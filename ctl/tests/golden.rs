@@ -8,6 +8,7 @@ use involflt::engine::{Hole, Registry};
 use involflt::host::{Host, OwnMemory};
 use involflt::platform::{Attached, User};
 use involfltctl::cli::{Output, Report};
+use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{doctor, list::list, start::start, status::status, stop};
 use involfltctl::disk::Disk;
 use involfltctl::doctor::checks;
@@ -124,14 +125,15 @@ fn bad_input() {
 fn disks() {
     let mut transcript = Transcript::default();
     let (driver, here) = driver();
+    let started = |disks: &[Disk]| start(&driver, disks).map(|outcomes| many::report(&outcomes));
     let (sda, sdb, gone) = (disk("/dev/sda:8000"), disk("/dev/sdb:8000"), disk("/dev/gone"));
     transcript.both("involfltctl list", || list(&driver));
     transcript.both("involfltctl status", || status(&driver, &[]));
-    let report = start(&driver, std::slice::from_ref(&sda), vec!["/dev/disk/by-id/away".into()]);
-    transcript.add("involfltctl start --configured", &Output::of(report, false));
+    let mut outcomes = start(&driver, std::slice::from_ref(&sda)).unwrap();
+    outcomes.push(("/dev/disk/by-id/away".into(), Outcome::Skipped("not there, passed over")));
+    transcript.add("involfltctl start --configured", &Output::of(Ok(many::report(&outcomes)), false));
     // The driver's host platform knows no /dev/gone.
-    transcript
-        .both("involfltctl start sda sdb gone", || start(&driver, &[sda.clone(), sdb.clone(), gone.clone()], vec![]));
+    transcript.both("involfltctl start sda sdb gone", || started(&[sda.clone(), sdb.clone(), gone.clone()]));
     here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().mark(0, 16);
     let hole =
         |time| here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().resync.raise(Hole::NewPath, time);
@@ -143,11 +145,13 @@ fn disks() {
     transcript.both("involfltctl status sdc", || status(&driver, &["sdc".into()]));
     transcript
         .both("involfltctl stop sdc", || stop::named(&driver.protected()?, &["sdc".into()]).map(|_| unreachable!()));
+    let twice = ["/dev/sda:8000", "/dev/sdb:8000", "/dev/sda:8000"].map(str::to_string);
+    assert_eq!(stop::named(&driver.protected().unwrap(), &twice).unwrap(), twice[..2]);
     let names = || ["/dev/sda:8000", "/dev/sdc"].map(str::to_string).to_vec();
     transcript.add("involfltctl stop sda sdc", &Output::of(Ok(stop::stop(&driver, names())), false));
     transcript.add("involfltctl stop sda sdc --json", &Output::of(Ok(stop::stop(&driver, names())), true));
     let long = disk(&format!("/dev/{}:8000", "a".repeat(200)));
-    transcript.both("involfltctl start LONG", || start(&driver, std::slice::from_ref(&long), vec![]));
+    transcript.both("involfltctl start LONG", || started(std::slice::from_ref(&long)));
     transcript.is_golden("disks.txt");
 }
 
@@ -164,7 +168,7 @@ fn no_driver() {
 /// A machine on which nothing is wrong.
 fn healthy() -> Facts {
     let (driver, _) = driver();
-    start(&driver, &[disk("/dev/sda:8000")], vec![]).unwrap();
+    start(&driver, &[disk("/dev/sda:8000")]).unwrap();
     let disks = vec![("/dev/sda:8000".to_string(), driver.statistics("/dev/sda:8000"))];
     let file = ModuleFile {
         release: "6.1.0-56-amd64".into(),
@@ -270,7 +274,7 @@ fn doctor_of_every_ailment() {
     examine("the driver takes no more requests", &Facts { answer: Err(closed), ..healthy() });
     let out_of_sync = {
         let (driver, here) = driver();
-        start(&driver, &[disk("/dev/sda:8000")], vec![]).unwrap();
+        start(&driver, &[disk("/dev/sda:8000")]).unwrap();
         here.0.borrow().find(b"/dev/sda:8000").unwrap().device.tracker().resync.raise(Hole::Passthrough, 1);
         driver.statistics("/dev/sda:8000")
     };

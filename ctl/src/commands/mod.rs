@@ -6,7 +6,7 @@ pub mod configured;
 pub mod doctor;
 pub mod generate;
 pub mod list;
-mod many;
+pub mod many;
 pub mod start;
 pub mod status;
 pub mod stop;

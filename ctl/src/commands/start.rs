@@ -4,7 +4,7 @@
 use super::many::{self, Outcome};
 use crate::cli::Report;
 use crate::config::{CONFIG, Config};
-use crate::disk::{Disk, among, path_of};
+use crate::disk::{Disk, path_of};
 use crate::driver::Driver;
 use crate::error::Result;
 use crate::request::Transport;
@@ -32,27 +32,44 @@ pub struct Start {
 impl Start {
     /// Starts filtering with this machine's driver.
     pub fn run(self) -> Result<Report> {
-        let (mut disks, mut absent) = (self.disks, Vec::new());
         if self.configured {
-            (disks, absent) =
-                Config::read(Path::new(CONFIG))?.disks.into_iter().partition(|name| path_of(name).exists());
+            return configured();
         }
         // All names are looked at before anything is done.
-        let disks = disks.iter().map(|name| Disk::find(name)).collect::<Result<Vec<_>>>()?;
-        start(&Driver::open()?, &disks, absent)
+        let disks = self.disks.iter().map(|name| Disk::find(name)).collect::<Result<Vec<_>>>()?;
+        Ok(many::report(&start(&Driver::open()?, &disks)?))
     }
 }
 
-/// Starts filtering of each disk; `absent` are names of disks that are not there, which is told.
-pub fn start(driver: &Driver<impl Transport>, disks: &[Disk], absent: Vec<String>) -> Result<Report> {
-    let filtered = driver.protected()?;
-    let start = |disk: &Disk| {
-        if among(&filtered, &disk.node).is_some() {
-            return Outcome::Skipped("filtered already");
+/// Nobody sits before a boot to correct a name: the other disks are filtered all the same.
+fn configured() -> Result<Report> {
+    let (there, absent): (Vec<_>, Vec<_>) =
+        Config::read(Path::new(CONFIG))?.disks.into_iter().partition(|name| path_of(name).exists());
+    let (mut disks, mut outcomes) = (Vec::new(), Vec::new());
+    for name in there {
+        match Disk::find(&name) {
+            Ok(disk) => disks.push(disk),
+            Err(error) => outcomes.push((name, Outcome::Failed(error))),
         }
-        driver.start(disk).map_or_else(Outcome::Failed, |()| Outcome::Done("started"))
-    };
-    let started = disks.iter().map(|disk| (disk.node.clone(), start(disk)));
-    let absent = absent.into_iter().map(|name| (name, Outcome::Skipped("not there, passed over")));
-    Ok(many::report(&started.chain(absent).collect::<Vec<_>>()))
+    }
+    outcomes.extend(absent.into_iter().map(|name| (name, Outcome::Skipped("not there, passed over"))));
+    outcomes.splice(0..0, start(&Driver::open()?, &disks)?);
+    Ok(many::report(&outcomes))
+}
+
+/// Starts filtering of each disk.
+pub fn start(driver: &Driver<impl Transport>, disks: &[Disk]) -> Result<Vec<(String, Outcome)>> {
+    let mut filtered = driver.protected()?.len();
+    let mut outcomes = Vec::new();
+    for disk in disks {
+        // The driver knows a disk for what it is; by its name it could be one that has gone.
+        let outcome = driver.start(disk).map_or_else(Outcome::Failed, |()| Outcome::Done("started"));
+        let before = std::mem::replace(&mut filtered, driver.protected()?.len());
+        let outcome = match outcome {
+            Outcome::Done(_) if before == filtered => Outcome::Skipped("filtered already"),
+            outcome => outcome,
+        };
+        outcomes.push((disk.node.clone(), outcome));
+    }
+    Ok(outcomes)
 }

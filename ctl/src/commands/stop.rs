@@ -7,6 +7,7 @@ use crate::disk::among;
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::request::Transport;
+use std::collections::BTreeSet;
 
 /// Stops filtering of disks, and forgets their changes.
 ///
@@ -34,14 +35,17 @@ impl Stop {
     }
 }
 
-/// The driver's names of disks that a user named. Fails with bad input for one that is not filtered.
+/// The driver's names of disks that a user named, each once. Fails with bad input for one that is not filtered.
 pub fn named(filtered: &[String], disks: &[String]) -> Result<Vec<String>> {
     let find = |name: &String| {
         among(filtered, name)
             .cloned()
             .ok_or_else(|| Error::input(format!("{name}: is not filtered")).note("`involfltctl list` shows what is"))
     };
-    disks.iter().map(find).collect()
+    let mut names = disks.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Ok(names)
 }
 
 /// Stops filtering of each disk, by the driver's names.

@@ -104,6 +104,10 @@ fn doctor_of_configuration() -> Step {
     says("start --configured", &started, &["started", "not there, passed over"])?;
     ctl(&["doctor"], 0)?;
     ctl(&["stop", "vda"], 0)?;
+    fs::write(CONFIG, "disk = vda1\ndisk = vda\n").doing(|| CONFIG.into())?;
+    let started = ctl(&["start", "--configured"], 2)?;
+    says("start of a configured partition", &started, &["is a partition", "started"])?;
+    ctl(&["stop", "vda"], 0)?;
     fs::remove_file(CONFIG).doing(|| CONFIG.into())
 }
 
