@@ -38,6 +38,7 @@ endif
 # Empty where the object can be made of its source, or else why not.
 cannot_rebuild = $(shell sh core-object.sh --check 2>&1)
 ifeq ($(INVOLFLT_REBUILD_RUST),1)
+$(if $(cannot_rebuild),$(call refuse,$(cannot_rebuild)))
 core := involflt_core.o_rebuilt
 else ifneq ($(INVOLFLT_REBUILD_RUST),0)
 core := $(if $(cannot_rebuild),,involflt_core.o_rebuilt)

@@ -47,7 +47,8 @@ impl<'a> Farm<'a> {
         Farm { store, source, offline, engine: OnceLock::new() }
     }
 
-    fn engine(&self, root: &Root) -> Result<&Engine> {
+    /// The container engine, tried out with `root` where none was needed before.
+    pub fn engine(&self, root: &Root) -> Result<&Engine> {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }

@@ -4,12 +4,15 @@
 use super::{Context, Tally};
 use crate::build::Farm;
 use crate::check::{self, KernelFacts, Severity};
+use crate::container::{Job, Mount};
 use crate::dkms;
 use crate::error::{AtPath, Error, Result};
+use crate::kdir::make_open_dir;
 use crate::lock::LockedKernel;
 use crate::machine::Spec;
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
+use crate::root::RootSpec;
 use crate::store::remove;
 use crate::vm;
 use std::fs;
@@ -41,7 +44,10 @@ fn stage(context: &Context<'_>, tally: &mut Tally, dir: &Path) -> Result<()> {
     let any = chosen.first().ok_or_else(|| Error::input("no stock kernel is selected"))?;
     let source = ModuleSource::read(&context.tree.join("module"))?;
     let staged = dir.join("staged");
-    dkms::stage(&Farm::new(context.store, &source, context.matrix.offline), any, &staged, &|_| ())?;
+    let farm = Farm::new(context.store, &source, context.matrix.offline);
+    dkms::stage(&farm, any, &staged, &|_| ())?;
+    let rebuilt = rebuilt(context, &farm, any, dir, &staged).map_err(|error| error.to_string());
+    tally.check("the Rust object from source, in another directory", rebuilt, AGAIN);
     let machine =
         |kernel| Computer { context, kernels: &kernels, kernel, staged: &staged, out: dir.join(&kernel.release) };
     let machines: Vec<_> = chosen.into_iter().map(machine).collect();
@@ -60,6 +66,28 @@ fn stage(context: &Context<'_>, tally: &mut Tally, dir: &Path) -> Result<()> {
         tally.check(&format!("DKMS's module on {} boots", machine.kernel.kernel), booted, AGAIN);
     }
     Ok(())
+}
+
+/// Where rustc is, the makefile makes the shipped object again. Needs no kernel: a stand-in tells its options.
+fn rebuilt(context: &Context<'_>, farm: &Farm<'_>, any: &LockedKernel, dir: &Path, staged: &Path) -> Result<String> {
+    let root = RootSpec::for_core(any).get(context.store, context.matrix.offline, || ())?;
+    let (build, log) = (dir.join("rebuilt"), dir.join("rebuilt.log"));
+    make_open_dir(&build)?;
+    let script = format!(
+        "cp -R /staged/usr/src/involflt-{} elsewhere; mkdir -p stand-in-kdir/include/config; touch stand-in-kdir/Makefile
+        printf 'CONFIG_%s=y\\n' X86_64 MODULES BLOCK RETPOLINE RETHUNK > stand-in-kdir/include/config/auto.conf
+        make -C elsewhere -f involflt.mak KDIR=../stand-in-kdir INVOLFLT_REBUILD_RUST=1 involflt_core.o_rebuilt",
+        dkms::VERSION
+    );
+    let mounts = vec![Mount::read_only(staged, "/staged"), Mount::writable(&build, "/build")];
+    let command = ["sh", "-ec", &script].map(String::from).to_vec();
+    let job = Job { root: &root.path, mounts, directory: "/build", command, log: &log };
+    let made = farm.engine(&root)?.run(&job, context.store)?;
+    let said = fs::read_to_string(&log).at_path(&log)?;
+    match made && said.contains("is the shipped one, byte for byte") {
+        true => Ok("the shipped one, byte for byte".to_string()),
+        false => Err(Error::kernel(vm::tail(&said, 15))),
+    }
 }
 
 /// The stock kernel of each release; the release's own comes after that of its backports.

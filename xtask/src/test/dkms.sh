@@ -75,6 +75,30 @@ said $program kernel "$kernel"
 told 'is not the one that was shipped'
 cp /tmp/core "/usr/src/involflt-$2/involflt_core.o_shipped"
 
+step "the makefile alone says what is wrong"
+# refused WORDS ARGUMENT...: make fails, and says the words.
+refused() {
+    words=$1
+    shift
+    if make -C /tmp/source -f involflt.mak "$@" > /tmp/said 2>&1; then fail "make $* should have failed"; fi
+    grep -q "involflt: error: .*$words" /tmp/said || { cat /tmp/said; fail "make $* does not say: $words"; }
+}
+cp -R "/usr/src/involflt-$2" /tmp/source
+refused 'KDIR is not set'
+refused 'no kernel headers' KDIR=/lib/modules/none/build
+refused 'PATCH_LEVEL=3 is for SLES' "KDIR=$kdir" PATCH_LEVEL=3
+refused 'there is no rustc: install rustc 1.85 or newer' "KDIR=$kdir" INVOLFLT_REBUILD_RUST=1 involflt_core.o_rebuilt
+mkdir -p /tmp/sles-stand-in/include/config
+touch /tmp/sles-stand-in/Makefile
+{ cat "$kdir/include/config/auto.conf"; echo CONFIG_SUSE_VERSION=15; echo CONFIG_SUSE_PATCHLEVEL=4; } \
+    > /tmp/sles-stand-in/include/config/auto.conf
+refused 'SLES 15 service pack 4: say PATCH_LEVEL=4' KDIR=/tmp/sles-stand-in PATCH_LEVEL=3
+for right in '' 4; do
+    said make -C /tmp/source -f involflt.mak KDIR=/tmp/sles-stand-in PATCH_LEVEL=$right involflt_core.o_shipped
+done
+rm /tmp/source/involflt_core.o_shipped
+refused 'o_shipped is not here: there is no rustc.*or take the source tarball' "KDIR=$kdir"
+
 step "the hook builds and installs the module when headers come"
 said dpkg -i /headers/linux-headers-"$kernel"_*.deb
 grep -q "^involflt: DKMS built the module for $kernel$" /tmp/said || fail "it does not say so"
