@@ -5,10 +5,12 @@
 //! A release costs 60 to 80 seconds where the store has its root, and a minute more where it has not.
 
 use super::{Context, Tally};
-use crate::build_matrix::Plan;
+use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
+use crate::event::Event;
 use crate::lock::LockedKernel;
 use crate::machine::{Boot, Booted, Machine, Spec};
+use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
 use crate::result::Status;
 use std::fs;
@@ -20,10 +22,11 @@ const AGAIN: &str = "cargo xtask test --only machines";
 const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
 
 /// What is asked of a machine, in this order: its name, the command, and the words of a refusal that is expected.
-const QUESTIONS: [(&str, &str, Option<&str>); 4] = [
+const QUESTIONS: [(&str, &str, Option<&str>); 5] = [
     ("systemd", "systemctl is-system-running --wait || { systemctl list-units --failed --plain; false; }", None),
     ("lockdown", "cat /sys/kernel/security/lockdown; ! grep -q '\\[none\\]' /sys/kernel/security/lockdown", None),
     ("unsigned module", "insmod /root/unsigned.ko", Some("Key was rejected by service")),
+    ("module of another key", "insmod /root/foreign.ko", Some("Key was rejected by service")),
     ("signed module", "insmod /root/signed.ko && grep involflt /proc/modules", None),
 ];
 
@@ -35,8 +38,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         Err(error) => return tally.check("the kernel matrix", Err(error.to_string()), AGAIN),
     };
     for release in RELEASES {
-        // The release's own kernel comes after that of its backports.
-        if let Some(kernel) = kernels.iter().rfind(|kernel| kernel.release == release && kernel.flavour == "amd64") {
+        if let Some(kernel) = kernel_of(release, &kernels) {
             match boot(context, &kernels, kernel) {
                 Ok(booted) => count(tally, kernel, &booted),
                 Err(error) => tally.check(&format!("machine {}", kernel.id()), Err(error.to_string()), AGAIN),
@@ -45,18 +47,25 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     }
 }
 
+/// The release's own kernel, which comes after that of its backports; a cloud kernel only where no other is selected.
+fn kernel_of<'a>(release: &str, kernels: &'a [LockedKernel]) -> Option<&'a LockedKernel> {
+    let own = |kernel: &&LockedKernel| kernel.release == release;
+    kernels.iter().rfind(|kernel| own(kernel) && kernel.flavour == "amd64").or_else(|| kernels.iter().rfind(own))
+}
+
 /// Boots a root with the kernel, which apt's own hooks have made an initramfs for.
 fn boot(context: &Context<'_>, kernels: &[LockedKernel], kernel: &LockedKernel) -> Result<Booted> {
     let out = context.tree.join("dist/machines");
     fs::create_dir_all(&out).at_path(&out)?;
-    let module = module(context, kernel)?;
-    let owner = Owner::new(context)?;
+    let module = module(context, kernel, &out)?;
+    let (owner, stranger) = (Owner::new(context, "owner")?, Owner::new(context, "stranger")?);
     let image = format!("linux-image-{}", kernel.kernel);
     let root =
         Spec::of(&kernel.release, kernels)?.with([image.as_str()]).root(context.store, context.matrix.offline)?;
     let unsigned = fs::read(&module).at_path(&module)?;
     root.write("/root/unsigned.ko", 0o644, &unsigned)?;
     root.write("/root/signed.ko", 0o644, &owner.sign(&module)?)?;
+    root.write("/root/foreign.ko", 0o644, &stranger.sign(&module)?)?;
     Machine::of(&root, context.store)?.boot(&Boot {
         kernel: &kernel.kernel,
         arguments: "module.sig_enforce=1",
@@ -83,13 +92,11 @@ fn count(tally: &mut Tally, kernel: &LockedKernel, booted: &Booted) {
 }
 
 /// The kernel's module, built where the store has none.
-fn module(context: &Context<'_>, kernel: &LockedKernel) -> Result<PathBuf> {
-    let dist = context.store.root().join("test-machines");
-    let plan = Plan { offline: context.matrix.offline, boot: false, jobs: None, dist: dist.clone() };
-    let outcome = plan.run(std::slice::from_ref(kernel), context.store, context.listener)?;
-    outcome.verdict()?;
-    let module = outcome.rows.iter().find_map(|row| row.module.as_ref());
-    module.map(|module| dist.join(module)).ok_or_else(|| Error::kernel(format!("{}: it has no module", kernel.id())))
+fn module(context: &Context<'_>, kernel: &LockedKernel, out: &Path) -> Result<PathBuf> {
+    let source = ModuleSource::read(&context.tree.join("module"))?;
+    let farm = Farm::new(context.store, &source, context.matrix.offline);
+    let stage = |stage: &str| context.listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
+    Ok(farm.build(kernel, &out.join(format!("{}.build.log", kernel.id())), &stage)?.module)
 }
 
 /// The owner of a test machine, with a key of one run.
@@ -98,8 +105,8 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(context: &Context<'_>) -> Result<Owner> {
-        let owner = Owner { dir: context.store.root().join("test-machines/owner") };
+    fn new(context: &Context<'_>, name: &str) -> Result<Owner> {
+        let owner = Owner { dir: context.store.root().join("test-machines").join(name) };
         fs::create_dir_all(&owner.dir).at_path(&owner.dir)?;
         let request = "req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=involflt-machine-test \
                        -addext extendedKeyUsage=codeSigning -keyout key.pem -out certificate.pem";
