@@ -27,6 +27,7 @@ enum inv_hole {
 	INV_HOLE_PASSTHROUGH = 1,
 	INV_HOLE_UNKNOWN_OP = 2,
 	INV_HOLE_NEW_PATH = 3,
+	INV_HOLE_UNHOOKED = 4,
 };
 
 /* Facts about an opened disk. */
@@ -36,6 +37,7 @@ struct inv_geometry {
 };
 
 struct inv_device;
+struct inv_spin;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -46,6 +48,12 @@ void inv_device_refresh(struct inv_device *dev);
 void inv_device_settle(struct inv_device *dev);
 int inv_device_detach(struct inv_device *dev, int killable);
 void inv_device_close(struct inv_device *dev);
+
+/* Rust to glue: locks that interrupts may take (spin.c). The flags are unlock's. */
+struct inv_spin *inv_spin_new(void);
+void inv_spin_free(struct inv_spin *spin);
+__u64 inv_spin_lock(struct inv_spin *spin);
+void inv_spin_unlock(struct inv_spin *spin, __u64 flags);
 
 /* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
 void *inv_alloc_zeroed(size_t bytes);
@@ -63,7 +71,14 @@ void inv_chardev_del(void);
 /* Waits until no code or memory of a detached disk is in use (hook.c). */
 void inv_device_drain_frees(void);
 
-/* Glue to Rust. The first five are called from any context and never sleep. */
+/*
+ * Glue to Rust. What has a tracker is called from any context and never sleeps.
+ * A write's completion is told where that is wanted when the disk's driver gets
+ * it; otherwise, or if it cannot be, the write is marked before the driver gets it.
+ */
+int inv_rs_wants_completion(const void *tracker);
+void inv_rs_complete(const void *tracker, __u64 sector, __u64 sectors, int failed);
+void inv_rs_no_memory(const void *tracker);
 void inv_rs_mark(const void *tracker, __u64 sector, __u64 sectors);
 void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);

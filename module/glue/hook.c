@@ -42,6 +42,8 @@ struct inv_device {
 	/* bio-based disks */
 	const struct block_device_operations *fops;
 	struct block_device_operations fops_copy;
+
+	/* bios whose completion will be told */
 	mempool_t bios;
 	atomic_t in_flight;
 	wait_queue_head_t idle;
@@ -49,7 +51,7 @@ struct inv_device {
 	struct rcu_head rcu;
 };
 
-/* A bio of a bio-based disk, from its submission to its completion. */
+/* A bio, from its submission to its completion. */
 struct inv_bio {
 	struct inv_device *dev;
 	bio_end_io_t *end_io;
@@ -126,18 +128,93 @@ static void inv_mark(struct inv_device *dev, const struct inv_range *range)
 		inv_rs_mark(dev->tracker, range->sector, range->sectors);
 }
 
-/* A merged discard holds ranges that do not touch: each bio is its own. */
-static void inv_mark_discard(struct inv_device *dev, struct request *rq)
+static void inv_bio_put(struct inv_device *dev)
 {
-	struct bio *bio;
+	if (atomic_dec_and_test(&dev->in_flight))
+		wake_up(&dev->idle);
+}
 
-	__rq_for_each_bio(bio, rq)
-		inv_rs_mark(dev->tracker, bio->bi_iter.bi_sector, bio_sectors(bio));
+/* A failed or partial write counts whole: nobody knows what reached the disk. */
+static void inv_end_io(struct bio *bio)
+{
+	struct inv_bio *tracked = bio->bi_private;
+	struct inv_device *dev = tracked->dev;
+
+	inv_rs_complete(dev->tracker, tracked->sector, tracked->sectors, !!bio->bi_status);
+	if (!dev->nr_queues)
+		inv_rs_count(dev->tracker, tracked->op,
+			     (u64)tracked->sectors << SECTOR_SHIFT);
+	bio->bi_end_io = tracked->end_io;
+	bio->bi_private = tracked->private;
+	mempool_free(tracked, &dev->bios);
+	bio->bi_end_io(bio);
+	inv_bio_put(dev);
+}
+
+static bool inv_is_tracked(struct inv_device *dev, struct bio *bio)
+{
+	return bio->bi_end_io == inv_end_io &&
+	       ((struct inv_bio *)bio->bi_private)->dev == dev;
 }
 
 /*
- * Bits are set before the driver gets the request: afterwards it may be gone.
- * A drain waits for what is in flight (inv_device_settle) before it answers.
+ * False where there is no memory. Never waits for it: a bio that waits here may
+ * be what memory waits for.
+ */
+static bool inv_track_bio(struct inv_device *dev, struct bio *bio,
+			  const struct inv_range *range)
+{
+	struct inv_bio *tracked = mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
+
+	if (!tracked)
+		return false;
+	*tracked = (struct inv_bio) {
+		.dev = dev,
+		.end_io = bio->bi_end_io,
+		.private = bio->bi_private,
+		.sector = range->whole_disk ? 0 : range->sector,
+		.sectors = range->whole_disk ? get_capacity(dev->disk) : range->sectors,
+		.op = range->op,
+	};
+	atomic_inc(&dev->in_flight);
+	bio->bi_end_io = inv_end_io;
+	bio->bi_private = tracked;
+	return true;
+}
+
+static struct inv_range inv_decode_bio(struct request_queue *q, struct bio *bio)
+{
+	return inv_decode(q, bio_op(bio), bio->bi_iter.bi_sector, bio_sectors(bio));
+}
+
+/*
+ * A request's bios, one by one: a merged discard holds ranges that do not touch.
+ * A request that comes again has bios that are tracked already.
+ */
+static void inv_track_request(struct inv_device *dev, struct request *rq)
+{
+	bool track = inv_rs_wants_completion(dev->tracker);
+	struct bio *bio;
+
+	__rq_for_each_bio(bio, rq) {
+		struct inv_range range;
+
+		if (inv_is_tracked(dev, bio))
+			continue;
+		range = inv_decode_bio(rq->q, bio);
+		if (track && range.sectors) {
+			if (inv_track_bio(dev, bio, &range))
+				continue;
+			inv_rs_no_memory(dev->tracker);
+		}
+		inv_mark(dev, &range);
+	}
+}
+
+/*
+ * A write's completion is told, or bits are set before the driver gets the
+ * request: afterwards it may be gone. A drain that takes such bits waits for
+ * what is in flight (inv_device_settle) before it answers.
  */
 static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 				 const struct blk_mq_queue_data *bd)
@@ -160,10 +237,7 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 	} else {
 		range = inv_decode(hctx->queue, req_op(rq), blk_rq_pos(rq),
 				   blk_rq_sectors(rq));
-		if (range.op == INV_OP_DISCARD)
-			inv_mark_discard(dev, rq);
-		else
-			inv_mark(dev, &range);
+		inv_track_request(dev, rq);
 	}
 	counts = range.sectors || range.whole_disk;
 	if (counts)
@@ -174,61 +248,15 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 	return status;
 }
 
-static void inv_bio_put(struct inv_device *dev)
+static void inv_submit_write(struct inv_device *dev, struct bio *bio)
 {
-	if (atomic_dec_and_test(&dev->in_flight))
-		wake_up(&dev->idle);
-}
+	struct inv_range range = inv_decode_bio(dev->queue, bio);
 
-/* A failed or partial write counts whole: nobody knows what reached the disk. */
-static void inv_end_io(struct bio *bio)
-{
-	struct inv_bio *tracked = bio->bi_private;
-	struct inv_device *dev = tracked->dev;
-
-	inv_rs_mark(dev->tracker, tracked->sector, tracked->sectors);
-	inv_rs_count(dev->tracker, tracked->op, (u64)tracked->sectors << SECTOR_SHIFT);
-	bio->bi_end_io = tracked->end_io;
-	bio->bi_private = tracked->private;
-	mempool_free(tracked, &dev->bios);
-	bio->bi_end_io(bio);
-	inv_bio_put(dev);
-}
-
-static bool inv_is_tracked(struct inv_device *dev, struct bio *bio)
-{
-	return bio->bi_end_io == inv_end_io &&
-	       ((struct inv_bio *)bio->bi_private)->dev == dev;
-}
-
-/* Never waits for memory: a bio that waits here may be what memory waits for. */
-static void inv_track_bio(struct inv_device *dev, struct bio *bio)
-{
-	struct inv_range range = inv_decode(dev->queue, bio_op(bio), bio->bi_iter.bi_sector,
-					    bio_sectors(bio));
-	struct inv_bio *tracked;
-
-	if (!range.sectors) {
-		inv_mark(dev, &range);
+	if (range.sectors && inv_track_bio(dev, bio, &range))
 		return;
-	}
-	tracked = mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
-	if (!tracked) {
+	if (range.sectors)
 		inv_rs_hole(dev->tracker, INV_HOLE_NO_MEMORY);
-		inv_mark(dev, &range);
-		return;
-	}
-	*tracked = (struct inv_bio) {
-		.dev = dev,
-		.end_io = bio->bi_end_io,
-		.private = bio->bi_private,
-		.sector = range.whole_disk ? 0 : range.sector,
-		.sectors = range.whole_disk ? get_capacity(dev->disk) : range.sectors,
-		.op = range.op,
-	};
-	atomic_inc(&dev->in_flight);
-	bio->bi_end_io = inv_end_io;
-	bio->bi_private = tracked;
+	inv_mark(dev, &range);
 }
 
 static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
@@ -238,7 +266,7 @@ static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
 
 	/* The rest of a bio that the driver split comes by again. */
 	if (op_is_write(bio_op(bio)) && !inv_is_tracked(dev, bio))
-		inv_track_bio(dev, bio);
+		inv_submit_write(dev, bio);
 	return dev->fops->submit_bio(bio);
 }
 
@@ -451,31 +479,26 @@ static void inv_unhook_queues(struct inv_device *dev)
 		inv_swap_mq_ops(dev->queues[i], dev->queues[i]->ops);
 }
 
-static int inv_attach_bio(struct inv_device *dev)
+static void inv_hook_bio(struct inv_device *dev)
+{
+	dev->fops = dev->disk->fops;
+	dev->fops_copy = *dev->fops;
+	dev->fops_copy.submit_bio = inv_submit_bio;
+	inv_swap_fops(dev, &dev->fops_copy);
+}
+
+int inv_device_attach(struct inv_device *dev, void *tracker)
 {
 	int err = mempool_init_kmalloc_pool(&dev->bios, INV_RESERVED_BIOS,
 					    sizeof(struct inv_bio));
 
 	if (err)
 		return err;
-	dev->fops = dev->disk->fops;
-	dev->fops_copy = *dev->fops;
-	dev->fops_copy.submit_bio = inv_submit_bio;
-	inv_swap_fops(dev, &dev->fops_copy);
-	return 0;
-}
-
-int inv_device_attach(struct inv_device *dev, void *tracker)
-{
-	int err = 0;
-
 	dev->tracker = tracker;
 	if (dev->nr_queues)
 		inv_hook_queues(dev, 0);
 	else
-		err = inv_attach_bio(dev);
-	if (err)
-		return err;
+		inv_hook_bio(dev);
 	dev->attached = true;
 	__module_get(THIS_MODULE);
 	return 0;
@@ -509,31 +532,44 @@ void inv_device_refresh(struct inv_device *dev)
 		inv_hook_new_paths(dev);
 }
 
-/* Bios hold the context until they complete, which a suspended dm device delays. */
-static int inv_detach_bio(struct inv_device *dev, int killable)
+/*
+ * Bios hold the context until they complete, which a suspended dm device or a
+ * multipath head without a path delays.
+ */
+static int inv_wait_for_bios(struct inv_device *dev, int killable)
 {
-	inv_swap_fops(dev, dev->fops);
-	if (!killable) {
-		wait_event(dev->idle, !atomic_read(&dev->in_flight));
-	} else if (wait_event_killable(dev->idle, !atomic_read(&dev->in_flight))) {
-		inv_swap_fops(dev, &dev->fops_copy);
-		return -EINTR;
-	}
+	if (killable)
+		return wait_event_killable(dev->idle, !atomic_read(&dev->in_flight));
+	wait_event(dev->idle, !atomic_read(&dev->in_flight));
 	return 0;
+}
+
+static void inv_unhook(struct inv_device *dev)
+{
+	if (dev->nr_queues)
+		inv_unhook_queues(dev);
+	else
+		inv_swap_fops(dev, dev->fops);
+}
+
+static void inv_rehook(struct inv_device *dev)
+{
+	if (dev->nr_queues)
+		inv_hook_queues(dev, 0);
+	else
+		inv_swap_fops(dev, &dev->fops_copy);
+	inv_rs_hole(dev->tracker, INV_HOLE_UNHOOKED);
 }
 
 int inv_device_detach(struct inv_device *dev, int killable)
 {
-	int err = 0;
-
 	if (!dev->attached)
 		return 0;
-	if (dev->nr_queues)
-		inv_unhook_queues(dev);
-	else
-		err = inv_detach_bio(dev, killable);
-	if (err)
-		return err;
+	inv_unhook(dev);
+	if (inv_wait_for_bios(dev, killable)) {
+		inv_rehook(dev);
+		return -EINTR;
+	}
 	dev->attached = false;
 	/* The last end_io may still be on its way out of its last lines. */
 	synchronize_rcu();

@@ -14,4 +14,6 @@ pub mod bindings;
 pub mod cglue;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
+#[path = "platform/spin.rs"]
+pub mod spin;
 use cglue::Cglue as ThisPlatform;

@@ -12,4 +12,6 @@ pub mod bindings;
 pub mod hooks;
 #[path = "platform/rfl/mod.rs"]
 pub mod rfl;
+#[path = "platform/spin.rs"]
+pub mod spin;
 use rfl::Rfl as ThisPlatform;

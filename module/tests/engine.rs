@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The bitmap and the drain against naive models, and under threads.
 
-use involflt::engine::{Bitmap, Clock, Drain, Tracker};
+use involflt::engine::{Bitmap, Clock, Common, Drain, Queue, State, Tracker};
 use involflt::host::{Host, TrackedDisk};
-use involflt::platform::Attached;
+use involflt::platform::{Attached, Platform};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -99,7 +99,6 @@ fn step() -> impl Strategy<Value = Step> {
 struct Drained {
     disk: TrackedDisk,
     drain: Drain<Host>,
-    clock: Clock,
     /// Blocks that were written and are in no committed block since.
     owed: BTreeSet<u64>,
     /// The block that is out: its transaction and what is in it.
@@ -110,7 +109,7 @@ impl Drained {
     fn new() -> Self {
         let disk = TrackedDisk::new(SECTORS).unwrap();
         let drain = Drain::new(disk.tracker().same_shape().unwrap()).unwrap();
-        Drained { disk, drain, clock: Clock::new(), owed: BTreeSet::new(), out: None }
+        Drained { disk, drain, owed: BTreeSet::new(), out: None }
     }
 
     fn mark(&mut self, sector: u64, sectors: u64) {
@@ -121,7 +120,7 @@ impl Drained {
     }
 
     fn get(&mut self) -> (u64, Vec<u64>) {
-        let block = self.drain.get(&self.disk, &mut self.clock);
+        let block = self.drain.get(&self.disk);
         let extents = block.changes.offsets().iter().zip(block.changes.lengths());
         let mut blocks = Vec::new();
         for (&offset, &length) in extents {
@@ -210,7 +209,7 @@ proptest! {
             drained.commit(true);
         }
         prop_assert!(drained.owed.is_empty(), "never delivered: {:?}", drained.owed);
-        prop_assert_eq!(drained.drain.pending() + drained.disk.tracker().live().dirty(), 0);
+        prop_assert_eq!(drained.drain.pending_bytes(&drained.disk), 0);
     }
 }
 
@@ -284,10 +283,9 @@ fn threads_that_mark_while_another_drains_lose_nothing() {
             writers.into_iter().for_each(|writer| writer.join().expect("a writer does not panic"));
             stopped.store(true, Ordering::Release);
         });
-        let mut clock = Clock::new();
         loop {
             let last = stopped.load(Ordering::Acquire);
-            let next = drain.get(&disk, &mut clock);
+            let next = drain.get(&disk);
             let blocks: Vec<u64> = next
                 .changes
                 .offsets()
@@ -307,4 +305,258 @@ fn threads_that_mark_while_another_drains_lose_nothing() {
     });
     let written: Vec<u64> = written.into_iter().map(AtomicU64::into_inner).collect();
     assert_eq!(seen, written);
+}
+
+fn common() -> &'static Common {
+    Host::common()
+}
+
+/// Lets `waiting` extents wait on a disk before it notes only bits, and `low` before it notes extents again.
+fn limit(waiting: u64, low: u64) {
+    common().limits.high_not_started.store(waiting, Ordering::Relaxed);
+    common().limits.low.store(low, Ordering::Relaxed);
+}
+
+/// A new disk under limits of its own, with its drain.
+fn disk_under(waiting: u64, low: u64) -> (TrackedDisk, Drain<Host>) {
+    limit(waiting, low);
+    let disk = TrackedDisk::new(SECTORS).unwrap();
+    let drain = Drain::new(disk.tracker().same_shape().unwrap()).unwrap();
+    (disk, drain)
+}
+
+#[test]
+fn stamps_grow_whatever_the_wall_clock_does_and_whoever_asks() {
+    let clock = Clock::new();
+    let given: Vec<_> = [100, 100, 50, 0, 101, 200].iter().map(|&now| clock.stamp(now).time()).collect();
+    assert_eq!(given, [100, 101, 102, 103, 104, 200]);
+    let mut all: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..1000).map(|_| clock.stamp(7).sequence()).collect::<Vec<_>>())).collect();
+        let each = threads.into_iter().map(|thread| thread.join().expect("no thread panics"));
+        each.inspect(|given| assert!(given.is_sorted_by(|a, b| a < b))).flatten().collect()
+    });
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 4000, "a stamp was given twice");
+}
+
+#[test]
+fn a_completed_write_is_told_to_the_sector_without_waiting_for_any_other() {
+    let (disk, mut drain) = disk_under(8192, 4096);
+    assert!(disk.tracker().wants_completion());
+    disk.tracker().complete(3, 2, false);
+    let block = drain.get(&disk);
+    assert_eq!((block.changes.offsets(), block.changes.lengths()), (&[3 * 512][..], &[1024][..]));
+    assert_eq!(block.state, State::Metadata);
+    assert_eq!(disk.settled(), 0);
+}
+
+#[test]
+fn a_failed_write_is_told_and_counted() {
+    let (disk, mut drain) = disk_under(8192, 4096);
+    disk.tracker().complete(8, 8, true);
+    assert_eq!(drain.get(&disk).changes.offsets(), [4096]);
+    assert_eq!(disk.tracker().counters.failures(), 1);
+    assert!(disk.tracker().resync.report().is_none());
+}
+
+#[test]
+fn neighbours_are_one_extent_up_to_a_mebibyte() {
+    let mut queue = Queue::new(Host::words(Queue::<Box<[AtomicU64]>>::WORDS).unwrap());
+    let clock = Clock::new();
+    for (sector, sectors, extents) in
+        [(0, 8, 1), (8, 8, 1), (12, 2, 1), (15, 8, 1), (0, 23, 1), (22, 2026, 1), (22, 2027, 2), (0, 8, 3), (17, 8, 4)]
+    {
+        queue.push(sector, sectors, &clock, || 1).unwrap();
+        assert_eq!(queue.extents(), extents, "after {sectors} at {sector}");
+    }
+    assert_eq!(queue.sectors(), 2048 + 2027 + 16);
+}
+
+#[test]
+fn a_node_that_is_full_is_stamped_then_and_an_open_one_when_it_is_taken() {
+    let (disk, mut drain) = disk_under(8192, 4096);
+    (0..200).for_each(|index| disk.tracker().complete(16 * index, 8, false));
+    let between = common().clock.stamp(0);
+    let mut stamps = Vec::new();
+    for changes in [170, 30] {
+        let block = drain.get(&disk);
+        assert_eq!(block.changes.offsets().len(), changes);
+        stamps.push(block.stamp);
+        let transaction = block.transaction;
+        drain.commit(&disk, transaction, false).unwrap();
+    }
+    assert!(stamps[0] < between && between < stamps[1], "{stamps:?}, {between:?}");
+}
+
+#[test]
+fn too_many_extents_make_bits_of_what_comes_and_draining_makes_extents_again() {
+    let (disk, mut drain) = disk_under(200, 100);
+    (0..250).for_each(|index| disk.tracker().complete(16 * index, 8, false));
+    assert_eq!((disk.tracker().capture.extents(), disk.tracker().live().dirty()), (200, 50));
+    assert!(!disk.tracker().wants_completion());
+    assert_eq!((disk.tracker().capture.falls(), drain.state(&disk)), (1, State::Bitmap));
+    let mut got = Vec::new();
+    loop {
+        let block = drain.get(&disk);
+        if block.changes.offsets().is_empty() {
+            break;
+        }
+        got.push((block.state, block.changes.offsets().len()));
+        let transaction = block.transaction;
+        drain.commit(&disk, transaction, false).unwrap();
+    }
+    assert_eq!(got, [(State::Metadata, 170), (State::Bitmap, 50), (State::Metadata, 30)]);
+    assert!(disk.tracker().wants_completion());
+    assert_eq!((drain.state(&disk), drain.pending_bytes(&disk)), (State::Metadata, 0));
+}
+
+#[test]
+fn without_room_for_an_extent_there_are_bits_only() {
+    let (disk, mut drain) = disk_under(0, 0);
+    assert!(!disk.tracker().wants_completion());
+    disk.tracker().complete(0, 8, false);
+    let block = drain.get(&disk);
+    assert_eq!((block.state, block.changes.offsets()), (State::Bitmap, &[0][..]));
+    assert!(!disk.tracker().wants_completion());
+}
+
+#[test]
+fn a_full_ring_and_a_change_that_is_too_long_make_bits_and_lose_nothing() {
+    let sectors = 1 << 31;
+    limit(u64::MAX, u64::MAX);
+    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    tracker.complete(0, (64 << 11) + 1, false);
+    assert_eq!(tracker.capture.extents(), 0);
+    assert!(tracker.live().dirty() > 0);
+    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    (0..70_000).for_each(|index| tracker.complete(4096 * index, 8, false));
+    assert_eq!(tracker.capture.extents(), 386 * 170);
+    assert_eq!(tracker.live().dirty(), 70_000 - 386 * 170);
+}
+
+/// What may happen to a disk whose writes take time.
+#[derive(Debug, Clone)]
+enum Event {
+    Submit { sector: u64, sectors: u64 },
+    Complete { which: usize, failed: bool },
+    Get,
+    Commit,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (0..SECTORS, 1u64..40).prop_map(|(sector, sectors)| Event::Submit { sector, sectors }),
+        1 => (0..SECTORS, 1u64..6000).prop_map(|(sector, sectors)| Event::Submit { sector, sectors }),
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(which, failed)| Event::Complete { which, failed }),
+        2 => Just(Event::Get),
+        3 => Just(Event::Commit),
+    ]
+}
+
+/// A disk as its users see it: which version of each sector is on it, and which the replica has.
+struct Replicated {
+    disk: TrackedDisk,
+    drain: Drain<Host>,
+    on_disk: Vec<u64>,
+    on_replica: Vec<u64>,
+    version: u64,
+    in_flight: Vec<(u64, u64)>,
+    out: Option<(u64, Vec<(u64, u64)>)>,
+    last: involflt::engine::Stamp,
+}
+
+impl Replicated {
+    fn new(waiting: u64, low: u64) -> Self {
+        let (disk, drain) = disk_under(waiting, low);
+        let (on_disk, on_replica) = (vec![0; SECTORS as usize], vec![0; SECTORS as usize]);
+        let last = common().clock.stamp(0);
+        Replicated { disk, drain, on_disk, on_replica, version: 0, in_flight: Vec::new(), out: None, last }
+    }
+
+    /// A write that is marked reaches the disk before any drain of its mark answers: here it does so at once.
+    fn submit(&mut self, sector: u64, sectors: u64) {
+        let sectors = sectors.min(SECTORS - sector);
+        if self.disk.tracker().wants_completion() {
+            self.in_flight.push((sector, sectors));
+        } else {
+            self.disk.tracker().mark(sector, sectors);
+            self.reach(sector, sectors);
+        }
+    }
+
+    fn reach(&mut self, sector: u64, sectors: u64) {
+        self.version += 1;
+        self.on_disk[sector as usize..(sector + sectors) as usize].fill(self.version);
+    }
+
+    /// A failed write has changed half of its sectors.
+    fn complete(&mut self, which: usize, failed: bool) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let (sector, sectors) = self.in_flight.swap_remove(which % self.in_flight.len());
+        self.reach(sector, if failed { sectors.div_ceil(2) } else { sectors });
+        self.disk.tracker().complete(sector, sectors, failed);
+    }
+
+    fn get(&mut self) {
+        let block = self.drain.get(&self.disk);
+        let lengths = block.changes.lengths().iter().map(|&length| u64::from(length) >> 9);
+        let changes: Vec<_> = block.changes.offsets().iter().map(|offset| offset >> 9).zip(lengths).collect();
+        let got = (block.transaction, changes);
+        match &self.out {
+            Some(out) if !out.1.is_empty() => assert_eq!(&got, out, "delivered again until it is committed"),
+            _ => assert!(self.last < block.stamp, "stamps grow"),
+        }
+        assert!(block.previous.stamp < block.stamp, "a block is later than the one before");
+        assert!(got.1.len() <= 170);
+        self.last = block.stamp;
+        self.out = Some(got);
+    }
+
+    /// The agent reads the disk between get and commit.
+    fn commit(&mut self) {
+        let Some((transaction, changes)) = self.out.take() else { return };
+        for (sector, sectors) in changes {
+            assert!(sectors > 0 && sectors <= 2048 && sector + sectors <= SECTORS);
+            let range = sector as usize..(sector + sectors) as usize;
+            self.on_replica[range.clone()].copy_from_slice(&self.on_disk[range]);
+        }
+        self.drain.commit(&self.disk, transaction, false).unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn after_a_last_drain_the_replica_is_the_disk_in_every_state(
+        events in prop::collection::vec(event(), 0..400),
+        waiting in prop_oneof![Just(0u64), 1u64..40, Just(200), Just(8192)],
+        low in 0u64..400,
+    ) {
+        let mut replicated = Replicated::new(waiting, low);
+        for event in events {
+            match event {
+                Event::Submit { sector, sectors } => replicated.submit(sector, sectors),
+                Event::Complete { which, failed } => replicated.complete(which, failed),
+                Event::Get => replicated.get(),
+                Event::Commit => replicated.commit(),
+            }
+        }
+        while !replicated.in_flight.is_empty() {
+            replicated.complete(0, false);
+        }
+        replicated.commit();
+        loop {
+            replicated.get();
+            if replicated.out.as_ref().is_some_and(|out| out.1.is_empty()) {
+                break;
+            }
+            replicated.commit();
+        }
+        prop_assert!(replicated.on_disk == replicated.on_replica);
+        prop_assert_eq!(replicated.drain.pending_bytes(&replicated.disk), 0);
+        prop_assert!(replicated.disk.tracker().resync.report().is_none());
+    }
 }

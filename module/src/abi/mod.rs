@@ -128,7 +128,7 @@ pub mod dirty_block {
     pub const PREVIOUS_TIME: u64 = 232;
     /// Split part of the block committed last, u32.
     pub const PREVIOUS_SPLIT: u64 = 240;
-    /// Capture state of this block, u32: [`STATE_BITMAP`].
+    /// Capture state of this block, u32: [`STATE_BITMAP`] or [`STATE_METADATA`].
     pub const STATE: u64 = 244;
     /// The list of tags and times.
     pub const TAGS: u64 = 512;
@@ -151,6 +151,8 @@ pub mod dirty_block {
     pub const FLAG_RESYNC_REQUIRED: u32 = 0x8000_0000;
     /// Capture state: dirty bits only.
     pub const STATE_BITMAP: u32 = 1;
+    /// Capture state: extents.
+    pub const STATE_METADATA: u32 = 2;
 
     /// Tag record types (u16, then flags u8, then length u8).
     pub mod tag {
@@ -177,6 +179,8 @@ pub mod resync_code {
     pub const NO_MEMORY: u32 = 0x0f;
     /// A write past the known end of the disk.
     pub const OUT_OF_RANGE: u32 = 0x07;
+    /// What the text says.
+    pub const SEE_TEXT: u32 = 0x08;
     /// A new source path.
     pub const NEW_PATH: u32 = 0x10;
     /// An operation that the driver cannot decode.

@@ -4,23 +4,23 @@
 use crate::abi::commit;
 use crate::abi::dirty_block::{self as block, tag};
 use crate::control::user::Struct;
-use crate::engine::{Block, Clock, Disk, Registry, ResyncReport, Stamp};
+use crate::engine::{Block, Disk, Registry, ResyncReport, Stamp};
 use crate::platform::{Errno, Platform, Result};
 
 /// The open file's disk. No disk was ever started by it: EINVAL; the disk is not filtered any longer: EBUSY.
-fn file_disk<P: Platform>(registry: &mut Registry<P>, id: u64) -> Result<(&mut Disk<P>, &mut Clock)> {
+fn file_disk<P: Platform>(registry: &mut Registry<P>, id: u64) -> Result<&mut Disk<P>> {
     if id == 0 {
         return Err(Errno::INVAL);
     }
-    registry.disk_and_clock(id).ok_or(Errno::BUSY)
+    registry.disk_mut(id).ok_or(Errno::BUSY)
 }
 
 pub(super) fn get<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
-    let (disk, clock) = file_disk(registry, id)?;
+    let disk = file_disk(registry, id)?;
     let reply = Struct::<P>::new(argument, block::BYTES)?;
     // Nothing is taken for a caller that cannot be answered.
     reply.put_u32(block::CHANGES, 0)?;
-    let next = disk.drain.get(&disk.device, clock);
+    let next = disk.drain.get(&disk.device);
     put_header(&reply, &next)?;
     put_resync(&reply, next.resync)?;
     put_tags(&reply, &next)?;
@@ -40,10 +40,10 @@ fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
     reply.put_u16(block::BUFFERS, 0)?;
     reply.put_u32(block::STREAM_BYTES, 0)?;
     reply.put_u64(block::BUFFER, 0)?;
-    reply.put_u64(block::PREVIOUS_SEQUENCE, next.previous.stamp.sequence)?;
-    reply.put_u64(block::PREVIOUS_TIME, next.previous.stamp.time)?;
+    reply.put_u64(block::PREVIOUS_SEQUENCE, next.previous.stamp.sequence())?;
+    reply.put_u64(block::PREVIOUS_TIME, next.previous.stamp.time())?;
     reply.put_u32(block::PREVIOUS_SPLIT, next.previous.split)?;
-    reply.put_u32(block::STATE, block::STATE_BITMAP)
+    reply.put_u32(block::STATE, next.state as u32)
 }
 
 fn flags(next: &Block<'_>) -> u32 {
@@ -77,11 +77,11 @@ fn put_tag<P: Platform>(reply: &Struct<P>, offset: u64, kind: u16, length: u8) -
 fn put_time<P: Platform>(reply: &Struct<P>, offset: u64, stamp: Stamp) -> Result<()> {
     put_tag(reply, offset, tag::TIME, 24)?;
     reply.put_u32(block::TAGS + offset + 4, 0)?;
-    reply.put_u64(block::TAGS + offset + 8, stamp.sequence)?;
-    reply.put_u64(block::TAGS + offset + 16, stamp.time)
+    reply.put_u64(block::TAGS + offset + 8, stamp.sequence())?;
+    reply.put_u64(block::TAGS + offset + 16, stamp.time())
 }
 
-/// The dirty bits hold no order, so the block's first and last change have one stamp.
+/// Without data there is no order within a block, so its first and last change have one stamp.
 fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
     let nothing = next.changes.offsets().is_empty();
     put_tag(reply, 0, tag::START, 4)?;
@@ -104,7 +104,7 @@ fn put_changes<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
 }
 
 pub(super) fn commit<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
-    let (disk, _) = file_disk(registry, id)?;
+    let disk = file_disk(registry, id)?;
     let request = Struct::<P>::new(argument, commit::BYTES)?;
     let transaction = request.u64(commit::TRANSACTION)?;
     let resync_started = request.u32(commit::FLAGS)? & commit::FLAG_RESYNC_STARTED != 0;

@@ -3,7 +3,7 @@
 
 use crate::abi::{volume_list, volume_stats, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Op, Registry};
+use crate::engine::{Disk, Op, Registry, State};
 use crate::platform::{Attached, Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 
@@ -62,11 +62,18 @@ pub(super) fn volume_stats<P: Platform>(registry: &Registry<P>, argument: u64) -
 
 fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
     let tracker = disk.device.tracker();
-    let pending = tracker.live().dirty() + disk.drain.pending();
-    writeln!(text, "state: bitmap")?;
+    let state = match disk.drain.state(&disk.device) {
+        State::Bitmap => "bitmap",
+        State::Metadata => "metadata",
+    };
+    writeln!(text, "state: {state}")?;
     writeln!(text, "size_bytes: {}", tracker.sectors() << 9)?;
     writeln!(text, "block_bytes: {}", 1u64 << tracker.block_shift())?;
-    writeln!(text, "pending_bytes: {}", pending << tracker.block_shift())?;
+    writeln!(text, "pending_bytes: {}", disk.pending_bytes())?;
+    writeln!(text, "pending_extents: {}", tracker.capture.extents())?;
+    writeln!(text, "falls_to_bitmap: {}", tracker.capture.falls())?;
+    writeln!(text, "failed_writes: {}", tracker.counters.failures())?;
+    writeln!(text, "marked_for_memory: {}", tracker.counters.marked_for_memory())?;
     for (op, operations, bytes) in Op::ALL {
         writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;
         writeln!(text, "{bytes}: {}", tracker.counters.bytes(op))?;

@@ -1,30 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Time and sequence stamps that never go back, across all disks.
+//! Stamps that never go back, across all disks.
 
-/// A place in the order of changes.
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// A place in the order of changes, later than every stamp that was given before it.
+///
+/// Time and sequence are one number: whoever sorts by either, or by both, gets the same order, and a sequence never
+/// begins anew at a boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp {
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// The stamp that was stored as `word`.
+    pub const fn from_word(word: u64) -> Stamp {
+        Stamp(word)
+    }
+
     /// 100 ns since the Unix epoch.
-    pub time: u64,
-    /// One more than the stamp before.
-    pub sequence: u64,
+    pub const fn time(self) -> u64 {
+        self.0
+    }
+
+    /// More than the sequence of the stamp before.
+    pub const fn sequence(self) -> u64 {
+        self.0
+    }
 }
 
-/// Gives stamps.
+/// Gives stamps, to any number of threads.
 #[derive(Debug, Default)]
 pub struct Clock {
-    last: Stamp,
+    last: AtomicU64,
 }
 
 impl Clock {
     /// A clock that has given no stamp.
     pub const fn new() -> Self {
-        Clock { last: Stamp { time: 0, sequence: 0 } }
+        Clock { last: AtomicU64::new(0) }
     }
 
-    /// The next stamp, at `now` or at the last stamp's time where the wall clock went back.
-    pub fn stamp(&mut self, now: u64) -> Stamp {
-        self.last = Stamp { time: now.max(self.last.time), sequence: self.last.sequence + 1 };
-        self.last
+    /// The next stamp: at `now`, or just after the last one where the wall clock went back or stands still.
+    pub fn stamp(&self, now: u64) -> Stamp {
+        let mut last = self.last.load(Ordering::Relaxed);
+        loop {
+            let next = now.max(last + 1);
+            match self.last.compare_exchange_weak(last, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Stamp(next),
+                Err(seen) => last = seen,
+            }
+        }
     }
 }

@@ -44,32 +44,56 @@ struct Counter {
     bytes: AtomicU64,
 }
 
-/// Operations and bytes of each kind that the disk's driver has accepted.
+/// Operations and bytes of each kind that the disk's driver has accepted, and what became of them.
 #[derive(Debug, Default)]
-pub struct Counters([Counter; Op::ALL.len()]);
+pub struct Counters {
+    kinds: [Counter; Op::ALL.len()],
+    failed: AtomicU64,
+    marked_for_memory: AtomicU64,
+}
 
 impl Counters {
     /// Counts one operation.
     pub fn add(&self, op: Op, bytes: u64) {
-        let counter = &self.0[op as usize];
+        let counter = &self.kinds[op as usize];
         counter.operations.fetch_add(1, Ordering::Relaxed);
         counter.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Takes back one operation that was counted.
     pub fn take_back(&self, op: Op, bytes: u64) {
-        let counter = &self.0[op as usize];
+        let counter = &self.kinds[op as usize];
         counter.operations.fetch_sub(1, Ordering::Relaxed);
         counter.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a bio that has failed.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bios that have failed, of those whose completion was seen.
+    pub fn failures(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that was marked because there was no memory to see its completion.
+    pub fn no_memory(&self) {
+        self.marked_for_memory.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that were marked because there was no memory to see their completion.
+    pub fn marked_for_memory(&self) -> u64 {
+        self.marked_for_memory.load(Ordering::Relaxed)
+    }
+
     /// Operations of a kind.
     pub fn operations(&self, op: Op) -> u64 {
-        self.0[op as usize].operations.load(Ordering::Relaxed)
+        self.kinds[op as usize].operations.load(Ordering::Relaxed)
     }
 
     /// Bytes of a kind.
     pub fn bytes(&self, op: Op) -> u64 {
-        self.0[op as usize].bytes.load(Ordering::Relaxed)
+        self.kinds[op as usize].bytes.load(Ordering::Relaxed)
     }
 }

@@ -2,7 +2,7 @@
 //! Get, apply, commit: a block of changes is out until it is committed, and delivered again until then.
 
 use crate::abi::MAX_CHANGES;
-use crate::engine::{Bitmap, Clock, ResyncReport, Stamp};
+use crate::engine::{Bitmap, ResyncReport, Stamp, State};
 use crate::platform::{Attached, Errno, Platform, Result};
 
 /// Longest extent that is reported, in bytes: the ABI's length field has 32 bits, and agents read extents whole.
@@ -20,7 +20,8 @@ impl Changes {
         Changes { offsets: [0; MAX_CHANGES], lengths: [0; MAX_CHANGES], count: 0 }
     }
 
-    fn push(&mut self, offset: u64, length: u32) {
+    /// Adds an extent; there is room for [`MAX_CHANGES`].
+    pub(super) fn push(&mut self, offset: u64, length: u32) {
         self.offsets[self.count] = offset;
         self.lengths[self.count] = length;
         self.count += 1;
@@ -67,8 +68,10 @@ pub struct Block<'a> {
     pub previous: Previous,
     /// Bytes that are dirty and not in this block.
     pub pending_bytes: u64,
-    /// Blocks that are dirty and not in this block; there are at most so many extents.
+    /// Extents and dirty blocks that are not in this block; there are at most so many extents.
     pub pending_changes: u64,
+    /// Where its changes come from; without changes: the disk's state.
+    pub state: State,
     /// A hole that the agent must know of.
     pub resync: Option<ResyncReport>,
 }
@@ -90,6 +93,7 @@ pub struct Drain<P: Platform> {
 #[derive(Clone, Copy)]
 struct Out {
     stamp: Stamp,
+    state: State,
     resync: Option<ResyncReport>,
 }
 
@@ -103,48 +107,79 @@ impl<P: Platform> Drain<P> {
             changes: P::boxed(Changes::new())?,
             out: None,
             transaction: 0,
-            previous: Previous { stamp: Stamp { time: 0, sequence: 0 }, split: 0 },
+            previous: Previous { stamp: Stamp::default(), split: 0 },
         })
     }
 
     /// The block that is out, or the next one, which is without changes when nothing is pending. A block without
     /// changes is not delivered again: the next one takes its place.
-    pub fn get(&mut self, disk: &P::Attached, clock: &mut Clock) -> Block<'_> {
-        let tracker = disk.tracker();
-        if self.out.is_none() || self.changes.count == 0 {
-            self.out = None;
-            self.refill(disk);
-            self.fill(tracker.block_shift(), tracker.sectors() << 9);
-            self.transaction += 1;
-        }
-        let report = tracker.resync.report();
-        let out = self.out.get_or_insert_with(|| Out { stamp: clock.stamp(P::unix_time()), resync: None });
-        out.resync = report;
-        let pending = self.taken.dirty() + tracker.live().dirty();
+    pub fn get(&mut self, disk: &P::Attached) -> Block<'_> {
+        let mut out = match self.out {
+            Some(out) if self.changes.count != 0 => out,
+            _ => self.next(disk),
+        };
+        out.resync = disk.tracker().resync.report();
+        self.out = Some(out);
         Block {
             transaction: self.transaction,
             stamp: out.stamp,
             changes: &self.changes,
             previous: self.previous,
-            pending_bytes: pending << tracker.block_shift(),
-            pending_changes: pending,
-            resync: report,
+            pending_bytes: self.pending_bytes(disk),
+            pending_changes: self.pending_blocks(disk) + disk.tracker().capture.extents(),
+            state: out.state,
+            resync: out.resync,
         }
     }
 
-    /// Takes what was written since the last time, and waits until those writes have completed.
-    fn refill(&mut self, disk: &P::Attached) {
+    fn next(&mut self, disk: &P::Attached) -> Out {
         disk.refresh();
-        let live = disk.tracker().live();
-        if self.taken.dirty() == 0 && live.dirty() != 0 {
-            live.move_into(&self.taken);
+        self.changes.count = 0;
+        self.transaction += 1;
+        let found = self.next_changes(disk);
+        let (stamp, state) = found.unwrap_or_else(|| (Self::stamp(), disk.tracker().capture.state()));
+        Out { stamp, state, resync: None }
+    }
+
+    fn stamp() -> Stamp {
+        P::common().clock.stamp(P::unix_time())
+    }
+
+    /// Dirty bits come first, unless so many extents wait that there may soon be no room for more.
+    fn next_changes(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
+        let waiting = disk.tracker().capture.extents();
+        let bits = if waiting == 0 || waiting < P::common().low_water() { self.next_bits(disk) } else { None };
+        bits.or_else(|| self.next_node(disk))
+    }
+
+    fn next_bits(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
+        let tracker = disk.tracker();
+        self.refill(disk);
+        self.fill(tracker.block_shift(), tracker.sectors() << 9);
+        (self.changes.count != 0).then(|| (Self::stamp(), State::Bitmap))
+    }
+
+    fn next_node(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
+        let stamp = disk.tracker().capture.take(&mut self.changes)?;
+        Some((stamp, State::Metadata))
+    }
+
+    /// Takes what was marked since the last time, and waits until those writes have completed. Before that the disk
+    /// rises to a better state, so that what comes now is not marked, and marks come to an end however busy the disk is.
+    fn refill(&mut self, disk: &P::Attached) {
+        let tracker = disk.tracker();
+        if self.taken.dirty() != 0 {
+            return;
+        }
+        tracker.capture.rise();
+        if tracker.live().dirty() != 0 {
+            tracker.live().move_into(&self.taken);
             self.cursor = 0;
             disk.settle();
         }
     }
 
     fn fill(&mut self, block_shift: u32, disk_bytes: u64) {
-        self.changes.count = 0;
         while !self.changes.is_full() {
             let Some(run) = self.taken.take_run(self.cursor, (MAX_EXTENT_BYTES >> block_shift).max(1)) else { break };
             self.cursor = run.first + run.blocks;
@@ -172,8 +207,22 @@ impl<P: Platform> Drain<P> {
         Ok(())
     }
 
-    /// Dirty blocks that wait here, those of the block that is out not counted.
-    pub fn pending(&self) -> u64 {
-        self.taken.dirty()
+    /// Dirty blocks that wait, those of the block that is out not counted.
+    fn pending_blocks(&self, disk: &P::Attached) -> u64 {
+        self.taken.dirty() + disk.tracker().live().dirty()
+    }
+
+    /// Bytes that wait, those of the block that is out not counted.
+    pub fn pending_bytes(&self, disk: &P::Attached) -> u64 {
+        let tracker = disk.tracker();
+        (self.pending_blocks(disk) << tracker.block_shift()) + tracker.capture.bytes()
+    }
+
+    /// The disk's state as a whole: extents alone, or dirty bits as well.
+    pub fn state(&self, disk: &P::Attached) -> State {
+        match self.pending_blocks(disk) {
+            0 => disk.tracker().capture.state(),
+            _ => State::Bitmap,
+        }
     }
 }

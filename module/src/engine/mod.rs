@@ -2,17 +2,23 @@
 //! Change tracking: pure, safe Rust. No kernel, no I/O, no globals.
 
 mod bitmap;
+mod capture;
 mod clock;
+mod common;
 mod counters;
 mod drain;
+mod queue;
 mod registry;
 mod resync;
 mod tracker;
 
 pub use bitmap::{Bitmap, Run};
+pub use capture::{Capture, State};
 pub use clock::{Clock, Stamp};
+pub use common::{Common, Limits, Service};
 pub use counters::{Counters, Op};
 pub use drain::{Block, Changes, Drain, Previous};
+pub use queue::{Full, Queue};
 pub use registry::{Disk, Name, Registry, MAX_DISKS};
 pub use resync::{Hole, Resync, ResyncReport};
 pub use tracker::Tracker;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Clock, Drain, Tracker};
+use crate::engine::{Drain, Tracker};
 use crate::platform::{Attached, Errno, Opened, Platform, Result};
 
 /// Most disks that are filtered at once. Two bitmaps a disk are what bounds it.
@@ -49,19 +49,24 @@ pub struct Disk<P: Platform> {
     pub drain: Drain<P>,
 }
 
+impl<P: Platform> Disk<P> {
+    /// Bytes that wait, those of the block that is out not counted.
+    pub fn pending_bytes(&self) -> u64 {
+        self.drain.pending_bytes(&self.device)
+    }
+}
+
 /// All filtered disks, and what they share. Its owner sees to it that one caller at a time gets in.
 pub struct Registry<P: Platform> {
     disks: [Option<P::Boxed<Disk<P>>>; MAX_DISKS],
     last_id: u64,
     closed: bool,
-    /// Stamps of all disks.
-    pub clock: Clock,
 }
 
 impl<P: Platform> Registry<P> {
     /// No disks.
     pub const fn new() -> Self {
-        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false, clock: Clock::new() }
+        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false }
     }
 
     /// Whether [`Self::stop_all`] has been called.
@@ -74,10 +79,9 @@ impl<P: Platform> Registry<P> {
         self.disks.iter().flatten().map(|disk| &**disk)
     }
 
-    /// The disk with `id`, and the clock.
-    pub fn disk_and_clock(&mut self, id: u64) -> Option<(&mut Disk<P>, &mut Clock)> {
-        let disk = self.disks.iter_mut().flatten().find(|disk| disk.id == id)?;
-        Some((disk, &mut self.clock))
+    /// The disk with `id`.
+    pub fn disk_mut(&mut self, id: u64) -> Option<&mut Disk<P>> {
+        Some(self.disks.iter_mut().flatten().find(|disk| disk.id == id)?)
     }
 
     /// The disk that is filtered as `path`.

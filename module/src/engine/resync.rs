@@ -15,6 +15,8 @@ pub enum Hole {
     UnknownOp,
     /// A way to the disk (a multipath path) was there before the driver knew of it.
     NewPath,
+    /// The disk was not filtered for a moment: a detach that was broken off.
+    Unhooked,
     /// A change past the end that the disk had when it was attached.
     OutOfRange,
 }
@@ -26,6 +28,7 @@ impl Hole {
             0 => Hole::NoMemory,
             1 => Hole::Passthrough,
             3 => Hole::NewPath,
+            4 => Hole::Unhooked,
             _ => Hole::UnknownOp,
         }
     }
@@ -36,6 +39,7 @@ impl Hole {
             Hole::NoMemory => resync_code::NO_MEMORY,
             Hole::OutOfRange => resync_code::OUT_OF_RANGE,
             Hole::NewPath => resync_code::NEW_PATH,
+            Hole::Unhooked => resync_code::SEE_TEXT,
             Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
         }
     }
@@ -47,6 +51,7 @@ impl Hole {
             Hole::Passthrough => "a passthrough write that is not decoded",
             Hole::UnknownOp => "an operation that is not known",
             Hole::NewPath => "a path to the disk came before it was filtered",
+            Hole::Unhooked => "the disk was not filtered for a moment",
             Hole::OutOfRange => "a change past the known end of the disk",
         }
     }
@@ -57,7 +62,8 @@ impl Hole {
             Hole::Passthrough => 1,
             Hole::UnknownOp => 2,
             Hole::NewPath => 3,
-            Hole::OutOfRange => 4,
+            Hole::Unhooked => 4,
+            Hole::OutOfRange => 5,
         }
     }
 
@@ -66,7 +72,8 @@ impl Hole {
             0 => Hole::NoMemory,
             1 => Hole::Passthrough,
             3 => Hole::NewPath,
-            4 => Hole::OutOfRange,
+            4 => Hole::Unhooked,
+            5 => Hole::OutOfRange,
             _ => Hole::UnknownOp,
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a filtered disk's writes are told to: the hot path. Nothing here allocates, waits or locks.
+//! What a filtered disk's writes are told to: the hot path. Nothing here allocates or waits.
 
-use crate::engine::{Bitmap, Counters, Hole, Op, Resync};
+use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Resync, State};
 use crate::platform::{Errno, Platform, Result};
 
 /// Bits of a sector number (512 bytes).
@@ -11,11 +11,16 @@ const MIN_BLOCK_SHIFT: u32 = 12;
 /// Blocks are doubled until a disk needs no more bits than this: 16 MiB for each of its two bitmaps.
 const MAX_BLOCKS: u64 = 128 << 20;
 
-/// The shared half of a disk's state: atomics only.
+/// The shared half of a disk's state.
+///
+/// A write is either noted when it has completed ([`Self::complete`]), or marked before it is begun ([`Self::mark`]); then
+/// a drain proves that it has completed before it delivers the mark.
 pub struct Tracker<P: Platform> {
     live: Bitmap<P::Words>,
     sectors: u64,
     block_shift: u32,
+    /// Its extents.
+    pub capture: Capture<P>,
     /// What the disk was given to do.
     pub counters: Counters,
     /// Whether tracking has a hole.
@@ -27,7 +32,8 @@ impl<P: Platform> Tracker<P> {
     pub fn new(sectors: u64) -> Result<Self> {
         let block_shift = Self::block_shift_for(sectors);
         let live = Self::empty_bitmap(sectors, block_shift)?;
-        Ok(Tracker { live, sectors, block_shift, counters: Counters::default(), resync: Resync::default() })
+        let capture = Capture::new()?;
+        Ok(Tracker { live, sectors, block_shift, capture, counters: Counters::default(), resync: Resync::default() })
     }
 
     fn block_shift_for(sectors: u64) -> u32 {
@@ -72,6 +78,23 @@ impl<P: Platform> Tracker<P> {
         }
         let shift = self.block_shift - SECTOR_SHIFT;
         self.live.set(sector >> shift, end.min(self.sectors).div_ceil(1 << shift));
+    }
+
+    /// Whether a write should be told when it has completed. Otherwise it must be marked before it is begun.
+    #[inline]
+    pub fn wants_completion(&self) -> bool {
+        self.capture.state() == State::Metadata
+    }
+
+    /// A write to `sectors` (at least 1) from `sector` on has completed. One that failed has changed nobody knows what.
+    pub fn complete(&self, sector: u64, sectors: u64, failed: bool) {
+        if failed {
+            self.counters.failed();
+        }
+        let within = sector.saturating_add(sectors) <= self.sectors;
+        if !within || !self.capture.note(sector, sectors) {
+            self.mark(sector, sectors);
+        }
     }
 
     /// The whole disk may change.

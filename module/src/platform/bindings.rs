@@ -11,6 +11,12 @@ pub struct inv_device {
     opaque: [u8; 0],
 }
 
+/// A lock that the glue has made.
+#[repr(C)]
+pub struct inv_spin {
+    opaque: [u8; 0],
+}
+
 /// Facts about an opened disk.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -26,6 +32,10 @@ unsafe extern "C" {
     pub fn inv_device_settle(dev: *mut inv_device);
     pub fn inv_device_detach(dev: *mut inv_device, killable: c_int) -> c_int;
     pub fn inv_device_close(dev: *mut inv_device);
+    pub fn inv_spin_new() -> *mut inv_spin;
+    pub fn inv_spin_free(spin: *mut inv_spin);
+    pub fn inv_spin_lock(spin: *mut inv_spin) -> u64;
+    pub fn inv_spin_unlock(spin: *mut inv_spin, flags: u64);
     pub fn inv_alloc_zeroed(bytes: usize) -> *mut c_void;
     pub fn inv_free(memory: *mut c_void);
     pub fn inv_unix_time() -> u64;

@@ -103,6 +103,36 @@ unsafe fn tracker<'a>(tracker: *const c_void) -> &'a Tracker<ThisPlatform> {
     unsafe { &*tracker.cast() }
 }
 
+/// Whether a write's completion should be told.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_wants_completion(disk: *const c_void) -> i32 {
+    // SAFETY: the glue calls this for an attached device only.
+    i32::from(unsafe { tracker(disk) }.wants_completion())
+}
+
+/// A write to `sectors` from `sector` on has completed.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_complete(disk: *const c_void, sector: u64, sectors: u64, failed: i32) {
+    // SAFETY: the glue calls this for an attached device only.
+    unsafe { tracker(disk) }.complete(sector, sectors, failed != 0);
+}
+
+/// There was no memory to see a write's completion, so it is marked.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_no_memory(disk: *const c_void) {
+    // SAFETY: the glue calls this for an attached device only.
+    unsafe { tracker(disk) }.counters.no_memory();
+}
+
 /// A write may change `sectors` from `sector` on.
 ///
 /// # Safety

@@ -3,7 +3,7 @@
 //!
 //! `rfl` and `cglue` implement it for real kernels, `host` for tests.
 
-use crate::engine::Tracker;
+use crate::engine::{Common, Tracker};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicU64;
 
@@ -45,9 +45,11 @@ pub struct Geometry {
 /// A kernel, or what stands in for one.
 pub trait Platform: Sized {
     /// A fixed number of 64-bit words, zero at first.
-    type Words: Deref<Target = [AtomicU64]>;
+    type Words: Deref<Target = [AtomicU64]> + Send;
     /// One value on the heap.
     type Boxed<T>: DerefMut<Target = T>;
+    /// A value that interrupts and threads take turns at.
+    type Lock<T: Send>: Lock<T>;
     /// A disk that is open, and not filtered.
     type Opened: Opened<Self>;
     /// A disk that is filtered; dropping it detaches it.
@@ -59,8 +61,18 @@ pub trait Platform: Sized {
     fn words(count: usize) -> Result<Self::Words>;
     /// Puts `value` on the heap. Fails with [`Errno::NOMEM`].
     fn boxed<T>(value: T) -> Result<Self::Boxed<T>>;
+    /// Puts `value` behind a lock. Fails with [`Errno::NOMEM`].
+    fn lock<T: Send>(value: T) -> Result<Self::Lock<T>>;
+    /// What all disks share.
+    fn common() -> &'static Common;
     /// Wall-clock time since the Unix epoch, in 100 ns.
     fn unix_time() -> u64;
+}
+
+/// A value that interrupts and threads take turns at.
+pub trait Lock<T> {
+    /// Does `work`, which is short and never sleeps, while nobody else has the value. From any context.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
 }
 
 /// A disk that is open, and not filtered.

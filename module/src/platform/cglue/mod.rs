@@ -5,11 +5,14 @@ mod memory;
 mod runtime;
 
 use crate::bindings;
-use crate::engine::Registry;
+use crate::engine::{Common, Registry};
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
+use crate::spin::Spin;
 use crate::platform::{Platform, Result, User};
 use core::cell::UnsafeCell;
 use memory::{Boxed, Words};
+
+static COMMON: Common = Common::new();
 
 /// The platform.
 pub struct Cglue;
@@ -17,6 +20,7 @@ pub struct Cglue;
 impl Platform for Cglue {
     type Words = Words;
     type Boxed<T> = Boxed<T>;
+    type Lock<T: Send> = Spin<T>;
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
@@ -27,6 +31,14 @@ impl Platform for Cglue {
 
     fn boxed<T>(value: T) -> Result<Boxed<T>> {
         Boxed::new(value)
+    }
+
+    fn lock<T: Send>(value: T) -> Result<Spin<T>> {
+        Spin::new(value)
+    }
+
+    fn common() -> &'static Common {
+        &COMMON
     }
 
     fn unix_time() -> u64 {

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A platform for tests: memory from the standard library, disks that exist in name only, and a clock that ticks.
 
-use crate::engine::Tracker;
-use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, User};
+use crate::engine::{Common, Tracker};
+use crate::platform::{Attached, Errno, Geometry, Lock, Opened, Platform, Result, User};
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
+use std::sync::Mutex;
 
 /// The platform.
 pub struct Host;
 
 thread_local! {
     static TIME: Cell<u64> = const { Cell::new(0) };
+    /// Each thread its own, so that tests do not meet.
+    static COMMON: &'static Common = Box::leak(Box::default());
 }
 
 impl Platform for Host {
     type Words = Box<[AtomicU64]>;
     type Boxed<T> = Box<T>;
+    type Lock<T: Send> = Mutex<T>;
     type Opened = NamedDisk;
     type Attached = TrackedDisk;
     type User = OwnMemory;
@@ -28,11 +32,25 @@ impl Platform for Host {
         Ok(Box::new(value))
     }
 
+    fn lock<T: Send>(value: T) -> Result<Mutex<T>> {
+        Ok(Mutex::new(value))
+    }
+
+    fn common() -> &'static Common {
+        COMMON.with(|common| *common)
+    }
+
     fn unix_time() -> u64 {
         TIME.with(|time| {
             time.set(time.get() + 1);
             time.get()
         })
+    }
+}
+
+impl<T> Lock<T> for Mutex<T> {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock().expect("nothing panics while it has the value"))
     }
 }
 

@@ -2,8 +2,9 @@
 //! The platform of kernels with Rust: the kernel's own crate.
 
 use crate::bindings;
-use crate::engine::Registry;
+use crate::engine::{Common, Registry};
 use crate::hooks::{AttachedDisk, OpenedDisk};
+use crate::spin::Spin;
 use crate::platform::{Errno, Platform, Result, User};
 use core::ops::Deref;
 use core::sync::atomic::AtomicU64;
@@ -47,12 +48,15 @@ impl Drop for Involflt {
     }
 }
 
+static COMMON: Common = Common::new();
+
 /// The platform.
 pub struct Rfl;
 
 impl Platform for Rfl {
     type Words = Words;
     type Boxed<T> = KBox<T>;
+    type Lock<T: Send> = Spin<T>;
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
@@ -67,6 +71,14 @@ impl Platform for Rfl {
 
     fn boxed<T>(value: T) -> Result<KBox<T>> {
         KBox::new(value, GFP_KERNEL).map_err(|_| Errno::NOMEM)
+    }
+
+    fn lock<T: Send>(value: T) -> Result<Spin<T>> {
+        Spin::new(value)
+    }
+
+    fn common() -> &'static Common {
+        &COMMON
     }
 
     fn unix_time() -> u64 {

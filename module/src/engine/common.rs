@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What all disks share: the clock, and the limits of what is kept in memory. Atomics only.
+
+use crate::engine::Clock;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Whether the agent's service is there. Numbers as in the ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Service {
+    /// It has not been seen since the driver was loaded.
+    NotStarted = 1,
+    /// It is there.
+    Running = 2,
+    /// It was there, and is gone.
+    Shutdown = 3,
+}
+
+/// How many extents of one disk may wait, each a tunable of the ABI (in extents).
+#[derive(Debug)]
+pub struct Limits {
+    /// Before the service has come: `DirtyBlockHighWaterMarkServiceNotStarted`.
+    pub high_not_started: AtomicU64,
+    /// While it is there: `DirtyBlockHighWaterMarkServiceRunning`.
+    pub high_running: AtomicU64,
+    /// After it has gone: `DirtyBlockHighWaterMarkServiceShutdown`.
+    pub high_shutdown: AtomicU64,
+    /// Below it dirty bits are delivered, and extents noted again: `DirtyBlockLowWaterMarkServiceRunning`.
+    pub low: AtomicU64,
+}
+
+/// What all disks share.
+#[derive(Debug)]
+pub struct Common {
+    /// Stamps of all disks.
+    pub clock: Clock,
+    /// The limits.
+    pub limits: Limits,
+    service: AtomicU32,
+}
+
+impl Common {
+    /// No stamp given, the ABI's default limits, no service.
+    pub const fn new() -> Self {
+        let limits = Limits {
+            high_not_started: AtomicU64::new(8192),
+            high_running: AtomicU64::new(65536),
+            high_shutdown: AtomicU64::new(2048),
+            low: AtomicU64::new(16384),
+        };
+        Common { clock: Clock::new(), limits, service: AtomicU32::new(Service::NotStarted as u32) }
+    }
+
+    /// Whether the agent's service is there.
+    pub fn service(&self) -> Service {
+        match self.service.load(Ordering::Relaxed) {
+            2 => Service::Running,
+            3 => Service::Shutdown,
+            _ => Service::NotStarted,
+        }
+    }
+
+    /// The agent's service has come or gone.
+    pub fn set_service(&self, service: Service) {
+        self.service.store(service as u32, Ordering::Relaxed);
+    }
+
+    /// A disk with this many extents waiting notes only dirty bits. 0: no disk notes extents.
+    pub fn high_water(&self) -> u64 {
+        let limit = match self.service() {
+            Service::NotStarted => &self.limits.high_not_started,
+            Service::Running => &self.limits.high_running,
+            Service::Shutdown => &self.limits.high_shutdown,
+        };
+        limit.load(Ordering::Relaxed)
+    }
+
+    /// A disk with fewer extents waiting notes extents again: well below the other limit, so that it does not go back and
+    /// forth.
+    pub fn low_water(&self) -> u64 {
+        self.limits.low.load(Ordering::Relaxed).min(self.high_water() / 2)
+    }
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self::new()
+    }
+}
