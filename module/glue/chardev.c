@@ -20,19 +20,20 @@ static struct class *inv_class;
 
 static int inv_open(struct inode *inode, struct file *file)
 {
-	u64 *disk;
+	struct inv_file *state;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
-	if (!disk)
+	state = kzalloc(sizeof(*state), GFP_KERNEL);
+	if (!state)
 		return -ENOMEM;
-	file->private_data = disk;
+	file->private_data = state;
 	return nonseekable_open(inode, file);
 }
 
 static int inv_release(struct inode *inode, struct file *file)
 {
+	inv_rs_release(file->private_data);
 	kfree(file->private_data);
 	return 0;
 }

@@ -36,6 +36,12 @@ struct inv_geometry {
 	__u64 identity;		/* the same for every path to one disk */
 };
 
+/* An open file of the driver, zero at first. What it holds belongs to Rust. */
+struct inv_file {
+	__u64 disk;
+	__u64 roles;
+};
+
 struct inv_device;
 struct inv_spin;
 
@@ -84,8 +90,9 @@ void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_mark_all(const void *tracker);
 void inv_rs_hole(const void *tracker, __u32 hole);
-/* May sleep. *disk is this open file's disk, 0 for none; it belongs to Rust. */
-long inv_rs_ioctl(__u64 *disk, __u32 request, __u64 argument);
+/* May sleep. */
+long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
+void inv_rs_release(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */
 int inv_rs_init(void);
 void inv_rs_exit(void);

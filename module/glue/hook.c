@@ -147,7 +147,8 @@ static void inv_end_io(struct bio *bio)
 	bio->bi_end_io = tracked->end_io;
 	bio->bi_private = tracked->private;
 	mempool_free(tracked, &dev->bios);
-	bio->bi_end_io(bio);
+	/* Not bi_end_io() itself: that of a chained bio must not be called. */
+	bio_endio(bio);
 	inv_bio_put(dev);
 }
 

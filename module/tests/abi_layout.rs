@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The driver's ABI constants against the layout that was measured with a C compiler (`data/abi-layout.json`).
 
-use involflt::abi::{self, commit, dev_info, dirty_block, request, volume_list, volume_stats};
+use involflt::abi::{self, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats};
 use serde_json::Value;
 
 fn layout() -> Value {
@@ -45,6 +45,9 @@ impl Struct {
 fn request_words_are_those_of_the_headers() {
     is_request("STOP_FILTERING_DEVICE", request::STOP_FILTERING_DEVICE);
     is_request("COMMIT_DIRTY_BLOCKS_TRANS", request::COMMIT_DIRTY_BLOCKS_TRANS);
+    is_request("PROCESS_START_NOTIFY", request::PROCESS_START_NOTIFY);
+    is_request("SERVICE_SHUTDOWN_NOTIFY", request::SERVICE_SHUTDOWN_NOTIFY);
+    is_request("GET_SET_ATTR", request::GET_SET_ATTR);
     is_request("UNSTACK_ALL", request::UNSTACK_ALL);
     is_request("GET_DRIVER_VERSION", request::GET_DRIVER_VERSION);
     is_request("GET_VOLUME_STATS", request::GET_VOLUME_STATS);
@@ -74,6 +77,13 @@ fn small_structures_stand_as_measured() {
         volume_stats::BUFFER_BYTES,
         4,
     );
+    Struct::new("inm_attribute_t")
+        .size(attribute::BYTES)
+        .field("type", attribute::INDEX, 4)
+        .field("why", attribute::WHY, 4)
+        .field("guid.volume_guid", attribute::GUID, abi::GUID_BYTES)
+        .field("bufp", attribute::BUFFER, 8)
+        .field("buflen", attribute::BUFFER_BYTES, 4);
     Struct::new("GET_VOLUME_LIST").size(volume_list::BYTES).field("bufp", volume_list::BUFFER, 8).field(
         "buf_len",
         volume_list::BUFFER_BYTES,
@@ -122,12 +132,12 @@ fn every_number_that_can_be_measured_is() {
         let start = source.find(&format!("pub mod {module} {{")).expect("the module is there");
         source[start..].split("\n}\n").next().unwrap_or_default()
     };
-    for module in ["request", "dev_info", "commit", "volume_stats", "volume_list", "dirty_block"] {
+    for module in ["request", "dev_info", "attribute", "commit", "volume_stats", "volume_list", "dirty_block"] {
         // Values of fields are not places; the layout has none of them.
-        let outer = body(module).split("pub mod tag").next().unwrap_or_default();
+        let outer = body(module).split("    pub mod ").next().unwrap_or_default();
         for line in outer.lines().filter_map(|line| line.trim().strip_prefix("pub const ")) {
             let name = line.split(':').next().unwrap_or_default();
-            let value = ["FLAG_", "STATE_", "HOST_", "SLACK"].iter().any(|start| name.starts_with(start));
+            let value = ["FLAG_", "STATE_", "HOST_", "VALUE_", "SLACK"].iter().any(|start| name.starts_with(start));
             assert!(value || tests.contains(&format!("{module}::{name}")), "{module}::{name} is not measured");
         }
     }

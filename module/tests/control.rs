@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Control requests as an agent makes them, well-formed and not, over memory that ends where the test says.
 
-use involflt::abi::{self, commit, dev_info, dirty_block as block, request, version, volume_list, volume_stats};
-use involflt::control::ioctl;
-use involflt::engine::Registry;
+use involflt::abi::{
+    self, attribute, commit, dev_info, dirty_block as block, request, version, volume_list, volume_stats,
+};
+use involflt::control::{ioctl, release, File};
+use involflt::engine::{Registry, Service};
 use involflt::host::{Host, OwnMemory};
-use involflt::platform::{Attached, Errno, User};
+use involflt::platform::{Attached, Errno, Platform, User};
 
 const BASE: u64 = OwnMemory::BASE;
 /// Room for any structure, and for a reply's buffer behind it.
@@ -17,13 +19,13 @@ const DISK: &[u8] = b"sda:8000";
 /// An open file of the driver.
 struct Agent {
     registry: Registry<Host>,
-    file_disk: u64,
+    file: File,
 }
 
 impl Agent {
     fn new() -> Self {
         OwnMemory::reset(MEMORY, FILL);
-        Agent { registry: Registry::new(), file_disk: 0 }
+        Agent { registry: Registry::new(), file: File::default() }
     }
 
     fn with_disk() -> Self {
@@ -33,7 +35,7 @@ impl Agent {
     }
 
     fn call(&mut self, word: u32, argument: u64) -> Result<(), Errno> {
-        ioctl(&mut self.registry, &mut self.file_disk, word, argument)
+        ioctl(&mut self.registry, &mut self.file, word, argument)
     }
 
     fn start(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -93,7 +95,10 @@ fn text_at(address: u64) -> String {
     String::from_utf8(all[..end].to_vec()).unwrap()
 }
 
-const KNOWN: [(u32, usize); 8] = [
+const KNOWN: [(u32, usize); 11] = [
+    (request::PROCESS_START_NOTIFY, 4),
+    (request::SERVICE_SHUTDOWN_NOTIFY, 4),
+    (request::GET_SET_ATTR, attribute::BYTES),
     (request::GET_DRIVER_VERSION, 2 * version::WORDS.len()),
     (request::START_FILTERING_DEVICE_V2, dev_info::BYTES),
     (request::STOP_FILTERING_DEVICE, abi::GUID_BYTES),
@@ -185,9 +190,9 @@ fn an_unknown_disk_is_enodev() {
 fn starting_a_disk_twice_keeps_its_changes() {
     let mut agent = Agent::with_disk();
     agent.mark(0, 8);
-    let id = agent.file_disk;
+    let id = agent.file.disk;
     agent.start(DISK).unwrap();
-    assert_eq!((agent.file_disk, agent.registry.disks().count()), (id, 1));
+    assert_eq!((agent.file.disk, agent.registry.disks().count()), (id, 1));
     agent.get().unwrap();
     assert_eq!(u32_at(BASE + block::CHANGES), 1);
 }
@@ -243,9 +248,9 @@ fn a_file_without_a_disk_is_einval_and_one_whose_disk_is_gone_ebusy() {
     agent.stop(DISK).unwrap();
     assert_eq!(agent.get(), Err(Errno::BUSY));
     assert_eq!(agent.commit(1), Err(Errno::BUSY));
-    let stale = agent.file_disk;
+    let stale = agent.file.disk;
     agent.start(DISK).unwrap();
-    agent.file_disk = stale;
+    agent.file.disk = stale;
     assert_eq!(agent.get(), Err(Errno::BUSY), "the same disk started anew is another one");
 }
 
@@ -322,4 +327,94 @@ fn a_hole_is_told_with_its_reason_until_the_agent_has_begun_its_resync() {
     agent.call(request::COMMIT_DIRTY_BLOCKS_TRANS, BUFFER).unwrap();
     agent.get().unwrap();
     assert_eq!(u32_at(BASE + block::FLAGS) & block::FLAG_RESYNC_REQUIRED, 0);
+}
+
+impl Agent {
+    /// Gets (`None`) or sets an attribute; the text is at [`BUFFER`], of which `room` bytes are there.
+    fn attribute(&mut self, name: &[u8], index: u32, set: Option<&[u8]>, room: u32) -> Result<String, Errno> {
+        put(BASE + attribute::INDEX, &index.to_ne_bytes());
+        let why = if set.is_some() { attribute::VALUE_SET } else { attribute::VALUE_GET };
+        put(BASE + attribute::WHY, &why.to_ne_bytes());
+        put_name(BASE + attribute::GUID, abi::GUID_BYTES, name);
+        put(BASE + attribute::BUFFER, &BUFFER.to_ne_bytes());
+        put(BASE + attribute::BUFFER_BYTES, &room.to_ne_bytes());
+        put(BUFFER, set.unwrap_or(&[FILL; 64]));
+        self.call(request::GET_SET_ATTR, BASE)?;
+        Ok(if set.is_some() { String::new() } else { text_at(BUFFER) })
+    }
+
+    fn limit(&mut self, index: u32, value: &str) {
+        let text = [value.as_bytes(), b"\0"].concat();
+        self.attribute(attribute::VALUE_COMMON, index, Some(&text), text.len() as u32).unwrap();
+    }
+}
+
+#[test]
+fn a_limit_that_is_set_is_the_limit_from_then_on() {
+    use attribute::common::HIGH_WATER_NOT_STARTED as LIMIT;
+    let mut agent = Agent::with_disk();
+    let common = attribute::VALUE_COMMON;
+    assert_eq!(agent.attribute(common, LIMIT, None, 64).unwrap(), "8192");
+    let tracker = |agent: &Agent| agent.registry.find(DISK).unwrap().device.tracker().wants_completion();
+    assert!(tracker(&agent));
+    agent.limit(LIMIT, "0\n");
+    agent.registry.find(DISK).unwrap().device.tracker().complete(0, 8, false);
+    assert!(!tracker(&agent), "the disk is in the bitmap state");
+    agent.get().unwrap();
+    assert_eq!(u32_at(BASE + block::STATE), block::STATE_BITMAP);
+    agent.commit(u64_at(BASE + block::TRANSACTION)).unwrap();
+    agent.limit(LIMIT, "8192");
+    agent.get().unwrap();
+    assert!(tracker(&agent), "and back");
+    assert_eq!(agent.attribute(common, LIMIT, None, 64).unwrap(), "8192");
+}
+
+#[test]
+fn an_attribute_that_is_asked_or_set_wrongly_says_why() {
+    let mut agent = Agent::with_disk();
+    let common = attribute::VALUE_COMMON;
+    let limit = attribute::common::LOW_WATER_RUNNING;
+    assert_eq!(agent.attribute(common, limit, None, 5), Err(Errno::INVAL), "16384 and no room for the NUL");
+    assert_eq!(agent.attribute(common, limit, None, 6).unwrap(), "16384");
+    for text in ["", "12x", "-1", " 1", "99999999999999999999999"] {
+        let room = text.len() as u32;
+        assert_eq!(agent.attribute(common, limit, Some(text.as_bytes()), room), Err(Errno::INVAL), "{text:?}");
+    }
+    assert_eq!(agent.attribute(common, limit, Some(&[b'1'; 4096]), 4096), Err(Errno::INVAL));
+    assert_eq!(agent.attribute(common, 99, None, 64), Err(Errno::OPNOTSUPP));
+    assert_eq!(agent.attribute(b"other", 0, None, 64), Err(Errno::NODEV));
+    let filtering = attribute::common::DATA_FILTERING;
+    assert_eq!(agent.attribute(common, filtering, Some(b"1"), 1), Err(Errno::OPNOTSUPP));
+    agent.attribute(common, filtering, Some(b"0"), 1).expect("it is 0");
+    put(BASE + attribute::WHY, &3u32.to_ne_bytes());
+    assert_eq!(agent.call(request::GET_SET_ATTR, BASE), Err(Errno::INVAL));
+}
+
+#[test]
+fn a_disk_has_attributes_under_both_of_its_names() {
+    let mut agent = Agent::with_disk();
+    use attribute::disk;
+    assert_eq!(agent.attribute(b"name", disk::BLOCKS, None, 64).unwrap(), "8000");
+    assert_eq!(agent.attribute(DISK, disk::BLOCK_BYTES, None, 64).unwrap(), "512");
+    assert_eq!(agent.attribute(DISK, disk::RESYNC_REQUIRED, None, 64).unwrap(), "0");
+    agent.mark(7999, 2);
+    assert_eq!(agent.attribute(DISK, disk::RESYNC_REQUIRED, None, 64).unwrap(), "1");
+    assert_eq!(agent.attribute(DISK, disk::RESYNC_CODE, None, 64).unwrap(), "7");
+}
+
+#[test]
+fn there_is_one_drainer_and_the_service_is_there_as_long_as_its_file() {
+    let mut agent = Agent::new();
+    let service = || Host::common().service();
+    assert_eq!(service(), Service::NotStarted);
+    agent.call(request::PROCESS_START_NOTIFY, BASE).unwrap();
+    assert_eq!(agent.call(request::PROCESS_START_NOTIFY, BASE), Err(Errno::INVAL));
+    agent.call(request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
+    assert_eq!(service(), Service::Running);
+    let file = std::mem::take(&mut agent.file);
+    release(&mut agent.registry, &File::default());
+    assert_eq!(service(), Service::Running, "another file was closed");
+    release(&mut agent.registry, &file);
+    assert_eq!(service(), Service::Shutdown);
+    agent.call(request::PROCESS_START_NOTIFY, BASE).expect("the first drainer is gone");
 }

@@ -72,6 +72,7 @@ fn in_c(rust: &str) -> String {
         "u32" => "__u32",
         "u64" => "__u64",
         "usize" => "size_t",
+        "File" => "struct inv_file",
         "inv_spin" => "struct inv_spin",
         "inv_device" => "struct inv_device",
         "inv_geometry" => "struct inv_geometry",

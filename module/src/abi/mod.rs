@@ -9,6 +9,10 @@
 pub mod request {
     /// Stops filtering a disk; argument: a disk name of [`super::GUID_BYTES`].
     pub const STOP_FILTERING_DEVICE: u32 = 0x4080_fe00;
+    /// Makes this file the drainer's; argument: flags, u32, that mean nothing here.
+    pub const PROCESS_START_NOTIFY: u32 = 0x4004_fe02;
+    /// Says that the agent's service is there, as long as this file is open; argument: as above.
+    pub const SERVICE_SHUTDOWN_NOTIFY: u32 = 0x4004_fe03;
     /// Commits the block that is out; argument: [`super::commit`].
     pub const COMMIT_DIRTY_BLOCKS_TRANS: u32 = 0x4090_fe05;
     /// Stops filtering every disk, after which the driver takes no more requests; no argument.
@@ -19,6 +23,8 @@ pub mod request {
     pub const GET_VOLUME_STATS: u32 = 0x0000_fe1a;
     /// Names of the filtered disks; argument: [`super::volume_list`].
     pub const GET_PROTECTED_VOLUME_LIST: u32 = 0x0000_fe1b;
+    /// Gets or sets an attribute; argument: [`super::attribute`].
+    pub const GET_SET_ATTR: u32 = 0xc008_fe1c;
     /// Starts filtering a disk and makes it this file's disk; argument: [`super::dev_info`].
     pub const START_FILTERING_DEVICE_V2: u32 = 0x5120_fe1f;
     /// The next block of changes of this file's disk; argument: [`super::dirty_block`].
@@ -48,6 +54,79 @@ pub mod dev_info {
     pub const BYTES: usize = 4640;
     /// A disk of this host.
     pub const HOST_VOLUME: u32 = 2;
+}
+
+/// `inm_attribute_t`, 152 bytes. The request word says 8.
+pub mod attribute {
+    /// Index in the driver's or the disk's table, u32.
+    pub const INDEX: u64 = 0;
+    /// [`VALUE_GET`] or [`VALUE_SET`], u32.
+    pub const WHY: u64 = 4;
+    /// [`VALUE_COMMON`], or a disk's path or persistent name, `char[128]`.
+    pub const GUID: u64 = 8;
+    /// Pointer to the text, u64.
+    pub const BUFFER: u64 = 136;
+    /// Bytes of the text or of the room for it, u32.
+    pub const BUFFER_BYTES: u64 = 144;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 152;
+
+    /// The attribute's text is wanted.
+    pub const VALUE_GET: u32 = 1;
+    /// The attribute is to be set.
+    pub const VALUE_SET: u32 = 2;
+    /// The name of the driver's own attributes.
+    pub const VALUE_COMMON: &[u8] = b"common";
+
+    /// Indexes of the driver's attributes.
+    pub mod common {
+        /// `DirtyBlockHighWaterMarkServiceNotStarted`.
+        pub const HIGH_WATER_NOT_STARTED: u32 = 4;
+        /// `DirtyBlockLowWaterMarkServiceRunning`.
+        pub const LOW_WATER_RUNNING: u32 = 5;
+        /// `DirtyBlockHighWaterMarkServiceRunning`.
+        pub const HIGH_WATER_RUNNING: u32 = 6;
+        /// `DirtyBlockHighWaterMarkServiceShutdown`.
+        pub const HIGH_WATER_SHUTDOWN: u32 = 7;
+        /// `VolumeDataFiltering`, the first of four that tell of data capture.
+        pub const DATA_FILTERING: u32 = 11;
+        /// `VolumeDataFilesForNewVolumes`, the last of them.
+        pub const DATA_FILES_NEW: u32 = 14;
+        /// `SequenceNumber`.
+        pub const SEQUENCE: u32 = 17;
+        /// `MaxCoalescedMetaDataChangeSize`.
+        pub const MAX_COALESCED: u32 = 22;
+    }
+
+    /// Indexes of a disk's attributes.
+    pub mod disk {
+        /// `VolumeFilteringDisabled`.
+        pub const FILTERING_DISABLED: u32 = 0;
+        /// `VolumeDataFiltering`.
+        pub const DATA_FILTERING: u32 = 3;
+        /// `VolumeDataFiles`.
+        pub const DATA_FILES: u32 = 4;
+        /// `VolumeResyncRequired`.
+        pub const RESYNC_REQUIRED: u32 = 9;
+        /// `VolumeOutOfSyncErrorCode`.
+        pub const RESYNC_CODE: u32 = 10;
+        /// `VolumeOutOfSyncErrorStatus`.
+        pub const RESYNC_STATUS: u32 = 11;
+        /// `VolumeOutOfSyncCount`.
+        pub const RESYNC_COUNT: u32 = 12;
+        /// `VolumeOutOfSyncTimeStamp`.
+        pub const RESYNC_TIME: u32 = 13;
+        /// `VolumeNblks`.
+        pub const BLOCKS: u32 = 16;
+        /// `VolumeBsize`.
+        pub const BLOCK_BYTES: u32 = 17;
+        /// `VolumePrevEndTimeStamp`.
+        pub const PREVIOUS_TIME: u32 = 20;
+        /// `VolumePrevEndSequenceNumber`.
+        pub const PREVIOUS_SEQUENCE: u32 = 21;
+        /// `VolumePrevSequenceIDforSplitIO`.
+        pub const PREVIOUS_SPLIT: u32 = 22;
+    }
 }
 
 /// `COMMIT_TRANSACTION`, 144 bytes.

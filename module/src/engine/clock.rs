@@ -39,6 +39,11 @@ impl Clock {
         Clock { last: AtomicU64::new(0) }
     }
 
+    /// The last stamp that was given.
+    pub fn last(&self) -> Stamp {
+        Stamp(self.last.load(Ordering::Acquire))
+    }
+
     /// The next stamp: at `now`, or just after the last one where the wall clock went back or stands still.
     pub fn stamp(&self, now: u64) -> Stamp {
         let mut last = self.last.load(Ordering::Relaxed);

@@ -207,6 +207,11 @@ impl<P: Platform> Drain<P> {
         Ok(())
     }
 
+    /// The end of the block that was committed last.
+    pub fn previous(&self) -> Previous {
+        self.previous
+    }
+
     /// Dirty blocks that wait, those of the block that is out not counted.
     fn pending_blocks(&self, disk: &P::Attached) -> u64 {
         self.taken.dirty() + disk.tracker().live().dirty()

@@ -61,12 +61,13 @@ pub struct Registry<P: Platform> {
     disks: [Option<P::Boxed<Disk<P>>>; MAX_DISKS],
     last_id: u64,
     closed: bool,
+    drainer: bool,
 }
 
 impl<P: Platform> Registry<P> {
     /// No disks.
     pub const fn new() -> Self {
-        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false }
+        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false, drainer: false }
     }
 
     /// Whether [`Self::stop_all`] has been called.
@@ -87,6 +88,11 @@ impl<P: Platform> Registry<P> {
     /// The disk that is filtered as `path`.
     pub fn find(&self, path: &[u8]) -> Option<&Disk<P>> {
         self.disks().find(|disk| disk.path.as_bytes() == path)
+    }
+
+    /// The disk that is filtered as `path` or has the persistent name.
+    pub fn find_by_any_name(&self, name: &[u8]) -> Option<&Disk<P>> {
+        self.find(name).or_else(|| self.disks().find(|disk| disk.persistent_name.as_bytes() == name))
     }
 
     /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
@@ -122,6 +128,20 @@ impl<P: Platform> Registry<P> {
         }
         *slot = None;
         Ok(())
+    }
+
+    /// A drainer has come. Fails with [`Errno::INVAL`] where there is one.
+    pub fn drainer_comes(&mut self) -> Result<()> {
+        if self.drainer {
+            return Err(Errno::INVAL);
+        }
+        self.drainer = true;
+        Ok(())
+    }
+
+    /// The drainer has gone. What it did not commit is delivered again to the next one.
+    pub fn drainer_goes(&mut self) {
+        self.drainer = false;
     }
 
     /// Filters nothing any longer, and is closed from then on. Fails as detaching does; disks that came before are gone.

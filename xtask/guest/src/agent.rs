@@ -4,7 +4,9 @@
 use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
 use guest::extents::Extents;
 use guest::layout::Disk;
-use involflt::abi::{self, GUID_BYTES, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats};
+use involflt::abi::{
+    self, GUID_BYTES, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats,
+};
 use std::fs::File;
 use std::io;
 
@@ -137,6 +139,27 @@ impl Statistics {
             .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
             .ok_or_else(|| Failure::Failed(format!("no number after \"{key}:\" in {:?}", self.0)))
     }
+
+    /// The word after `key:`.
+    pub fn text(&self, key: &str) -> Step<String> {
+        let found = self.0.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'));
+        found
+            .map(|value| value.trim().to_owned())
+            .ok_or_else(|| Failure::Failed(format!("no \"{key}:\" in {:?}", self.0)))
+    }
+}
+
+/// Sets a tunable of the driver.
+pub fn set_common(index: u32, value: u32) -> Step {
+    let text = value.to_string();
+    let mut argument = [0; attribute::BYTES];
+    argument.put(attribute::INDEX, &index.to_le_bytes());
+    argument.put(attribute::WHY, &attribute::VALUE_SET.to_le_bytes());
+    argument.put(attribute::GUID, attribute::VALUE_COMMON);
+    argument.put(attribute::BUFFER, &(text.as_ptr().expose_provenance() as u64).to_le_bytes());
+    argument.put(attribute::BUFFER_BYTES, &(text.len() as u32).to_le_bytes());
+    ioctl(&open(DEVICE, 0)?, request::GET_SET_ATTR, &mut argument).doing(|| format!("set attribute {index}"))?;
+    Ok(())
 }
 
 /// Gets the statistics text of a disk by its node.

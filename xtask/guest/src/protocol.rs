@@ -117,6 +117,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "discard", title: "discards" },
     Scenario { name: "write-zeroes", title: "write-zeroes" },
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
+    Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
+    Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },
     Scenario { name: "file-systems", title: "an ext4 and an xfs file system, used, trimmed and unmounted" },
 ];
 

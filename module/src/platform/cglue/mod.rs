@@ -5,6 +5,7 @@ mod memory;
 mod runtime;
 
 use crate::bindings;
+use crate::control::File;
 use crate::engine::{Common, Registry};
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
 use crate::spin::Spin;
@@ -83,17 +84,27 @@ fn with_registry<R>(work: impl FnOnce(&mut Registry<Cglue>) -> R) -> R {
 /// One ioctl.
 ///
 /// # Safety
-/// `file_disk` points to the open file's own word, which lives as long as the file.
+/// `file` points to the open file's own state, which lives as long as the file.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_ioctl(file_disk: *mut u64, word: u32, argument: u64) -> core::ffi::c_long {
+pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64) -> core::ffi::c_long {
     let result = with_registry(|registry| {
-        // SAFETY: the word is there by the caller's word, and the registry's mutex keeps other threads from it.
-        crate::control::ioctl(registry, unsafe { &mut *file_disk }, word, argument)
+        // SAFETY: the state is there by the caller's word, and the registry's mutex keeps other threads from it.
+        crate::control::ioctl(registry, unsafe { &mut *file }, word, argument)
     });
     match result {
         Ok(()) => 0,
         Err(errno) => -core::ffi::c_long::from(errno.0),
     }
+}
+
+/// An open file is closed.
+///
+/// # Safety
+/// As for [`inv_rs_ioctl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_release(file: *mut File) {
+    // SAFETY: the state is there by the caller's word, and nobody uses a file that is closed.
+    with_registry(|registry| crate::control::release(registry, unsafe { &*file }));
 }
 
 /// Nothing to make ready.

@@ -2,6 +2,7 @@
 //! The platform of kernels with Rust: the kernel's own crate.
 
 use crate::bindings;
+use crate::control::File;
 use crate::engine::{Common, Registry};
 use crate::hooks::{AttachedDisk, OpenedDisk};
 use crate::spin::Spin;
@@ -119,13 +120,24 @@ impl User for Caller {
 /// One ioctl.
 ///
 /// # Safety
-/// `file_disk` points to the open file's own word, which lives as long as the file.
+/// `file` points to the open file's own state, which lives as long as the file.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_ioctl(file_disk: *mut u64, word: u32, argument: u64) -> core::ffi::c_long {
+pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64) -> core::ffi::c_long {
     let mut registry = REGISTRY.lock();
-    // SAFETY: the word is there by the caller's word, and the registry's mutex keeps other threads from it.
-    match crate::control::ioctl(&mut *registry, unsafe { &mut *file_disk }, word, argument) {
+    // SAFETY: the state is there by the caller's word, and the registry's mutex keeps other threads from it.
+    match crate::control::ioctl(&mut *registry, unsafe { &mut *file }, word, argument) {
         Ok(()) => 0,
         Err(errno) => -core::ffi::c_long::from(errno.0),
     }
+}
+
+/// An open file is closed.
+///
+/// # Safety
+/// As for [`inv_rs_ioctl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_release(file: *mut File) {
+    let mut registry = REGISTRY.lock();
+    // SAFETY: the state is there by the caller's word, and nobody uses a file that is closed.
+    crate::control::release(&mut *registry, unsafe { &*file });
 }

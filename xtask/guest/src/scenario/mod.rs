@@ -4,6 +4,7 @@
 mod ctl;
 mod lifecycle;
 mod requests;
+mod states;
 mod tracking;
 mod writes;
 
@@ -38,6 +39,8 @@ fn function(name: &str) -> Option<Function> {
         "discard" => writes::discard,
         "write-zeroes" => writes::write_zeroes,
         "two-disks" => writes::two_disks,
+        "bitmap" => states::bitmap,
+        "up-and-down" => states::up_and_down,
         "file-systems" => writes::file_systems,
         _ => return None,
     })

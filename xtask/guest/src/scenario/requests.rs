@@ -10,7 +10,10 @@ use std::fs::File;
 use std::io;
 
 /// Every request of the driver that takes a structure, with its name.
-const WITH_ARGUMENT: [(&str, u32); 7] = [
+const WITH_ARGUMENT: [(&str, u32); 10] = [
+    ("process start", request::PROCESS_START_NOTIFY),
+    ("service start", request::SERVICE_SHUTDOWN_NOTIFY),
+    ("get or set attribute", request::GET_SET_ATTR),
     ("get driver version", request::GET_DRIVER_VERSION),
     ("start filtering", request::START_FILTERING_DEVICE_V2),
     ("stop filtering", request::STOP_FILTERING_DEVICE),

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Attributes: tunables of the driver and facts of a disk, as text.
+
+use crate::abi::attribute::{self, common as common_index, disk as disk_index};
+use crate::control::user::Struct;
+use crate::engine::{Disk, Registry};
+use crate::platform::{Attached, Errno, Platform, Result, User};
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Longest text of an attribute, NUL not included.
+const MAX_TEXT: usize = 32;
+
+/// A text that is short enough for an attribute.
+struct Text {
+    bytes: [u8; MAX_TEXT],
+    length: usize,
+}
+
+impl Text {
+    const fn new() -> Self {
+        Text { bytes: [0; MAX_TEXT], length: 0 }
+    }
+
+    fn number(value: u64) -> Self {
+        let mut text = Text::new();
+        // A number has at most 20 digits.
+        let _ = write!(text, "{value}");
+        text
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The caller's text, without what ends it: a NUL or a newline.
+    fn read<P: Platform>(address: u64, bytes: usize) -> Result<Self> {
+        let mut text = Text { bytes: [0; MAX_TEXT], length: bytes };
+        P::User::read(address, text.bytes.get_mut(..bytes).ok_or(Errno::INVAL)?)?;
+        let end = text.as_bytes().iter().position(|&byte| byte == 0 || byte == b'\n');
+        text.length = end.unwrap_or(bytes);
+        Ok(text)
+    }
+
+    fn to_number(&self) -> Result<u64> {
+        core::str::from_utf8(self.as_bytes()).ok().and_then(|text| text.parse().ok()).ok_or(Errno::INVAL)
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// An attribute: one that may be set, or a fact.
+enum Value {
+    Tunable(&'static AtomicU64),
+    Fact(Text),
+}
+
+/// Indexes of the ABI's table of the driver's attributes.
+fn common<P: Platform>(index: u32) -> Option<Value> {
+    let (limits, clock) = (&P::common().limits, &P::common().clock);
+    Some(match index {
+        common_index::HIGH_WATER_NOT_STARTED => Value::Tunable(&limits.high_not_started),
+        common_index::LOW_WATER_RUNNING => Value::Tunable(&limits.low),
+        common_index::HIGH_WATER_RUNNING => Value::Tunable(&limits.high_running),
+        common_index::HIGH_WATER_SHUTDOWN => Value::Tunable(&limits.high_shutdown),
+        // No data is captured.
+        common_index::DATA_FILTERING..=common_index::DATA_FILES_NEW => Value::Fact(Text::number(0)),
+        common_index::SEQUENCE => Value::Fact(Text::number(clock.last().sequence())),
+        common_index::MAX_COALESCED => Value::Fact(Text::number(1 << 20)),
+        _ => return None,
+    })
+}
+
+/// Indexes of the ABI's table of a disk's attributes.
+fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Option<Value> {
+    let resync = disk.device.tracker().resync.report();
+    let previous = disk.drain.previous();
+    let number = match index {
+        disk_index::FILTERING_DISABLED | disk_index::DATA_FILTERING | disk_index::DATA_FILES => 0,
+        disk_index::RESYNC_REQUIRED => u64::from(resync.is_some()),
+        disk_index::RESYNC_CODE => resync.map_or(0, |report| u64::from(report.hole.code())),
+        disk_index::RESYNC_STATUS => 0,
+        disk_index::RESYNC_COUNT => resync.map_or(0, |report| report.count),
+        disk_index::RESYNC_TIME => resync.map_or(0, |report| report.time),
+        disk_index::BLOCKS => disk.device.tracker().sectors(),
+        disk_index::BLOCK_BYTES => 512,
+        disk_index::PREVIOUS_TIME => previous.stamp.time(),
+        disk_index::PREVIOUS_SEQUENCE => previous.stamp.sequence(),
+        disk_index::PREVIOUS_SPLIT => u64::from(previous.split),
+        _ => return None,
+    };
+    Some(Value::Fact(Text::number(number)))
+}
+
+/// Gets or sets one attribute of the driver or of a disk, which is named by its path or its persistent name.
+///
+/// Fails with [`Errno::NODEV`] for a disk that is not filtered, [`Errno::OPNOTSUPP`] for an attribute that this driver
+/// does not have and for a fact that is set to what it is not, [`Errno::INVAL`] for a text that is no number, a buffer
+/// that is too small, and neither get nor set.
+pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, attribute::BYTES)?;
+    let name = request.name::<{ crate::abi::GUID_BYTES }>(attribute::GUID)?;
+    let index = request.u32(attribute::INDEX)?;
+    let value = if name.as_bytes() == attribute::VALUE_COMMON {
+        common::<P>(index)
+    } else {
+        of_disk(registry.find_by_any_name(name.as_bytes()).ok_or(Errno::NODEV)?, index)
+    };
+    let value = value.ok_or(Errno::OPNOTSUPP)?;
+    let buffer = request.u64(attribute::BUFFER)?;
+    let bytes = request.u32(attribute::BUFFER_BYTES)? as usize;
+    match request.u32(attribute::WHY)? {
+        attribute::VALUE_GET => get::<P>(value, buffer, bytes),
+        attribute::VALUE_SET => set(value, &Text::read::<P>(buffer, bytes)?),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+fn get<P: Platform>(value: Value, buffer: u64, bytes: usize) -> Result<()> {
+    let text = match value {
+        Value::Tunable(number) => Text::number(number.load(Ordering::Relaxed)),
+        Value::Fact(text) => text,
+    };
+    if bytes <= text.as_bytes().len() {
+        return Err(Errno::INVAL);
+    }
+    let reply = Struct::<P>::new(buffer, text.as_bytes().len() + 1)?;
+    reply.put(0, text.as_bytes())?;
+    reply.put(text.as_bytes().len() as u64, &[0])
+}
+
+fn set(value: Value, text: &Text) -> Result<()> {
+    match value {
+        Value::Tunable(number) => number.store(text.to_number()?, Ordering::Relaxed),
+        Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
+        Value::Fact(_) => return Err(Errno::OPNOTSUPP),
+    }
+    Ok(())
+}
