@@ -3,7 +3,7 @@
 //!
 //! The driver is the driver's own code in this process, on its host platform, whose disks exist in name only.
 
-use involflt::control::ioctl;
+use involflt::control::{File, ioctl};
 use involflt::engine::{Hole, Registry};
 use involflt::host::{Host, OwnMemory};
 use involflt::platform::{Attached, User};
@@ -17,7 +17,7 @@ use involfltctl::doctor::module_file::ModuleFile;
 use involfltctl::driver::{Driver, Version};
 use involfltctl::error::{Error, Result};
 use involfltctl::request::{Argument, Request, Transport};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -36,8 +36,7 @@ impl Transport for InThisProcess {
         OwnMemory::reset((16 << 10) + buffer.len(), 0);
         request.put_buffer(argument, BUFFER, buffer.len());
         OwnMemory::write(ARGUMENT, argument.bytes()).unwrap();
-        let file_disk = &mut Cell::new(0);
-        ioctl(&mut self.0.borrow_mut(), file_disk.get_mut(), request.word(), ARGUMENT)
+        ioctl(&mut self.0.borrow_mut(), &mut File::default(), request.word(), ARGUMENT)
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
         OwnMemory::read(BUFFER, buffer).unwrap();
