@@ -2,8 +2,7 @@
 //! Whole Debian machines: a root made by mmdebstrap, changed with the distribution's own tools, and booted with systemd.
 //!
 //! ```text
-//! let image = format!("linux-image-{release}");
-//! let spec = Spec::of("bookworm", &kernels)?.with([image.as_str()]);   // kernels: of the lock; they name the archives
+//! let spec = Spec::of("bookworm", &kernels)?.with_kernel(kernel);  // kernels: of the lock; they name the archives
 //! let mut root = spec.root(store, offline)?;          // a working copy; what is common comes from the store
 //! root.bind(dist.join("apt"), "/repo");               // from now on /repo is there in each run, read-only
 //! root.add_repository("involflt", "file:/repo", "bookworm", &keyring)?;

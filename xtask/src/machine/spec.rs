@@ -50,6 +50,8 @@ pub struct Spec {
     /// Lines of sources.list.
     sources: BTreeSet<String>,
     packages: BTreeSet<String>,
+    /// The suite that packages and what they need come from, where it is not apt's own choice.
+    target: Option<String>,
 }
 
 impl Spec {
@@ -64,12 +66,19 @@ impl Spec {
         let line = |archive: &str, suite: &str| format!("deb {} {suite} main", archive.trim_end_matches('/'));
         let suites = own.iter().map(|kernel| line(&kernel.archive, &kernel.suite));
         let sources = suites.chain([line(&mirror, release)]).collect();
-        Ok(Spec { release: release.to_string(), mirror, sources, packages: BTreeSet::new() })
+        Ok(Spec { release: release.to_string(), mirror, sources, packages: BTreeSet::new(), target: None })
     }
 
     /// The same root with more packages, installed with the distribution's own apt.
     pub fn with<'a>(mut self, packages: impl IntoIterator<Item = &'a str>) -> Spec {
         self.packages.extend(packages.into_iter().map(str::to_string));
+        self
+    }
+
+    /// The same root with a kernel. One of backports needs more than itself from there, which nobody gets unasked.
+    pub fn with_kernel(mut self, kernel: &LockedKernel) -> Spec {
+        self.packages.insert(format!("linux-image-{}", kernel.kernel));
+        self.target = self.target.or(kernel.suite.ends_with("-backports").then(|| kernel.suite.clone()));
         self
     }
 
@@ -126,14 +135,17 @@ impl Spec {
     /// The packages, as a layer of their own on the base.
     fn packages_layer(&self, base: &Path, store: &Store, offline: bool) -> Result<PathBuf> {
         let base_id = base.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let names: Vec<&str> = self.packages.iter().map(String::as_str).collect();
-        let id = format!("{base_id}-{}", store::key(names.iter().copied()));
+        let names: Vec<String> = self.packages.iter().cloned().collect();
+        let target = self.target.iter().map(|suite| format!("--target-release={suite}"));
+        let arguments: Vec<String> = target.chain(["install".to_string()]).chain(names).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let id = format!("{base_id}-{}", store::key(arguments.iter().copied()));
         store.entry("machines", &id, |partial| {
             self.online(offline)?;
             let log = store.kind("logs")?.join(format!("machine-{id}.log"));
             let root = Root::new(Layers::new(scratch(store)?, vec![base.to_path_buf()])?, log);
             root.apt_get(&["update"])?.ok()?;
-            root.apt_get(&[&["install"], names.as_slice()].concat())?.ok()?;
+            root.apt_get(&arguments)?.ok()?;
             root.apt_get(&["clean"])?.ok()?;
             root.into_layers().keep(partial)
         })
@@ -184,6 +196,8 @@ mod tests {
             "deb http://mirror/debian-security trixie-security main",
         ];
         assert_eq!(spec.sources.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(spec.clone().with_kernel(&kernels[0]).target, None);
+        assert_eq!(spec.with_kernel(&kernels[1]).target.as_deref(), Some("trixie-backports"));
         assert_eq!(Spec::of("bookworm", &kernels).unwrap_err().kind.exit_code(), 2);
     }
 }

@@ -59,9 +59,7 @@ fn boot(context: &Context<'_>, kernels: &[LockedKernel], kernel: &LockedKernel) 
     fs::create_dir_all(&out).at_path(&out)?;
     let module = module(context, kernel, &out)?;
     let (owner, stranger) = (Owner::new(context, "owner")?, Owner::new(context, "stranger")?);
-    let image = format!("linux-image-{}", kernel.kernel);
-    let root =
-        Spec::of(&kernel.release, kernels)?.with([image.as_str()]).root(context.store, context.matrix.offline)?;
+    let root = Spec::of(&kernel.release, kernels)?.with_kernel(kernel).root(context.store, context.matrix.offline)?;
     let unsigned = fs::read(&module).at_path(&module)?;
     root.write("/root/unsigned.ko", 0o644, &unsigned)?;
     root.write("/root/signed.ko", 0o644, &owner.sign(&module)?)?;

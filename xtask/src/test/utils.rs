@@ -70,8 +70,7 @@ fn machine(context: &Context<'_>) -> Result<Vec<Said>> {
     let kernels = resolve::matrix(&locked, context.store, context.listener)?;
     let kernel = kernels.iter().rfind(|kernel| kernel.release == RELEASE && kernel.flavour == "amd64");
     let kernel = kernel.ok_or_else(|| Error::input(format!("no amd64 kernel of {RELEASE} is selected")))?;
-    let image = format!("linux-image-{}", kernel.kernel);
-    let root = Spec::of(RELEASE, &kernels)?.with([image.as_str()]).root(context.store, context.matrix.offline)?;
+    let root = Spec::of(RELEASE, &kernels)?.with_kernel(kernel).root(context.store, context.matrix.offline)?;
     let out = context.tree.join("dist/machines");
     fs::create_dir_all(&out).at_path(&out)?;
     install(context.tree, &root, &module(context, kernel, &out)?, &kernel.kernel)?;
