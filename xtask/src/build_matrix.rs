@@ -9,15 +9,16 @@ use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
+use crate::publish::Publisher;
 use crate::resolve::{self, MatrixArgs};
 use crate::result::{Row, Status};
 use crate::setup::{self, Need};
+use crate::sign::{KeyOptions, Keys};
 use crate::store::{Store, remove, sha256_file};
-use crate::{report, vm, work_tree};
+use crate::{parallel, report, vm, work_tree};
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use xshell::Shell;
@@ -40,6 +41,11 @@ pub struct BuildMatrix {
     /// Build and check only: boot nothing.
     #[arg(long)]
     no_boot: bool,
+    /// Make no packages and no repositories.
+    #[arg(long, conflicts_with = "release")]
+    no_packages: bool,
+    #[command(flatten)]
+    keys: KeyOptions,
     /// How progress is shown [default: live on a terminal, else plain].
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -55,8 +61,9 @@ impl BuildMatrix {
         setup::require(Need::BuildMatrix, self.setup, &*listener)?;
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
+        let keys = if self.no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
-        let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist };
+        let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist, keys };
         let outcome = plan.run(&resolution.kernels, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
@@ -77,6 +84,8 @@ pub struct Plan {
     pub jobs: Option<NonZero<usize>>,
     /// Where the results go.
     pub dist: PathBuf,
+    /// What packages are signed with; none are made without.
+    pub keys: Option<Keys>,
 }
 
 /// What came of it.
@@ -116,29 +125,29 @@ impl Plan {
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
         let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
-        let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; kernels.len()]);
-        let order = Mutex::new(by_effort(kernels).into_iter());
-        let next = || order.lock().expect("no thread panics with the lock held").next();
-        std::thread::scope(|scope| {
-            for _ in 0..self.workers(kernels.len()) {
-                scope.spawn(|| {
-                    while let Some(index) = next() {
-                        let row = work.kernel(&kernels[index]);
-                        rows.lock().expect("no thread panics with the lock held")[index] = Some(row);
-                    }
-                });
-            }
-        });
-        let rows =
-            rows.into_inner().expect("no thread panics with the lock held").into_iter().flatten().collect::<Vec<_>>();
+        let order = by_effort(kernels);
+        let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
+        let mut done = parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])));
+        done.sort_by_key(|(index, _)| *index);
+        let good = done.iter().filter_map(|(index, (_, built))| Some((&kernels[*index], built.clone()?))).collect();
+        self.publish(good, &work.farm, listener)?;
+        let rows: Vec<Row> = done.into_iter().map(|(_, (row, _))| row).collect();
         resolve::record(kernels, &self.dist)?;
         report::write(&self.dist, &rows)?;
         Ok(Outcome { rows, compiled: work.compiled.into_inner() })
     }
 
-    fn workers(&self, kernels: usize) -> usize {
-        let processors = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        self.jobs.unwrap_or_else(processors).get().min(kernels)
+    /// Packages and repositories of the kernels that were found good. Where none was, those of before stay.
+    fn publish(&self, good: Vec<(&LockedKernel, Built)>, farm: &Farm<'_>, listener: &dyn Listener) -> Result<()> {
+        let Some(keys) = self.keys.as_ref().filter(|_| !good.is_empty()) else { return Ok(()) };
+        let start = Instant::now();
+        let publisher = Publisher { farm, keys, listener };
+        let modules = publisher.modules(&good)?;
+        let packages = publisher.run(&modules, &self.dist)?;
+        let signed = if keys.development { "signed with a DEVELOPMENT KEY" } else { "signed" };
+        let text = format!("{packages} for {} kernels in {}, {signed}", modules.len(), self.dist.display());
+        listener.event(Event::Done { subject: "packages".into(), ok: true, text, millis: millis(start) });
+        Ok(())
     }
 }
 
@@ -152,19 +161,19 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn kernel(&self, kernel: &LockedKernel) -> Row {
+    /// The kernel's row, and its module where nothing was wrong with it.
+    fn kernel(&self, kernel: &LockedKernel) -> (Row, Option<Built>) {
         let start = Instant::now();
         let mut row = Row::new(kernel);
-        if let Err(error) = self.steps(kernel, &mut row) {
-            row.error = Some(error.to_string());
-        }
+        let outcome = self.steps(kernel, &mut row);
+        row.error = outcome.as_ref().err().map(ToString::to_string);
         let text = row.error.clone().unwrap_or_else(|| summary(&row));
         self.listener.event(Event::Done { subject: row.id.clone(), ok: !row.failed(), text, millis: millis(start) });
-        row
+        (row, outcome.ok())
     }
 
     /// A step is marked as failed before it begins, so that an early return leaves it so.
-    fn steps(&self, kernel: &LockedKernel, row: &mut Row) -> Result<()> {
+    fn steps(&self, kernel: &LockedKernel, row: &mut Row) -> Result<Built> {
         let dir = self.dist.join(&row.id);
         remove(&dir)?;
         fs::create_dir_all(&dir).at_path(&dir)?;
@@ -182,7 +191,7 @@ impl Work<'_> {
             row.vm_millis = boot.millis;
             row.booted = Status::Passed;
         }
-        Ok(())
+        Ok(built)
     }
 
     fn build(&self, kernel: &LockedKernel, dir: &Path, row: &mut Row) -> Result<Built> {
@@ -206,7 +215,7 @@ impl Work<'_> {
     fn check(&self, built: &Built, row: &mut Row) -> Result<()> {
         let log = fs::read_to_string(&built.log).at_path(&built.log)?;
         row.warnings = check::objtool::warnings(&log);
-        let findings = check::module(&built.module, &KernelFacts::read(&built.kdir)?)?;
+        let findings = check::module(&built.module, &KernelFacts::read(&built.kdir.host)?)?;
         let mut failures = Vec::new();
         for finding in findings {
             match finding.severity {

@@ -20,17 +20,23 @@ mod lock;
 #[allow(dead_code, unused_imports)]
 mod machine;
 mod module_source;
+mod package;
+mod parallel;
+mod publish;
 mod registry;
 mod report;
+mod repository;
 mod resolve;
 mod result;
 mod root;
 mod select;
 mod setup;
+mod sign;
 mod static_program;
 mod store;
 mod store_command;
 mod test;
+mod tree;
 mod vm;
 mod work_tree;
 

@@ -58,3 +58,16 @@ pub fn module(ko: &Path, facts: &KernelFacts) -> Result<Vec<Finding>> {
     findings.extend(mitigations::check(&module, ko, facts)?);
     Ok(findings)
 }
+
+/// The kernel's symbols that a module was linked against, by name, with the checksums of their types; symbols without
+/// a checksum are left out.
+pub fn imports(ko: &[u8]) -> Result<Vec<(String, u32)>> {
+    let module = Module::parse(ko)?;
+    let mut imports: Vec<_> = symbols::versions(&module)
+        .into_iter()
+        .filter(|(name, crc)| *crc != 0 && !name.is_empty())
+        .map(|(name, crc)| (name.to_string(), crc))
+        .collect();
+    imports.sort();
+    Ok(imports)
+}

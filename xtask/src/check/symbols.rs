@@ -42,7 +42,7 @@ fn version(name: &str, export: &Export, found: Option<u32>) -> Option<Finding> {
 }
 
 /// The module's CRCs, from the old table and from the new one, which has long names.
-fn versions<'a>(module: &Module<'a>) -> HashMap<&'a str, u32> {
+pub fn versions<'a>(module: &Module<'a>) -> HashMap<&'a str, u32> {
     let old = module.data("__versions").as_chunks::<VERSION_ENTRY>().0.iter().filter_map(|entry| {
         let (crc, name) = entry.split_first_chunk::<8>()?;
         let name = name.split(|byte| *byte == 0).next()?;

@@ -16,6 +16,7 @@ mod tests;
 
 pub use command::Resolve;
 pub use listing::Matrix;
+pub use version::compare as compare_versions;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};

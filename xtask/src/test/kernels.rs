@@ -5,7 +5,7 @@ use super::{Context, Tally};
 use crate::build_matrix::Plan;
 use crate::error::Result;
 use crate::lock::LockedKernel;
-use crate::resolve::{self, MatrixArgs};
+use crate::parallel;
 use crate::result::{Row, Status};
 use crate::vm;
 use std::sync::Mutex;
@@ -13,8 +13,7 @@ use std::sync::Mutex;
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let again = "cargo xtask build-matrix --locked --no-boot";
-    let locked = MatrixArgs { locked: context.matrix.select.is_empty(), ..context.matrix.clone() };
-    let kernels = match resolve::matrix(&locked, context.store, context.listener) {
+    let kernels = match context.kernels() {
         Ok(kernels) => kernels,
         Err(error) => return tally.check("the kernel matrix", Err(error.to_string()), again),
     };
@@ -30,7 +29,7 @@ fn print_covering_set(kernels: &[LockedKernel]) {
 }
 
 fn plan(context: &Context<'_>, offline: bool) -> Plan {
-    Plan { offline, boot: false, jobs: None, dist: context.tree.join("dist") }
+    Plan { offline, boot: false, jobs: None, dist: context.tree.join("dist"), keys: None }
 }
 
 fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> Option<Vec<Row>> {
@@ -70,18 +69,10 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
         Ok(programs) => programs,
         Err(error) => return tally.check("the VM's programs", Err(error.to_string()), "cargo build -p guest"),
     };
-    let queue = Mutex::new(kernels.iter());
-    let next = || queue.lock().expect("no thread panics with the lock held").next();
     let tally = Mutex::new(tally);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(kernel) = next() {
-                    let outcome = boot_one(context, kernel, rows, &programs);
-                    count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
-                }
-            });
-        }
+    parallel::map(kernels, 2, |kernel| {
+        let outcome = boot_one(context, kernel, rows, &programs);
+        count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
     });
 }
 

@@ -4,18 +4,23 @@
 mod cli;
 mod ctl;
 mod dkms;
+mod install;
 mod kernels;
 mod machines;
+mod packages;
 mod page;
 mod registry;
+mod rpm;
 mod source;
+mod stand_in;
 mod tally;
 mod utils;
 
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
 use crate::event::Listener;
-use crate::resolve::MatrixArgs;
+use crate::lock::LockedKernel;
+use crate::resolve::{self, MatrixArgs};
 use crate::setup::{self, Need};
 use crate::store::Store;
 use crate::work_tree;
@@ -68,6 +73,12 @@ enum Stage {
     Utils,
     /// DKMS builds on machines of each release, without Rust.
     Dkms,
+    /// Packages: reproducible, and clean for lintian and rpmlint.
+    Packages,
+    /// Module packages chosen by zypper and dnf.
+    Rpm,
+    /// Our packages in whole machines: installed by apt, booted, purged.
+    Install,
     /// The report in a browser.
     Report,
 }
@@ -83,6 +94,9 @@ impl Stage {
             Stage::Machines => machines::run(context, tally),
             Stage::Utils => utils::run(context, tally),
             Stage::Dkms => dkms::run(context, tally),
+            Stage::Packages => packages::run(context, tally),
+            Stage::Rpm => rpm::run(context, tally),
+            Stage::Install => install::run(context, tally),
             Stage::Report => page::run(context, tally),
         }
     }
@@ -99,6 +113,20 @@ struct Context<'a> {
     matrix: MatrixArgs,
     store: &'a Store,
     listener: &'a dyn Listener,
+}
+
+impl Context<'_> {
+    /// The kernels that are tested: those of the lock, or the ones that were selected.
+    fn kernels(&self) -> Result<Vec<LockedKernel>> {
+        let locked = MatrixArgs { locked: self.matrix.select.is_empty(), ..self.matrix.clone() };
+        resolve::matrix(&locked, self.store, self.listener)
+    }
+
+    /// The command that runs one stage again, on the same kernels.
+    fn again(&self, stage: &str) -> String {
+        let select: String = self.matrix.select.iter().map(|select| format!(" --select '{select}'")).collect();
+        format!("cargo xtask test --only {stage}{select}")
+    }
 }
 
 impl Test {

@@ -8,14 +8,13 @@ use crate::error::{AtPath, Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
+use crate::parallel;
 use crate::resolve::{MatrixArgs, matrix};
 use crate::result::Status;
 use crate::store::Store;
 use serde::Serialize;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use xshell::Shell;
 
 /// Boots kernels with their involflt.ko under emulation and proves that every write to a disk is seen.
@@ -91,10 +90,9 @@ impl Vm {
         let farm = Farm::new(&store, &source, self.matrix.offline);
         let shared =
             Shared { command: &self, store: &store, farm, programs: Programs::build()?, out_dir, listener: &*listener };
-        let mut outcomes = shared.all(&kernels);
+        let outcomes = parallel::map(&kernels, self.jobs.into(), |kernel| shared.one(kernel));
         drop(listener);
-        outcomes.sort_by_key(|(index, _)| *index);
-        let failures = outcomes.into_iter().filter_map(|(index, outcome)| self.show(&kernels[index], outcome).err());
+        let failures = kernels.iter().zip(outcomes).filter_map(|(kernel, outcome)| self.show(kernel, outcome).err());
         sum_up(failures.collect(), kernels.len())
     }
 
@@ -138,22 +136,6 @@ impl Vm {
 }
 
 impl Shared<'_> {
-    /// Runs every kernel, some at once; each outcome with the kernel's index.
-    fn all(&self, kernels: &[LockedKernel]) -> Vec<(usize, Result<VmOutcome>)> {
-        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..usize::from(self.command.jobs).min(kernels.len()) {
-                scope.spawn(|| {
-                    while let Some((index, kernel)) = at(kernels, next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcome = self.one(kernel);
-                        outcomes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, outcome));
-                    }
-                });
-            }
-        });
-        outcomes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     fn one(&self, kernel: &LockedKernel) -> Result<VmOutcome> {
         let module = match &self.command.module {
             Some(module) => module.clone(),
@@ -178,10 +160,6 @@ impl Shared<'_> {
         let stage = |stage: &str| self.listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
         Ok(self.farm.build(kernel, &log, &stage)?.module)
     }
-}
-
-fn at<T>(list: &[T], index: usize) -> Option<(usize, &T)> {
-    list.get(index).map(|item| (index, item))
 }
 
 fn done(kernel: &LockedKernel, outcome: &Result<VmOutcome>) -> Event {

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Packages: recipes, the two programs that pack them, and their versions.
+
+mod recipe;
+mod recipes;
+mod set;
+mod templates;
+mod tools;
+mod version;
+
+pub use recipe::Recipe;
+pub use recipes::{Family, PublicKeys, Recipes, RpmKernel, SignedModule};
+pub use set::{Home, Package, make};
+pub use templates::Templates;
+pub use tools::Tools;
+pub use version::of_kernel as kernel_version;

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Module packages chosen by zypper and dnf themselves, in RPM roots with stand-in kernels; signatures always checked.
+
+use super::stand_in::{self, StandIn};
+use super::{Context, Tally};
+use crate::build::Farm;
+use crate::error::Result as FarmResult;
+use crate::lock::{LockedKernel, Platform};
+use crate::module_source::ModuleSource;
+use crate::package::{Family, Recipes, RpmKernel, Templates, Tools, kernel_version};
+use crate::repository;
+use crate::sign::{ArchiveKey, KeyOptions, Keys};
+use crate::store::remove;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs the stage.
+pub fn run(context: &Context<'_>, tally: &mut Tally) {
+    let again = context.again("rpm");
+    let work = std::env::temp_dir().join(format!("involflt-rpm-{}", std::process::id()));
+    let bench = remove(&work).map_err(text).and_then(|()| Bench::new(context, &work));
+    match bench {
+        Err(error) => tally.check("rpm packages", Err(error), &again),
+        Ok(None) => tally.add(
+            "rpm packages",
+            crate::result::Status::Skipped,
+            "two kernel versions of one flavour are needed, and one of another flavour",
+            &again,
+        ),
+        Ok(Some(bench)) => {
+            for family in [Family::Suse, Family::Rhel] {
+                let name = if family == Family::Suse { "zypper" } else { "dnf" };
+                tally.check(&format!("{name}: install, kernel update, removal"), bench.follows(family), &again);
+                tally.check(&format!("{name}: other symbol checksums"), bench.other_checksums(family), &again);
+                tally.check(&format!("{name}: an altered package"), bench.altered_package(family), &again);
+                tally.check(&format!("{name}: an altered index"), bench.altered_index(family), &again);
+            }
+            tally.check("zypper: flavour", bench.flavour(), &again);
+        }
+    }
+    tally.check("rpm: scratch", remove(&work).map(|()| "nothing is left".into()).map_err(text), &again);
+}
+
+type Outcome = Result<String, String>;
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// A real kernel that is given another distribution's name.
+struct Subject {
+    kernel: LockedKernel,
+    module: PathBuf,
+    symvers: String,
+}
+
+impl Subject {
+    fn named<'a>(&'a self, family: Family, flavour: &'a str, package: &'a str) -> RpmKernel<'a> {
+        let version = self.upstream();
+        RpmKernel { family, flavour, package, release: &self.kernel.kernel, version }
+    }
+
+    /// `6.1.192` of `6.1.192-2`.
+    fn upstream(&self) -> &str {
+        kernel_version(&self.kernel).split('-').next().unwrap_or_default()
+    }
+}
+
+/// What all tests of the stage share.
+struct Bench<'a> {
+    context: &'a Context<'a>,
+    work: &'a Path,
+    old: Subject,
+    new: Subject,
+    /// Another flavour of the old one.
+    cloud: Subject,
+    templates: Templates,
+    tools: Tools,
+    key: ArchiveKey,
+    /// Shell and depmod of every root.
+    base: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    /// `None` where the selection has too few kernels.
+    fn new(context: &'a Context<'a>, work: &'a Path) -> Result<Option<Self>, String> {
+        fs::create_dir_all(work).map_err(text)?;
+        let kernels = context.kernels().map_err(text)?;
+        let find = |flavour: &str, release: &str| {
+            kernels.iter().find(|kernel| {
+                kernel.platform == Platform::Cglue && kernel.flavour == flavour && kernel.release == release
+            })
+        };
+        let (Some(old), Some(new), Some(cloud)) =
+            (find("amd64", "bookworm"), find("amd64", "trixie"), find("cloud-amd64", "bookworm"))
+        else {
+            return Ok(None);
+        };
+        let subject = |kernel: &LockedKernel| subject(context, kernel).map_err(text);
+        Ok(Some(Bench {
+            context,
+            work,
+            old: subject(old)?,
+            new: subject(new)?,
+            cloud: subject(cloud)?,
+            templates: Templates::read(&context.tree.join("packaging")).map_err(text)?,
+            tools: Tools::get(context.store, context.matrix.offline, &|_| ()).map_err(text)?,
+            key: Keys::open(&KeyOptions::default(), context.listener).map_err(text)?.archive,
+            base: stand_in::base(work)?,
+        }))
+    }
+
+    /// The signed package of a subject's module.
+    fn module_package(&self, kernel: &RpmKernel<'_>, subject: &Subject) -> Result<PathBuf, String> {
+        let recipes = Recipes { development: true, licence: &self.context.tree.join("LICENSE") };
+        let recipe = recipes.kmp(kernel, &subject.module).map_err(text)?;
+        let made = recipe.make(&self.templates, &self.tools, self.context.store).map_err(text)?;
+        self.signed(&made)
+    }
+
+    fn kernel_package(&self, kernel: RpmKernel<'_>, subject: &Subject) -> Result<PathBuf, String> {
+        let stand_in = StandIn { kernel, release: "1", symvers: &subject.symvers };
+        self.signed(&stand_in.make(self.work)?)
+    }
+
+    fn signed(&self, package: &Path) -> Result<PathBuf, String> {
+        let copy = self.work.join(format!("signed-{}", package.file_name().unwrap_or_default().to_string_lossy()));
+        fs::copy(package, &copy).map_err(text)?;
+        self.key.rpm_sign(&copy).map_err(text)?;
+        Ok(copy)
+    }
+
+    /// A root with an empty repository.
+    fn root(&self, family: Family, name: &str) -> Result<RpmRoot<'_>, String> {
+        let root = RpmRoot { bench: self, family, dir: self.work.join(name) };
+        root.prepare()?;
+        Ok(root)
+    }
+
+    /// Kernel and module package of one subject.
+    fn pair(&self, family: Family, subject: &Subject) -> Result<[PathBuf; 2], String> {
+        let (flavour, package) = default_names(family);
+        let named = || subject.named(family, flavour, package);
+        Ok([self.kernel_package(named(), subject)?, self.module_package(&named(), subject)?])
+    }
+
+    /// The module of the kernel that is there; with a new kernel, the new one's; removed, nothing.
+    fn follows(&self, family: Family) -> Outcome {
+        let root = self.root(family, "follows")?;
+        let [old_kernel, old_module] = self.pair(family, &self.old)?;
+        let [new_kernel, new_module] = self.pair(family, &self.new)?;
+        let (_, package) = default_names(family);
+        root.publish(&[&old_kernel, &old_module])?;
+        root.install(package)?;
+        root.install("involflt-kmod")?;
+        root.has_module(&self.old)?;
+        root.publish(&[&old_kernel, &old_module, &new_kernel, &new_module])?;
+        root.install(&format!("{package}-{}", self.new.upstream()))?;
+        root.update()?;
+        root.has_module(&self.new)?;
+        root.remove(module_package_name(family, "default"))?;
+        let left = root.modules()?;
+        if left.is_empty() {
+            Ok(format!("{} and {}", self.old.kernel.kernel, self.new.kernel.kernel))
+        } else {
+            Err(left)
+        }
+    }
+
+    /// A kernel whose symbols have other checksums gets no module.
+    fn other_checksums(&self, family: Family) -> Outcome {
+        let root = self.root(family, "checksums")?;
+        let (flavour, package) = default_names(family);
+        let other = |line: &str| format!("0x{}{}\n", if line.starts_with("0x0") { '1' } else { '0' }, &line[3..]);
+        let symvers = self.old.symvers.lines().map(other).collect();
+        let altered = Subject { kernel: self.old.kernel.clone(), module: self.old.module.clone(), symvers };
+        let kernel = self.kernel_package(altered.named(family, flavour, package), &altered)?;
+        let module = self.module_package(&self.old.named(family, flavour, package), &self.old)?;
+        root.publish(&[&kernel, &module])?;
+        root.install(package)?;
+        let words = if family == Family::Suse { "nothing provides ksym(default:" } else { "nothing provides kernel(" };
+        refused(root.try_install("involflt-kmod")?, words)
+    }
+
+    /// A package that is not the one of the index.
+    fn altered_package(&self, family: Family) -> Outcome {
+        let root = self.root(family, "altered")?;
+        let [kernel, module] = self.pair(family, &self.old)?;
+        root.publish(&[&kernel, &module])?;
+        root.install(default_names(family).1)?;
+        let published = root.published(&module);
+        let mut bytes = fs::read(&published).map_err(text)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&published, bytes).map_err(text)?;
+        root.clean()?;
+        refused(root.try_install("involflt-kmod")?, if family == Family::Suse { "igest" } else { "checksum" })
+    }
+
+    /// An index that is not the one that was signed.
+    fn altered_index(&self, family: Family) -> Outcome {
+        let root = self.root(family, "index")?;
+        let [kernel, module] = self.pair(family, &self.old)?;
+        root.publish(&[&kernel, &module])?;
+        let index = root.dir.join("repository/repodata/repomd.xml");
+        let altered = fs::read_to_string(&index).map_err(text)?.replace("<revision>", "<revision>1");
+        fs::write(&index, altered).map_err(text)?;
+        root.clean()?;
+        refused(root.try_install(default_names(family).1)?, "ignature")
+    }
+
+    /// Of two flavours' modules, the one of the kernel that is there.
+    fn flavour(&self) -> Outcome {
+        let root = self.root(Family::Suse, "flavour")?;
+        let azure = || self.cloud.named(Family::Suse, "azure", "kernel-azure");
+        let kernel = self.kernel_package(azure(), &self.cloud)?;
+        let module = self.module_package(&azure(), &self.cloud)?;
+        let [default_kernel, default_module] = self.pair(Family::Suse, &self.old)?;
+        root.publish(&[&kernel, &module, &default_kernel, &default_module])?;
+        root.install("kernel-azure")?;
+        root.install("involflt-kmod")?;
+        root.has_module(&self.cloud)?;
+        Ok("involflt-kmp-azure with kernel-azure".into())
+    }
+}
+
+fn subject(context: &Context<'_>, kernel: &LockedKernel) -> FarmResult<Subject> {
+    let source = ModuleSource::read(&context.tree.join("module"))?;
+    let farm = Farm::new(context.store, &source, context.matrix.offline);
+    let log = context.store.kind("logs")?.join("test-rpm.log");
+    let built = farm.build(kernel, &log, &|_| ())?;
+    let symvers = built.kdir.host.join("Module.symvers");
+    let symvers = crate::error::AtPath::at_path(fs::read_to_string(&symvers), &symvers)?;
+    Ok(Subject { kernel: kernel.clone(), module: built.module, symvers })
+}
+
+/// Flavour and kernel package of a family's usual kernel.
+fn default_names(family: Family) -> (&'static str, &'static str) {
+    match family {
+        Family::Suse => ("default", "kernel-default"),
+        Family::Rhel => ("", "kernel-core"),
+    }
+}
+
+fn module_package_name(family: Family, flavour: &str) -> &'static str {
+    match (family, flavour) {
+        (Family::Suse, _) => "involflt-kmp-default",
+        (Family::Rhel, _) => "kmod-involflt",
+    }
+}
+
+/// What should fail did, with the right words.
+fn refused((succeeded, said): (bool, String), words: &str) -> Outcome {
+    match (succeeded, said.contains(words)) {
+        (true, _) => Err(format!("it should have been refused: {said}")),
+        (false, false) => Err(format!("it did not say `{words}`: {said}")),
+        (false, true) => Ok(said.lines().find(|line| line.contains(words)).unwrap_or_default().trim().to_string()),
+    }
+}
+
+/// A directory with an RPM database, a repository, and the settings of a package manager.
+struct RpmRoot<'a> {
+    bench: &'a Bench<'a>,
+    family: Family,
+    dir: PathBuf,
+}
+
+impl RpmRoot<'_> {
+    fn prepare(&self) -> Result<(), String> {
+        remove(&self.dir).map_err(text)?;
+        let key = self.dir.join("key.asc");
+        for dir in ["root/etc/zypp", "root/etc/yum.repos.d", "repository", "log"] {
+            fs::create_dir_all(self.dir.join(dir)).map_err(text)?;
+        }
+        fs::write(&key, self.bench.key.public_armoured().map_err(text)?).map_err(text)?;
+        // Kernels beside each other, as SUSE's own zypp.conf has it.
+        let settings = "[main]\nmultiversion = provides:multiversion(kernel)\n";
+        fs::write(self.dir.join("root/etc/zypp/zypp.conf"), settings).map_err(text)?;
+        let repository = format!(
+            "[involflt]\nname=involflt\nbaseurl=file://{}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file://{}\n",
+            self.dir.join("repository").display(),
+            key.display()
+        );
+        fs::write(self.dir.join("root/etc/yum.repos.d/involflt.repo"), repository).map_err(text)?;
+        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--initdb"))?;
+        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--import").arg(&key))?;
+        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--install").arg(&self.bench.base))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// A new state of the repository.
+    fn publish(&self, packages: &[&PathBuf]) -> Result<(), String> {
+        let place = self.dir.join("repository");
+        remove(&place).map_err(text)?;
+        let packages: Vec<PathBuf> = packages.iter().map(|package| package.to_path_buf()).collect();
+        repository::rpm(&place, &packages, &self.bench.key).map_err(text)?;
+        if self.family == Family::Suse && !self.root().join("etc/zypp/repos.d/involflt.repo").exists() {
+            let mut command = self.manager();
+            self.done(
+                command.args(["addrepo", "--gpgcheck"]).arg(format!("file://{}", place.display())).arg("involflt"),
+            )?;
+        }
+        self.clean()
+    }
+
+    fn published(&self, package: &Path) -> PathBuf {
+        self.dir.join("repository/x86_64").join(package.file_name().unwrap_or_default())
+    }
+
+    /// zypper or dnf on this root, asking nothing.
+    fn manager(&self) -> Command {
+        let mut command = match self.family {
+            Family::Suse => {
+                let mut command = Command::new("zypper");
+                command.arg("--root").arg(self.root()).args(["--non-interactive", "--no-color"]);
+                command.env("ZYPP_CONF", self.dir.join("root/etc/zypp/zypp.conf"));
+                command
+            }
+            Family::Rhel => {
+                let mut command = Command::new("dnf");
+                command.args(["--assumeyes", "--releasever=9"]).arg("--installroot").arg(self.root());
+                let settings = [("reposdir", "root/etc/yum.repos.d"), ("cachedir", "cache"), ("logdir", "log")];
+                for (name, dir) in settings {
+                    command.arg(format!("--setopt={name}={}", self.dir.join(dir).display()));
+                }
+                command
+            }
+        };
+        command.env("LC_ALL", "C");
+        command
+    }
+
+    fn clean(&self) -> Result<(), String> {
+        match self.family {
+            Family::Suse => self.done(self.manager().args(["clean", "--all"])),
+            Family::Rhel => self.done(self.manager().args(["clean", "all"])),
+        }
+    }
+
+    fn install(&self, package: &str) -> Result<(), String> {
+        match self.try_install(package)? {
+            (true, _) => Ok(()),
+            (false, said) => Err(format!("install {package}: {said}")),
+        }
+    }
+
+    fn try_install(&self, package: &str) -> Result<(bool, String), String> {
+        let mut command = self.manager();
+        command.arg("install");
+        if self.family == Family::Suse {
+            command.arg("--no-recommends");
+        } else {
+            command.arg("--setopt=install_weak_deps=False");
+        }
+        self.said(command.arg(package))
+    }
+
+    fn update(&self) -> Result<(), String> {
+        match self.family {
+            Family::Suse => self.done(self.manager().args(["update", "--no-recommends"])),
+            Family::Rhel => self.done(self.manager().args(["upgrade", "--setopt=install_weak_deps=False"])),
+        }
+    }
+
+    fn remove(&self, package: &str) -> Result<(), String> {
+        self.done(self.manager().arg("remove").arg(package))
+    }
+
+    /// Every `involflt.ko` of the root, a line each.
+    fn modules(&self) -> Result<String, String> {
+        let mut command = Command::new("find");
+        command.arg(self.root().join("lib/modules")).args(["-name", "involflt.ko"]);
+        Ok(self.said(&mut command)?.1)
+    }
+
+    fn has_module(&self, subject: &Subject) -> Result<(), String> {
+        let modules = self.modules()?;
+        match modules.contains(&format!("/lib/modules/{}/", subject.kernel.kernel)) {
+            true => Ok(()),
+            false => Err(format!("{} has no module; there are: {modules}", subject.kernel.kernel)),
+        }
+    }
+
+    fn done(&self, command: &mut Command) -> Result<(), String> {
+        match self.said(command)? {
+            (true, _) => Ok(()),
+            (false, said) => Err(format!("{command:?}: {said}")),
+        }
+    }
+
+    /// Whether it succeeded, and all that it said.
+    fn said(&self, command: &mut Command) -> Result<(bool, String), String> {
+        let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_string()))
+    }
+}
