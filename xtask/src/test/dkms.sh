@@ -52,7 +52,10 @@ said $program install
 status=0
 dkms build -m involflt -v "$2" -k "$kernel" || status=$?
 case $status in 9 | 77) ;; *) fail "dkms build ended with $status" ;; esac
-rm -r "/lib/modules/$kernel/updates"
+mkdir -p /lib/modules/9.9.9-none/kernel
+said $program install
+grep -qx 'involflt: no module for 9.9.9-none: its headers are not installed' /tmp/said || fail "a kernel has no headers"
+rm -r "/lib/modules/$kernel/updates" /lib/modules/9.9.9-none
 
 step "a source that does not compile fails no installation of headers"
 cp "/usr/src/involflt-$2/glue/hook.c" /tmp/hook.c
@@ -115,6 +118,15 @@ for file in .config Module.symvers include/generated/utsrelease.h; do
 done
 chmod -R a+rX /out
 [ -z "$(ls /var/log/involflt-dkms-* 2>/dev/null)" ] || fail "a log of a build that went well is left"
+
+step "where a package comes to have the module, it is the only one until the package goes"
+mkdir "/lib/modules/$kernel/updates/involflt"
+touch "/lib/modules/$kernel/updates/involflt/involflt.ko"
+said $program kernel "$kernel"
+[ ! -e "$module" ] || fail "two modules are installed"
+rm -r "/lib/modules/$kernel/updates/involflt"
+said $program kernel "$kernel"
+[ -e "$module" ] || fail "no module is installed"
 
 step "a removal leaves nothing"
 said $program remove
