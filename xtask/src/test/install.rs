@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Our packages in real Debian roots, by apt alone; then that very root boots.
 
+use super::hostile::Hostile;
+use super::stranger::Stranger;
 use super::{Context, Tally};
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::lock::LockedKernel;
 use crate::machine::{Boot, Machine, Root, Spec};
 use crate::module_source::ModuleSource;
-use crate::package::SignedModule;
+use crate::parallel;
 use crate::publish::Publisher;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::remove;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Releases whose administrators are promised packages. Older ones get modules only.
 const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
@@ -24,11 +27,15 @@ const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o
     -o -print | LC_ALL=C sort";
 
 /// What is asked of the machine, and the words of a refusal that is expected.
-const COMMANDS: [(&str, Option<&str>); 7] = [
+const COMMANDS: [(&str, Option<&str>); 8] = [
     ("systemctl is-system-running --wait || { systemctl list-units --failed --plain; false; }", None),
     ("cat /sys/kernel/security/lockdown; ! grep -q '\\[none\\]' /sys/kernel/security/lockdown", None),
     // Without the 28 bytes of its last line a signature is none.
-    ("head -c -28 $(modinfo -F filename involflt) >/tmp/unsigned.ko; insmod /tmp/unsigned.ko", Some("rejected")),
+    (
+        "head -c -28 $(modinfo -F filename involflt) >/tmp/unsigned.ko; insmod /tmp/unsigned.ko",
+        Some("Key was rejected by service"),
+    ),
+    ("insmod /root/foreign.ko", Some("Key was rejected by service")),
     ("modprobe involflt", None),
     ("involfltctl doctor", None),
     ("involfltctl list", None),
@@ -39,87 +46,128 @@ const COMMANDS: [(&str, Option<&str>); 7] = [
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let dist = context.tree.join("dist/test-install");
     let again = context.again("install");
-    let kernels = match published(context, &dist) {
-        Ok(kernels) => kernels,
+    let published = match Published::new(context, &dist) {
+        Ok(published) => published,
         Err(error) => return tally.check("packages to install", Err(error.to_string()), &again),
     };
-    for release in RELEASES {
-        let own: Vec<_> = kernels.iter().filter(|kernel| kernel.release == release).collect();
-        if own.is_empty() {
-            continue;
+    let stranger = match Stranger::new(&dist.join("stranger")) {
+        Ok(stranger) => stranger,
+        Err(error) => return tally.check("a stranger's keys", Err(error.to_string()), &again),
+    };
+    let own = |release| published.kernels.iter().filter(|kernel| kernel.release == release).collect::<Vec<_>>();
+    let releases: Vec<_> =
+        RELEASES.iter().map(|release| (release, own(*release))).filter(|(_, own)| !own.is_empty()).collect();
+    // A VM under emulation keeps about one processor busy.
+    let outcomes = parallel::map(&releases, 2, |(_, own)| {
+        Install { context, dist: &dist, own, published: &published, stranger: &stranger }.run()
+    });
+    for ((release, _), outcome) in releases.iter().zip(outcomes) {
+        let name = format!("apt install involflt-kmod on {release}");
+        match outcome {
+            Err(error) => tally.check(&name, Err(error.to_string()), &again),
+            Ok(steps) => {
+                steps.into_iter().for_each(|(step, said)| tally.check(&format!("{name}: {step}"), Ok(said), &again))
+            }
         }
-        let outcome = Install { context, dist: &dist, kernels: &kernels, own }.run().map_err(|error| error.to_string());
-        tally.check(&format!("apt install involflt-kmod on {release}"), outcome, &again);
     }
+    drop(stranger);
     if let Err(error) = remove(&dist) {
         tally.check("the test's repository", Err(error.to_string()), &again);
     }
 }
 
-/// Modules of all kernels, signed and packed, and a repository of them.
-fn published(context: &Context<'_>, dist: &Path) -> Result<Vec<LockedKernel>> {
-    let kernels = context.kernels()?;
-    let keys = Keys::open(&KeyOptions::default(), context.listener)?;
-    let source = ModuleSource::read(&context.tree.join("module"))?;
-    let farm = Farm::new(context.store, &source, context.matrix.offline);
-    let log = context.store.kind("logs")?.join("test-install.log");
-    let built = kernels.iter().map(|kernel| Ok((kernel, farm.build(kernel, &log, &|_| ())?)));
-    let built = built.collect::<Result<Vec<_>>>()?;
-    let publisher = Publisher { farm: &farm, keys: &keys, listener: context.listener };
-    let modules: Vec<SignedModule<'_>> = publisher.modules(&built)?;
-    fs::create_dir_all(dist).at_path(dist)?;
-    publisher.run(&modules, dist)?;
-    Ok(kernels)
+/// A repository, and what it was made from.
+struct Published {
+    kernels: Vec<LockedKernel>,
+    keys: Keys,
+    /// Signed modules by the kernel's id.
+    modules: BTreeMap<String, PathBuf>,
+}
+
+impl Published {
+    fn new(context: &Context<'_>, dist: &Path) -> Result<Published> {
+        let kernels = context.kernels()?;
+        let keys = Keys::open(&KeyOptions::default(), context.listener)?;
+        let source = ModuleSource::read(&context.tree.join("module"))?;
+        let farm = Farm::new(context.store, &source, context.matrix.offline);
+        let log = context.store.kind("logs")?.join("test-install.log");
+        let built = kernels.iter().map(|kernel| Ok((kernel, farm.build(kernel, &log, &|_| ())?)));
+        let publisher = Publisher { farm: &farm, keys: &keys, listener: context.listener };
+        let signed = publisher.modules(&built.collect::<Result<Vec<_>>>()?)?;
+        fs::create_dir_all(dist).at_path(dist)?;
+        publisher.run(&signed, dist)?;
+        let modules = signed.into_iter().map(|one| (one.kernel.id(), one.module)).collect();
+        Ok(Published { kernels, keys, modules })
+    }
 }
 
 /// One release's test.
 struct Install<'a> {
     context: &'a Context<'a>,
     dist: &'a Path,
-    kernels: &'a [LockedKernel],
     /// The release's kernels, in the lock's order.
-    own: Vec<&'a LockedKernel>,
+    own: &'a [&'a LockedKernel],
+    published: &'a Published,
+    stranger: &'a Stranger,
 }
 
+/// What was done, and what came of it.
+type Steps = Vec<(&'static str, String)>;
+
 impl Install<'_> {
-    fn run(&self) -> Result<String> {
+    /// From a root that knows nothing of us, and back to it.
+    fn run(&self) -> Result<Steps> {
         let first = self.own[0];
-        let image = |kernel: &LockedKernel| format!("linux-image-{}", kernel.kernel);
-        let spec = Spec::of(&first.release, self.kernels)?.with([image(first).as_str()]);
+        let spec = Spec::of(&first.release, &self.published.kernels)?.with_kernel(first);
         let mut root = spec.root(self.context.store, self.context.matrix.offline)?;
+        let work = self.dist.join(format!("hostile-{}", first.release));
+        fs::create_dir_all(&work).at_path(&work)?;
         root.bind(self.dist.join("apt"), "/repo");
+        root.bind(&work, "/hostile");
         let before = root.run(FILES)?.ok()?;
+        let mut steps = vec![("tampered repositories", self.hostile(&root, &work)?.join("; "))];
         let keyring = self.dist.join("keys/involflt-archive-keyring.gpg");
         root.add_repository("involflt", "file:/repo", &first.release, &keyring)?;
         root.apt_get(&["update"])?.ok()?;
         root.apt_get(&["install", "involflt-kmod"])?.ok()?;
-        ours(&root, first)?;
+        steps.push(("module", ours(&root, first)?));
         root.apt_get(&[&["install"], &PACKAGES[1..]].concat())?.ok()?;
-        self.boots(&root, first)?;
-        let mut installed = vec![first.kernel.as_str()];
+        steps.push(("Secure Boot", self.boots(&root, first)?));
         if let Some(second) = self.own.get(1) {
-            root.apt_get(&["install", &image(second)])?.ok()?;
-            ours(&root, second)?;
-            root.apt_get(&["purge", &image(second)])?.ok()?;
-            root.run(&format!("test ! -e /lib/modules/{}", second.kernel))?.ok()?;
-            installed.push(&second.kernel);
+            steps.push(("another kernel", another(&root, second)?));
         }
         root.apt_get(&[&["purge"], &PACKAGES[..]].concat())?.ok()?;
         // What came with ours goes with ours.
         root.apt_get(&["autoremove", "--purge"])?.ok()?;
         root.run("rm /etc/apt/sources.list.d/involflt.sources /usr/share/keyrings/involflt.gpg")?.ok()?;
-        let after = root.run(FILES)?.ok()?;
-        same(&before, &after)?;
-        Ok(format!("{}; booted, and nothing left after purge", installed.join(", ")))
+        same(&before, &root.run(FILES)?.ok()?)?;
+        steps.push(("purge", "nothing is left".into()));
+        Ok(steps)
+    }
+
+    fn hostile(&self, root: &Root, work: &Path) -> Result<Vec<String>> {
+        Hostile {
+            apt: &self.dist.join("apt"),
+            keyring: &self.dist.join("keys/involflt-archive-keyring.gpg"),
+            key: &self.published.keys.archive,
+            stranger: self.stranger,
+            suite: &self.own[0].release,
+            work,
+        }
+        .all(root)
     }
 
     /// That root, with Secure Boot, our certificate enrolled, and systemd.
-    fn boots(&self, root: &Root, kernel: &LockedKernel) -> Result<()> {
+    fn boots(&self, root: &Root, kernel: &LockedKernel) -> Result<String> {
         let out = self.context.tree.join("dist/machines");
         fs::create_dir_all(&out).at_path(&out)?;
         let certificate = self.dist.join("keys/involflt-module.der");
         let certificate = fs::read(&certificate).at_path(&certificate)?;
-        let booted = Machine::of(root, self.context.store)?.boot(&Boot {
+        let module = &self.published.modules[&kernel.id()];
+        root.write("/root/foreign.ko", 0o644, &self.stranger.sign_module(module)?)?;
+        let machine = Machine::of(root, self.context.store)?;
+        root.run("rm /root/foreign.ko")?.ok()?;
+        let booted = machine.boot(&Boot {
             kernel: &kernel.kernel,
             arguments: "module.sig_enforce=1",
             owner_key: Some(&certificate),
@@ -132,18 +180,37 @@ impl Install<'_> {
                 Some(words) => said.refused(words)?,
             };
         }
-        booted.complaint.map_or(Ok(()), |line| Err(Error::kernel(line)))
+        let (refused, seconds) =
+            (COMMANDS.iter().filter(|(_, refusal)| refusal.is_some()).count(), booted.millis / 1000);
+        match booted.complaint {
+            Some(line) => Err(Error::kernel(line)),
+            None => Ok(format!("signed module loaded, {refused} others refused, doctor content; {seconds} s")),
+        }
     }
 }
 
 /// The kernel's module is ours, for it, and the one that modprobe takes.
-fn ours(root: &Root, kernel: &LockedKernel) -> Result<()> {
+fn ours(root: &Root, kernel: &LockedKernel) -> Result<String> {
     let release = &kernel.kernel;
     let found =
         root.run(&format!("modinfo -k {release} -F filename involflt; modinfo -k {release} -F vermagic involflt"))?;
     let found = found.ok()?;
     let good = found.contains("/updates/involflt/involflt.ko") && found.contains(&format!("\n{release} "));
-    if good { Ok(()) } else { Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim()))) }
+    if good {
+        Ok(release.clone())
+    } else {
+        Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())))
+    }
+}
+
+/// A kernel that comes later gets its module, and takes it away with it.
+fn another(root: &Root, kernel: &LockedKernel) -> Result<String> {
+    let image = format!("linux-image-{}", kernel.kernel);
+    root.apt_get(&["install", &image])?.ok()?;
+    let release = ours(root, kernel)?;
+    root.apt_get(&["purge", &image])?.ok()?;
+    root.run(&format!("test ! -e /lib/modules/{release}"))?.ok()?;
+    Ok(format!("{release} came with its module, and went with it"))
 }
 
 /// The same files as before.

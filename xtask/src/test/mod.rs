@@ -4,15 +4,16 @@
 mod cli;
 mod ctl;
 mod dkms;
+mod hostile;
 mod install;
 mod kernels;
-mod machines;
 mod packages;
 mod page;
 mod registry;
 mod rpm;
 mod source;
 mod stand_in;
+mod stranger;
 mod tally;
 mod utils;
 
@@ -67,8 +68,6 @@ enum Stage {
     Registry,
     /// The module built for, and booted on, every kernel.
     Kernels,
-    /// Whole Debian machines: roots with the distribution's own kernels.
-    Machines,
     /// Units, udev rules and initramfs hook, in a Debian machine.
     Utils,
     /// DKMS builds on machines of each release, without Rust.
@@ -91,7 +90,6 @@ impl Stage {
             Stage::Ctl => ctl::run(context, tally),
             Stage::Registry => registry::run(context, tally),
             Stage::Kernels => kernels::run(context, tally),
-            Stage::Machines => machines::run(context, tally),
             Stage::Utils => utils::run(context, tally),
             Stage::Dkms => dkms::run(context, tally),
             Stage::Packages => packages::run(context, tally),

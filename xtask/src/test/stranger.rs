@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Somebody whose keys no machine trusts, and what they sign.
+
+use crate::error::{AtPath, Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Keys of one test.
+pub struct Stranger {
+    dir: PathBuf,
+}
+
+impl Stranger {
+    /// Makes a key for modules, and an OpenPGP key that was good for a day, long ago, in a directory.
+    pub fn new(dir: &Path) -> Result<Stranger> {
+        let stranger = Stranger { dir: dir.to_path_buf() };
+        fs::create_dir_all(dir.join("gnupg")).at_path(dir)?;
+        stranger.run("chmod", "700 gnupg")?;
+        let request = "req -x509 -newkey rsa:2048 -noenc -subj /CN=stranger -keyout key.pem -out certificate.pem";
+        stranger.run("openssl", request)?;
+        stranger.gpg("--passphrase  --quick-generate-key stranger rsa2048 sign 1d")?;
+        Ok(stranger)
+    }
+
+    /// The public OpenPGP key, which has expired.
+    pub fn keyring(&self) -> Result<PathBuf> {
+        self.gpg("--yes --output keyring.gpg --export")?;
+        Ok(self.dir.join("keyring.gpg"))
+    }
+
+    /// Signs a `Release` as `InRelease`, when the key was still good.
+    pub fn clear_sign(&self, release: &Path, to: &Path) -> Result<()> {
+        self.gpg(&format!("--yes --output {} --clear-sign {}", to.display(), release.display()))
+    }
+
+    /// The module with this stranger's signature at its end, in the format of the kernel's `scripts/sign-file.c`.
+    pub fn sign_module(&self, module: &Path) -> Result<Vec<u8>> {
+        let sign = "cms -sign -binary -noattr -nocerts -md sha256 -signer certificate.pem -inkey key.pem -outform DER";
+        self.run("openssl", &format!("{sign} -out signature -in {}", module.display()))?;
+        let path = self.dir.join("signature");
+        let signature = fs::read(&path).at_path(&path)?;
+        let module = fs::read(module).at_path(module)?;
+        // `struct module_signature`: of its fields, PKCS#7's number and the length are not zero.
+        let trailer = [&[0, 0, 2, 0, 0, 0, 0, 0], (signature.len() as u32).to_be_bytes().as_slice()].concat();
+        Ok([module.as_slice(), &signature, &trailer, b"~Module signature appended~\n"].concat())
+    }
+
+    fn gpg(&self, arguments: &str) -> Result<()> {
+        let always = "--homedir gnupg --batch --quiet --pinentry-mode loopback --faked-system-time 20200101T120000";
+        self.run("gpg", &format!("{always} {arguments}"))
+    }
+
+    /// Runs a program on words between single spaces, of which one may be empty.
+    fn run(&self, program: &str, arguments: &str) -> Result<()> {
+        let output = Command::new(program).args(arguments.split(' ')).current_dir(&self.dir).output();
+        let output = output.at_path(program)?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Error::infra(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+        }
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // The agent would hold on to a directory that is gone.
+        let _ = self.run("gpgconf", "--homedir gnupg --kill all");
+    }
+}
