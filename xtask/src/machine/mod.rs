@@ -24,7 +24,7 @@
 //!
 //! A command's own failure is no error of `run` and `boot`: [`Said::ok`] makes it one, [`Said::refused`] wants one. A
 //! boot fails where not every command came to its end. A root takes 1 s where the store has it, `Machine::of` 5 s, and a
-//! boot 30 s of two processors.
+//! boot, with its firmware, 30 to 40 s of one processor.
 
 mod boot;
 mod guest;

@@ -12,13 +12,11 @@ use std::time::{Duration, Instant};
 /// The emulator.
 pub const QEMU: &str = "qemu-system-x86_64";
 /// What all VMs have: emulation (KVM may be there and hang), and no device that was not asked for.
-pub const COMMON: [&str; 13] = [
+pub const COMMON: [&str; 11] = [
     "-accel",
     "tcg,thread=multi",
     "-cpu",
     "max",
-    "-smp",
-    "2",
     "-m",
     "1024",
     "-nodefaults",

@@ -44,7 +44,7 @@ fn command(machine: &Machine<'_>) -> Command {
     let mut command = Command::new(QEMU);
     command
         // Without a keyboard controller: under load its probe was seen to hang an emulated kernel at its start.
-        .args(["-machine", "pc,i8042=off"])
+        .args(["-machine", "pc,i8042=off", "-smp", "2"])
         .args(emulator::COMMON)
         .arg("-append")
         .arg(format!("{KERNEL_ARGUMENTS} nvme_core.multipath={}", if machine.nvme_multipath { 'Y' } else { 'N' }))
