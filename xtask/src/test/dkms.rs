@@ -11,7 +11,7 @@ use crate::kdir::make_open_dir;
 use crate::lock::LockedKernel;
 use crate::machine::Spec;
 use crate::module_source::ModuleSource;
-use crate::resolve::{self, MatrixArgs};
+use crate::parallel;
 use crate::root::RootSpec;
 use crate::store::remove;
 use crate::vm;
@@ -24,46 +24,40 @@ const SCRIPT: &str = include_str!("dkms.sh");
 const BOOTED: &str = "bookworm";
 /// Machines at work at once.
 const AT_ONCE: usize = 2;
-const AGAIN: &str = "cargo xtask test --only dkms";
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let dir = std::env::temp_dir().join(format!("involflt-dkms-{}", std::process::id()));
-    if let Err(error) = stage(context, tally, &dir) {
-        tally.check("DKMS", Err(error.to_string()), AGAIN);
+    let again = context.again("dkms");
+    if let Err(error) = stage(context, tally, &dir, &again) {
+        tally.check("DKMS", Err(error.to_string()), &again);
     }
     if let Err(error) = remove(&dir) {
-        tally.check("DKMS: the scratch directory", Err(error.to_string()), AGAIN);
+        tally.check("DKMS: the scratch directory", Err(error.to_string()), &again);
     }
 }
 
-fn stage(context: &Context<'_>, tally: &mut Tally, dir: &Path) -> Result<()> {
-    let locked = MatrixArgs { locked: true, ..context.matrix.clone() };
-    let kernels = resolve::matrix(&locked, context.store, context.listener)?;
+fn stage(context: &Context<'_>, tally: &mut Tally, dir: &Path, again: &str) -> Result<()> {
+    let kernels = context.kernels()?;
     let chosen = one_a_release(&kernels);
-    let any = chosen.first().ok_or_else(|| Error::input("no stock kernel is selected"))?;
+    let any = chosen.first().ok_or_else(|| Error::input("no kernel is selected"))?;
     let source = ModuleSource::read(&context.tree.join("module"))?;
     let staged = dir.join("staged");
     let farm = Farm::new(context.store, &source, context.matrix.offline);
     dkms::stage(&farm, any, &staged, &|_| ())?;
     let rebuilt = rebuilt(context, &farm, any, dir, &staged).map_err(|error| error.to_string());
-    tally.check("the Rust object from source, in another directory", rebuilt, AGAIN);
+    tally.check("the Rust object from source, in another directory", rebuilt, again);
     let machine =
         |kernel| Computer { context, kernels: &kernels, kernel, staged: &staged, out: dir.join(&kernel.release) };
     let machines: Vec<_> = chosen.into_iter().map(machine).collect();
-    for pair in machines.chunks(AT_ONCE) {
-        let lives: Vec<_> = std::thread::scope(|scope| {
-            let started: Vec<_> = pair.iter().map(|machine| scope.spawn(|| machine.live())).collect();
-            started.into_iter().map(|life| life.join().expect("no test panics")).collect()
-        });
-        for (machine, life) in pair.iter().zip(lives) {
-            let name = format!("DKMS on {}: {}", machine.kernel.release, machine.kernel.kernel);
-            tally.check(&name, life.map_err(|error| error.to_string()), AGAIN);
-        }
+    let lives = parallel::map(&machines, AT_ONCE, Computer::live);
+    for (machine, life) in machines.iter().zip(lives) {
+        let name = format!("DKMS on {}: {}", machine.kernel.release, machine.kernel.kernel);
+        tally.check(&name, life.map_err(|error| error.to_string()), again);
     }
     if let Some(machine) = machines.iter().find(|machine| machine.kernel.release == BOOTED) {
         let booted = machine.boot().map_err(|error| error.to_string());
-        tally.check(&format!("DKMS's module on {} boots", machine.kernel.kernel), booted, AGAIN);
+        tally.check(&format!("DKMS's module on {} boots", machine.kernel.kernel), booted, again);
     }
     Ok(())
 }
@@ -90,10 +84,11 @@ fn rebuilt(context: &Context<'_>, farm: &Farm<'_>, any: &LockedKernel, dir: &Pat
     }
 }
 
-/// The stock kernel of each release; the release's own comes after that of its backports.
+/// One kernel of each release: a stock one where it is selected. The release's own come after those of its backports.
 fn one_a_release(kernels: &[LockedKernel]) -> Vec<&LockedKernel> {
     let mut chosen: Vec<&LockedKernel> = Vec::new();
-    for kernel in kernels.iter().rev().filter(|kernel| kernel.flavour == "amd64") {
+    let stock = kernels.iter().rev().filter(|kernel| kernel.flavour == "amd64");
+    for kernel in stock.chain(kernels.iter().rev()) {
         if chosen.iter().all(|other| other.release != kernel.release) {
             chosen.push(kernel);
         }
