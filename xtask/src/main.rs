@@ -16,8 +16,6 @@ mod event;
 mod kdir;
 mod kernels;
 mod lock;
-// The stages that prove the packages will use the rest of it.
-#[allow(dead_code, unused_imports)]
 mod machine;
 mod module_source;
 mod package;

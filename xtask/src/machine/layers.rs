@@ -39,12 +39,7 @@ impl Layers {
         self.lower.iter().cloned().chain([self.dir.join("upper")]).collect()
     }
 
-    /// Where the whole root is, for the commands of [`Self::command`] alone.
-    pub fn root(&self) -> PathBuf {
-        self.dir.join("root")
-    }
-
-    /// A shell script, with the root mounted at [`Self::root`] for it and for nobody else; its `$1` is the first of
+    /// A shell script, with the root mounted at `$here/root` for it and for nobody else; its `$1` is the first of
     /// `arguments`. Whatever it leaves running is killed when it ends.
     pub fn command(&self, script: &str, arguments: &[String]) -> Command {
         let mut command = privileged("unshare");
