@@ -53,6 +53,7 @@ struct Cli {
 /// One type per command, each with `run(self, &Shell)`, in a file of its own.
 #[derive(Subcommand)]
 enum Command {
+    Bench(vm::Bench),
     BuildMatrix(build_matrix::BuildMatrix),
     Completions(completions::Completions),
     Matrix(resolve::Matrix),
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, shell: &Shell) -> error::Result<()> {
     match command {
+        Command::Bench(command) => command.run(shell),
         Command::BuildMatrix(command) => command.run(shell),
         Command::Completions(command) => command.run::<Cli>(shell),
         Command::Matrix(command) => command.run(shell),

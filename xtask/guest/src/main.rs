@@ -2,6 +2,7 @@
 //! The program that a test VM runs as its init: finds the disks, runs the scenarios, tells the host.
 
 mod agent;
+mod bench;
 mod channel;
 mod dm;
 mod module;
@@ -36,7 +37,7 @@ fn init() -> Step {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>).doing(|| format!("mount {place}"))?;
     }
     let mut channel = Channel::open().doing(|| "open the results channel".into())?;
-    let outcome = prepare(&mut channel).map(|plan| scenario::run_all(&plan, &mut channel));
+    let outcome = prepare().and_then(|plan| work(&plan, &mut channel));
     match &outcome {
         Ok(()) => channel.send(&Message::Finished),
         Err(Failure::Failed(reason) | Failure::Skipped(reason)) => {
@@ -46,8 +47,19 @@ fn init() -> Step {
     outcome
 }
 
-/// Loads the kernel's own modules and sees that every disk is there.
-fn prepare(channel: &mut Channel) -> Step<Plan> {
+fn work(plan: &Plan, channel: &mut Channel) -> Step {
+    if plan.bench {
+        return bench::run(channel);
+    }
+    find_disks()?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;
+    channel.send(&Message::Ready { kernel: kernel.trim().into() });
+    scenario::run_all(plan, channel);
+    Ok(())
+}
+
+/// Loads the kernel's own modules.
+fn prepare() -> Step<Plan> {
     let plan = fs::read_to_string(PLAN).doing(|| PLAN.into())?;
     let plan: Plan = serde_json::from_str(&plan).doing(|| PLAN.into())?;
     // A task that hangs is to show in the log before the host's patience ends.
@@ -56,10 +68,16 @@ fn prepare(channel: &mut Channel) -> Step<Plan> {
         let parameters = match (name.as_str(), plan.nvme_multipath) {
             ("nvme_core.ko", true) => c"multipath=Y",
             ("nvme_core.ko", false) => c"multipath=N",
+            ("null_blk.ko", _) => bench::NULL_BLK,
             _ => c"",
         };
         module::load_with(&format!("{MODULES}/{name}"), parameters)?;
     }
+    Ok(plan)
+}
+
+/// Sees that every disk is there, and makes those of dm.
+fn find_disks() -> Step {
     wait_for_disks()?;
     for (node, serial) in [("vda", layout::DATA_SERIAL), ("vdb", layout::BACKING_SERIAL)] {
         let found = fs::read_to_string(format!("/sys/block/{node}/serial")).doing(|| format!("serial of {node}"))?;
@@ -67,10 +85,7 @@ fn prepare(channel: &mut Channel) -> Step<Plan> {
     }
     let linear = layout::DISKS.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
     dm::linear("linear", layout::BACKING_NODE, linear.image_offset, linear.size)?;
-    dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)?;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;
-    channel.send(&Message::Ready { kernel: kernel.trim().into() });
-    Ok(plan)
+    dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)
 }
 
 /// Disks are probed in the background; 30 seconds is long even under emulation.

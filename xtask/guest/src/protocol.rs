@@ -27,6 +27,30 @@ pub struct Plan {
     pub scenarios: Vec<String>,
     /// Whether the NVMe driver is loaded with its own multipath on.
     pub nvme_multipath: bool,
+    /// Whether to measure instead of running scenarios; then no disk is there but what the modules make.
+    pub bench: bool,
+}
+
+/// Instructions that writes took in one state of the driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// One of the names below.
+    pub state: String,
+    /// Number of writes.
+    pub writes: u64,
+    /// What all of them took.
+    pub instructions: u64,
+}
+
+impl Measured {
+    /// The module is not loaded.
+    pub const NOT_LOADED: &'static str = "not-loaded";
+    /// It is loaded, and the disk is not filtered.
+    pub const NOT_FILTERED: &'static str = "not-filtered";
+    /// The disk is filtered, in the bitmap state.
+    pub const BITMAP: &'static str = "bitmap";
+    /// In the metadata state.
+    pub const METADATA: &'static str = "metadata";
 }
 
 /// How a scenario ended.
@@ -82,6 +106,8 @@ pub enum Message {
         /// Length in bytes.
         length: u64,
     },
+    /// A measurement of a bench.
+    Measured(Measured),
     /// The guest can go no further.
     Abort {
         /// Why.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Part of the entry's key: count it up when what is unpacked changes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// Modules that the VM's disks and file systems need; what a kernel has built in is not there to be loaded.
-const WANTED: [&str; 9] =
+pub const DISKS_AND_FILE_SYSTEMS: [&str; 9] =
     ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "dm_mod", "crc32c_generic", "ext4", "xfs"];
 /// Modules that some kernels do not have at all.
 const OPTIONAL: [&str; 1] = ["crc32c_generic"];
@@ -43,21 +43,21 @@ pub struct Image {
     pub modules: Vec<PathBuf>,
 }
 
-/// Takes what a VM boots out of the kernel's packages, or out of the store when that was done before.
-pub fn image(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Image> {
+/// Takes the kernel and the modules `wanted` out of the kernel's packages, or out of the store when that was done before.
+pub fn image(kernel: &LockedKernel, store: &Store, offline: bool, wanted: &[&str]) -> Result<Image> {
     let packages: Vec<_> = kernel.packages.iter().filter(|package| package.role == Role::Image).collect();
     if packages.is_empty() {
         return Err(Error::input(format!("{}: the lock names no kernel image package", kernel.id()))
             .note("run cargo xtask resolve"));
     }
-    let parts = [FORMAT].into_iter().chain(packages.iter().map(|package| package.sha256.as_str()));
+    let parts = [FORMAT].iter().chain(wanted).copied().chain(packages.iter().map(|package| package.sha256.as_str()));
     let dir = store.entry("vm-images", &store::key(parts), |partial| {
         let unpacked = partial.with_extension("unpacked");
         store::remove(&unpacked)?;
         for package in &packages {
             unpack(&store.package(package, &kernel.archive, offline)?, &unpacked)?;
         }
-        collect(&unpacked, partial)?;
+        collect(&unpacked, partial, wanted)?;
         store::remove(&unpacked)
     })?;
     let list = dir.join("order");
@@ -109,7 +109,7 @@ fn module_name(path: &Path) -> Option<String> {
 }
 
 /// Puts the kernel, the modules and their order into a new directory.
-fn collect(unpacked: &Path, to: &Path) -> Result<()> {
+fn collect(unpacked: &Path, to: &Path, wanted: &[&str]) -> Result<()> {
     let mut files = Vec::new();
     walk(unpacked, &mut files)?;
     let is_kernel = |path: &&PathBuf| {
@@ -125,7 +125,7 @@ fn collect(unpacked: &Path, to: &Path) -> Result<()> {
     let mut order = Order { by_name, builtin, names: Vec::new(), done: Vec::new(), to };
     fs::create_dir_all(to).at_path(to)?;
     fs::copy(vmlinuz, to.join("vmlinuz")).at_path(vmlinuz)?;
-    for name in WANTED {
+    for name in wanted {
         order.add(name)?;
     }
     let list = to.join("order");
@@ -223,7 +223,7 @@ mod tests {
     fn a_module_comes_after_what_it_depends_on() {
         let dir = scratch("order");
         packages(&dir.join("in"), &format!("{BUILTIN}kernel/fs/xfs/xfs.ko\n"));
-        collect(&dir.join("in"), &dir.join("out")).unwrap();
+        collect(&dir.join("in"), &dir.join("out"), &DISKS_AND_FILE_SYSTEMS).unwrap();
         assert_eq!(fs::read_to_string(dir.join("out/order")).unwrap(), "jbd2.ko\nmbcache.ko\next4.ko");
         assert!(dir.join("out/vmlinuz").exists() && dir.join("out/mbcache.ko").exists());
         store::remove(&dir).unwrap();
@@ -233,7 +233,7 @@ mod tests {
     fn a_module_that_is_neither_there_nor_built_in_is_named() {
         let dir = scratch("missing");
         packages(&dir.join("in"), BUILTIN);
-        let error = collect(&dir.join("in"), &dir.join("out")).unwrap_err();
+        let error = collect(&dir.join("in"), &dir.join("out"), &DISKS_AND_FILE_SYSTEMS).unwrap_err();
         assert_eq!(error.message, "the kernel's packages have no module xfs");
         store::remove(&dir).unwrap();
     }

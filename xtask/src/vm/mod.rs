@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Proof on real kernels: boots a kernel with `involflt.ko`, lets the guest program work, judges the disks.
 
+mod bench;
 mod command;
 mod cpio;
 mod disks;
@@ -12,6 +13,7 @@ mod programs;
 mod qemu;
 mod record;
 
+pub use bench::Bench;
 pub use command::Vm;
 pub use kernel_log::{complaint, tail};
 pub use programs::Programs;
@@ -110,7 +112,7 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     let id = request.kernel.id();
     let stage = |stage: &str| listener.event(Event::Stage { subject: id.clone(), stage: stage.into() });
     stage("vm: image");
-    let image = image::image(request.kernel, request.store, request.offline)?;
+    let image = image::image(request.kernel, request.store, request.offline, &image::DISKS_AND_FILE_SYSTEMS)?;
     let base = disks::base(request.store)?;
     let copies = disks::Copies::new(request.store, &base, &id)?;
     let initramfs = initramfs(request, &image, &copies)?;
@@ -172,6 +174,7 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         modules: image.modules.iter().map(|path| name(path)).collect(),
         scenarios: plan_scenarios(request),
         nvme_multipath: nvme_multipath(request.kernel),
+        bench: false,
     };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut files = vec![("/init".to_string(), read(&request.programs.guest)?), (PLAN.to_string(), plan)];

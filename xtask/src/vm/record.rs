@@ -62,6 +62,8 @@ impl Record {
             }
             Message::Abort { reason } => self.abort = Some(reason),
             Message::Finished => self.finished = true,
+            // Only a bench measures.
+            Message::Measured(_) => {}
         }
         None
     }
