@@ -6,7 +6,9 @@
  * from the table's address, without a lock or a search.
  */
 #include <linux/bio.h>
+#include <linux/hash.h>
 #include <linux/mempool.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -16,6 +18,10 @@
 
 /* Bios that can be tracked at once when the slab allocator gives nothing. */
 #define INV_RESERVED_BIOS	256
+
+/* log2 of the bios that can be tracked at once without asking it. */
+#define INV_SLOT_BITS		8
+#define INV_SLOTS		(1 << INV_SLOT_BITS)
 
 /* A disk's queues, if it is blk-mq: one, but for the paths of an NVMe multipath head. */
 #define INV_MAX_QUEUES		16
@@ -44,6 +50,7 @@ struct inv_device {
 	struct block_device_operations fops_copy;
 
 	/* bios whose completion will be told */
+	struct inv_bio *slots;
 	mempool_t bios;
 	atomic_t in_flight;
 	wait_queue_head_t idle;
@@ -53,7 +60,7 @@ struct inv_device {
 
 /* A bio, from its submission to its completion. */
 struct inv_bio {
-	struct inv_device *dev;
+	struct inv_device *dev;	/* NULL in a slot that is free */
 	bio_end_io_t *end_io;
 	void *private;
 	sector_t sector;
@@ -134,6 +141,28 @@ static void inv_bio_put(struct inv_device *dev)
 		wake_up(&dev->idle);
 }
 
+/*
+ * A bio's address is its own while it is in flight, so most find their slot
+ * free. Never waits for memory: a bio that waits here may be what memory waits
+ * for.
+ */
+static struct inv_bio *inv_bio_get(struct inv_device *dev, struct bio *bio)
+{
+	struct inv_bio *slot = &dev->slots[hash_ptr(bio, INV_SLOT_BITS)];
+
+	if (!READ_ONCE(slot->dev) && !cmpxchg(&slot->dev, NULL, dev))
+		return slot;
+	return mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
+}
+
+static void inv_bio_free(struct inv_device *dev, struct inv_bio *tracked)
+{
+	if (tracked >= dev->slots && tracked < dev->slots + INV_SLOTS)
+		smp_store_release(&tracked->dev, NULL);
+	else
+		mempool_free(tracked, &dev->bios);
+}
+
 /* A failed or partial write counts whole: nobody knows what reached the disk. */
 static void inv_end_io(struct bio *bio)
 {
@@ -146,7 +175,7 @@ static void inv_end_io(struct bio *bio)
 			     (u64)tracked->sectors << SECTOR_SHIFT);
 	bio->bi_end_io = tracked->end_io;
 	bio->bi_private = tracked->private;
-	mempool_free(tracked, &dev->bios);
+	inv_bio_free(dev, tracked);
 	/* Not bi_end_io() itself: that of a chained bio must not be called. */
 	bio_endio(bio);
 	inv_bio_put(dev);
@@ -158,25 +187,20 @@ static bool inv_is_tracked(struct inv_device *dev, struct bio *bio)
 	       ((struct inv_bio *)bio->bi_private)->dev == dev;
 }
 
-/*
- * False where there is no memory. Never waits for it: a bio that waits here may
- * be what memory waits for.
- */
+/* False where there is no memory. */
 static bool inv_track_bio(struct inv_device *dev, struct bio *bio,
 			  const struct inv_range *range)
 {
-	struct inv_bio *tracked = mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
+	struct inv_bio *tracked = inv_bio_get(dev, bio);
 
 	if (!tracked)
 		return false;
-	*tracked = (struct inv_bio) {
-		.dev = dev,
-		.end_io = bio->bi_end_io,
-		.private = bio->bi_private,
-		.sector = range->whole_disk ? 0 : range->sector,
-		.sectors = range->whole_disk ? get_capacity(dev->disk) : range->sectors,
-		.op = range->op,
-	};
+	tracked->dev = dev;
+	tracked->end_io = bio->bi_end_io;
+	tracked->private = bio->bi_private;
+	tracked->sector = range->whole_disk ? 0 : range->sector;
+	tracked->sectors = range->whole_disk ? get_capacity(dev->disk) : range->sectors;
+	tracked->op = range->op;
 	atomic_inc(&dev->in_flight);
 	bio->bi_end_io = inv_end_io;
 	bio->bi_private = tracked;
@@ -495,6 +519,9 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
 
 	if (err)
 		return err;
+	dev->slots = kvcalloc(INV_SLOTS, sizeof(*dev->slots), GFP_KERNEL);
+	if (!dev->slots)
+		return -ENOMEM;
 	dev->tracker = tracker;
 	if (dev->nr_queues)
 		inv_hook_queues(dev, 0);
@@ -585,6 +612,7 @@ static void inv_device_free(struct rcu_head *rcu)
 
 	for (i = 0; i < dev->nr_queues; i++)
 		kfree(dev->queues[i]);
+	kvfree(dev->slots);
 	kfree(dev);
 }
 

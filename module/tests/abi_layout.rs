@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The driver's ABI constants against the layout that was measured with a C compiler (`data/abi-layout.json`).
 
-use involflt::abi::{self, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats};
+use involflt::abi::{
+    self, additional_stats, attribute, bitmap_stats, commit, dev_info, dirty_block, drain_state, failed_commit,
+    monitoring, name_map, rename, replication_state, resync_edge, threshold, volume_list, volume_stats,
+};
 use serde_json::Value;
 
 fn layout() -> Value {
     serde_json::from_str(include_str!("data/abi-layout.json")).expect("the layout is JSON")
-}
-
-#[track_caller]
-fn is_request(name: &str, word: u32) {
-    let layout = layout();
-    let all = layout["ioctls"].as_array().expect("a list of ioctls");
-    let measured = all.iter().find(|ioctl| ioctl["name"] == name).unwrap_or_else(|| panic!("no ioctl {name}"));
-    assert_eq!(measured["request"], format!("{word:#010x}"), "{name}");
 }
 
 /// A structure of the measured layout.
@@ -43,17 +38,16 @@ impl Struct {
 
 #[test]
 fn request_words_are_those_of_the_headers() {
-    is_request("STOP_FILTERING_DEVICE", request::STOP_FILTERING_DEVICE);
-    is_request("COMMIT_DIRTY_BLOCKS_TRANS", request::COMMIT_DIRTY_BLOCKS_TRANS);
-    is_request("PROCESS_START_NOTIFY", request::PROCESS_START_NOTIFY);
-    is_request("SERVICE_SHUTDOWN_NOTIFY", request::SERVICE_SHUTDOWN_NOTIFY);
-    is_request("GET_SET_ATTR", request::GET_SET_ATTR);
-    is_request("UNSTACK_ALL", request::UNSTACK_ALL);
-    is_request("GET_DRIVER_VERSION", request::GET_DRIVER_VERSION);
-    is_request("GET_VOLUME_STATS", request::GET_VOLUME_STATS);
-    is_request("GET_PROTECTED_VOLUME_LIST", request::GET_PROTECTED_VOLUME_LIST);
-    is_request("START_FILTERING_DEVICE_V2", request::START_FILTERING_DEVICE_V2);
-    is_request("GET_DIRTY_BLOCKS_TRANS_V2", request::GET_DIRTY_BLOCKS_TRANS_V2);
+    let source = include_str!("../src/abi/mod.rs");
+    let source = source.split("\n}\n").next().expect("the module of requests is the first");
+    let constants = source.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split_once(": u32 = "));
+    let ours: Vec<_> =
+        constants.map(|(name, word)| (name.to_string(), word.trim_end_matches(';').replace('_', ""))).collect();
+    let layout = layout();
+    let all = layout["ioctls"].as_array().expect("a list of ioctls");
+    let text = |value: &Value| value.as_str().expect("a text").to_string();
+    let measured: Vec<_> = all.iter().map(|ioctl| (text(&ioctl["name"]), text(&ioctl["request"]))).collect();
+    assert_eq!(ours, measured);
 }
 
 #[test]
@@ -72,6 +66,48 @@ fn small_structures_stand_as_measured() {
         .field("VolumeGUID", 0, abi::GUID_BYTES)
         .field("ulTransactionID", commit::TRANSACTION, 8)
         .field("ulFlags", commit::FLAGS, 4);
+    Struct::new("get_db_thres_t").size(threshold::BYTES).field("threshold", threshold::THRESHOLD, 4);
+    Struct::new("RESYNC_START").size(resync_edge::BYTES).field(
+        "TimeInHundNanoSecondsFromJan1601",
+        resync_edge::TIME,
+        8,
+    );
+    Struct::new("RESYNC_END").size(resync_edge::BYTES);
+    assert_eq!(resync_edge::SEQUENCE, 136, "the C driver reads a u64 here, which the header does not have");
+    Struct::new("VOLUME_STATS_ADDITIONAL_INFO")
+        .size(additional_stats::BYTES)
+        .field("ullTotalChangesPending", additional_stats::PENDING, 8)
+        .field("ullOldestChangeTimeStamp", additional_stats::OLDEST, 8)
+        .field("ullDriverCurrentTimeStamp", additional_stats::NOW, 8);
+    Struct::new("VOLUME_BMAP_STATS")
+        .size(bitmap_stats::BYTES)
+        .field("bmap_gran", bitmap_stats::GRANULARITY, 8)
+        .field("bmap_data_sz", bitmap_stats::BYTES_DIRTY, 8)
+        .field("nr_dbs", bitmap_stats::BLOCKS, 4);
+    Struct::new("MONITORING_STATS").size(monitoring::BYTES).field("ReqStat", monitoring::WHAT, 4).field(
+        "TagStats.TagsDropped",
+        monitoring::ANSWER,
+        8,
+    );
+    Struct::new("vol_name_map_t")
+        .size(name_map::BYTES)
+        .field("vnm_flags", name_map::FLAGS, 4)
+        .field("vnm_request", name_map::REQUEST, abi::PNAME_BYTES)
+        .field("vnm_response", name_map::RESPONSE, abi::PNAME_BYTES);
+    Struct::new("MODIFY_PERSISTENT_DEVICE_NAME_INPUT")
+        .size(rename::BYTES)
+        .field("DevName.volume_guid", rename::PATH, abi::GUID_BYTES)
+        .field("OldPName.volume_guid", rename::OLD, abi::GUID_BYTES)
+        .field("NewPName.volume_guid", rename::NEW, abi::GUID_BYTES);
+    Struct::new("COMMIT_DB_FAILURE_STATS")
+        .size(failed_commit::BYTES)
+        .field("ulTransactionID", failed_commit::TRANSACTION, 8)
+        .field("ullFlags", failed_commit::FLAGS, 8);
+    Struct::new("replication_state_t").size(replication_state::BYTES).field("ulFlags", replication_state::FLAGS, 8);
+    Struct::new("GET_DISK_STATE_INPUT").field("DeviceId", drain_state::GET_HEADER, abi::GUID_BYTES);
+    Struct::new("GET_DISK_STATE_OUTPUT").field("diskState", 16, drain_state::STATE_BYTES as usize);
+    Struct::new("SET_DRAIN_STATE_INPUT").field("DeviceId", drain_state::SET_HEADER, abi::GUID_BYTES);
+    Struct::new("SET_DRAIN_STATE_OUTPUT").field("diskStatus", 16, drain_state::STATUS_BYTES as usize);
     Struct::new("VOLUME_STATS").size(volume_stats::BYTES).field("bufp", volume_stats::BUFFER, 8).field(
         "buf_len",
         volume_stats::BUFFER_BYTES,
@@ -132,12 +168,32 @@ fn every_number_that_can_be_measured_is() {
         let start = source.find(&format!("pub mod {module} {{")).expect("the module is there");
         source[start..].split("\n}\n").next().unwrap_or_default()
     };
-    for module in ["request", "dev_info", "attribute", "commit", "volume_stats", "volume_list", "dirty_block"] {
+    let modules = [
+        "dev_info",
+        "attribute",
+        "commit",
+        "volume_stats",
+        "volume_list",
+        "dirty_block",
+        "threshold",
+        "resync_edge",
+        "additional_stats",
+        "bitmap_stats",
+        "monitoring",
+        "name_map",
+        "rename",
+        "failed_commit",
+        "replication_state",
+        "drain_state",
+    ];
+    for module in modules {
         // Values of fields are not places; the layout has none of them.
         let outer = body(module).split("    pub mod ").next().unwrap_or_default();
         for line in outer.lines().filter_map(|line| line.trim().strip_prefix("pub const ")) {
             let name = line.split(':').next().unwrap_or_default();
-            let value = ["FLAG_", "STATE_", "HOST_", "VALUE_", "SLACK"].iter().any(|start| name.starts_with(start));
+            let value = ["FLAG_", "STATE_BITMAP", "STATE_METADATA", "HOST_", "VALUE", "SLACK", "BLOCK_BYTES:"]
+                .iter()
+                .any(|start| line.starts_with(start));
             assert!(value || tests.contains(&format!("{module}::{name}")), "{module}::{name} is not measured");
         }
     }

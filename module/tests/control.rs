@@ -418,3 +418,249 @@ fn there_is_one_drainer_and_the_service_is_there_as_long_as_its_file() {
     assert_eq!(service(), Service::Shutdown);
     agent.call(request::PROCESS_START_NOTIFY, BASE).expect("the first drainer is gone");
 }
+
+/// How each request answers, as `docs/abi.md` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Answer {
+    /// It works, and needs an argument.
+    Works,
+    /// It works without one.
+    WorksBare,
+    /// It does nothing, and says that it is done.
+    Nothing,
+    /// This driver does not have it yet.
+    NotYet,
+    /// Dead code of the C driver.
+    Dead,
+    /// The C driver does not answer it either.
+    Never,
+}
+use Answer::{Dead, Never, NotYet, Nothing, Works};
+
+/// Each of the 74 numbers; without a word those of which the headers have no more than the number.
+const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
+    (0, Some("STOP_FILTERING_DEVICE"), Works),
+    (1, Some("START_FILTERING_DEVICE"), Never),
+    (2, Some("PROCESS_START_NOTIFY"), Works),
+    (3, Some("SERVICE_SHUTDOWN_NOTIFY"), Works),
+    (4, None, Never),
+    (5, Some("COMMIT_DIRTY_BLOCKS_TRANS"), Works),
+    (6, Some("SET_VOLUME_FLAGS"), NotYet),
+    (7, Some("GET_VOLUME_FLAGS"), NotYet),
+    (8, Some("WAIT_FOR_DB"), NotYet),
+    (9, Some("CLEAR_DIFFERENTIALS"), Works),
+    (10, Some("GET_NANOSECOND_TIME"), Works),
+    (11, Some("UNSTACK_ALL"), WorksBare),
+    (12, Some("SYS_SHUTDOWN"), NotYet),
+    (13, Some("TAG_VOLUME"), NotYet),
+    (14, Some("WAKEUP_ALL_THREADS"), Nothing),
+    (15, Some("GET_DB_NOTIFY_THRESHOLD"), Works),
+    (16, Some("VOLUME_STACKING"), NotYet),
+    (17, Some("RESYNC_START_NOTIFICATION"), Works),
+    (18, Some("RESYNC_END_NOTIFICATION"), Works),
+    (19, Some("GET_DRIVER_VERSION"), Works),
+    (20, Some("SHELL_LOG"), Nothing),
+    (21, Some("AT_LUN_CREATE"), Dead),
+    (22, Some("AT_LUN_DELETE"), Dead),
+    (23, Some("AT_LUN_LAST_WRITE_VI"), Dead),
+    (24, Some("AT_LUN_QUERY"), Dead),
+    (25, Some("GET_GLOBAL_STATS"), NotYet),
+    (26, Some("GET_VOLUME_STATS"), Works),
+    (27, Some("GET_PROTECTED_VOLUME_LIST"), Works),
+    (28, Some("GET_SET_ATTR"), Works),
+    (29, Some("BOOTTIME_STACKING"), Nothing),
+    (30, Some("VOLUME_UNSTACKING"), Works),
+    (31, Some("START_FILTERING_DEVICE_V2"), Works),
+    (32, Some("SYNC_TAG_VOLUME"), NotYet),
+    (33, Some("GET_TAG_VOLUME_STATUS"), NotYet),
+    (34, Some("START_MIRRORING_DEVICE"), Dead),
+    (35, Some("STOP_MIRRORING_DEVICE"), Dead),
+    (36, Some("MIRROR_VOLUME_STACKING"), Dead),
+    (37, Some("MIRROR_EXCEPTION_NOTIFY"), Dead),
+    (38, Some("AT_LUN_LAST_HOST_IO_TIMESTAMP"), Dead),
+    (39, None, Never),
+    (40, Some("BLOCK_AT_LUN"), Dead),
+    (41, None, Never),
+    (42, None, Never),
+    (43, Some("GET_ADDITIONAL_VOLUME_STATS"), Works),
+    (44, Some("GET_VOLUME_LATENCY_STATS"), NotYet),
+    (45, Some("GET_VOLUME_BMAP_STATS"), Works),
+    (46, Some("SET_INVOLFLT_VERBOSITY"), NotYet),
+    (47, Some("MIRROR_TEST_HEARTBEAT"), Dead),
+    (48, Some("INIT_DRIVER_FULLY"), NotYet),
+    (49, Some("FREEZE_VOLUME"), NotYet),
+    (50, Some("TAG_VOLUME_V2"), NotYet),
+    (51, Some("THAW_VOLUME"), NotYet),
+    (52, Some("IOBARRIER_TAG_VOLUME"), NotYet),
+    (53, Some("CREATE_BARRIER_ALL"), NotYet),
+    (54, Some("REMOVE_BARRIER_ALL"), NotYet),
+    (55, Some("TAG_COMMIT_V2"), NotYet),
+    (56, Some("SYS_PRE_SHUTDOWN"), NotYet),
+    (57, Some("GET_MONITORING_STATS"), Works),
+    (58, Some("GET_BLK_MQ_STATUS"), NotYet),
+    (59, Some("GET_VOLUME_STATS_V2"), NotYet),
+    (60, Some("REPLICATION_STATE"), Works),
+    (61, Some("NAME_MAPPING"), Works),
+    (62, Some("COMMITDB_FAIL_TRANS"), Works),
+    (63, Some("GET_CXSTATS_NOTIFY"), NotYet),
+    (64, Some("WAKEUP_GET_CXSTATS_NOTIFY_THREAD"), Nothing),
+    (65, Some("LCW"), NotYet),
+    (66, Some("WAIT_FOR_DB_V2"), NotYet),
+    (67, Some("TAG_DRAIN_NOTIFY"), NotYet),
+    (68, Some("WAKEUP_TAG_DRAIN_NOTIFY_THREAD"), Nothing),
+    (69, Some("MODIFY_PERSISTENT_DEVICE_NAME"), Works),
+    (70, Some("GET_DRAIN_STATE"), Works),
+    (71, Some("SET_DRAIN_STATE"), Works),
+    (72, Some("GET_DIRTY_BLOCKS_TRANS_V2"), Works),
+    (73, Some("REMOVE_FILTER_DEVICE"), Works),
+];
+
+#[test]
+fn each_of_the_74_requests_answers_as_the_table_says() {
+    let layout: serde_json::Value = serde_json::from_str(include_str!("data/abi-layout.json")).unwrap();
+    let words = layout["ioctls"].as_array().unwrap();
+    for (index, (number, name, answer)) in ANSWERS.into_iter().enumerate() {
+        assert_eq!(number as usize, index, "the table is in order and whole");
+        let word = name.map(|name| {
+            let found = words.iter().find(|ioctl| ioctl["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+            assert_eq!(found["nr"], number);
+            u32::from_str_radix(found["request"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+        });
+        let mut agent = Agent::with_disk();
+        let got = agent.call(word.unwrap_or(0xfe00 | number), 0);
+        let expected = match answer {
+            // No argument is at address 0.
+            WorksBare | Nothing => Ok(()),
+            Works => Err(Errno::FAULT),
+            NotYet => Err(Errno::OPNOTSUPP),
+            Dead => Err(Errno::NOTTY),
+            Never => Err(Errno::INVAL),
+        };
+        assert_eq!(got, expected, "{number} {name:?}");
+    }
+}
+
+/// A request that begins with the disk's path.
+fn with_path(agent: &mut Agent, word: u32) -> Result<(), Errno> {
+    put_name(BASE, abi::GUID_BYTES, DISK);
+    agent.call(word, BASE)
+}
+
+#[test]
+fn the_edges_of_a_resync_are_later_than_what_was_drained() {
+    let mut agent = Agent::with_disk();
+    agent.mark(0, 8);
+    agent.get().unwrap();
+    let drained = u64_at(BASE + block::TAGS + 16);
+    with_path(&mut agent, request::RESYNC_START_NOTIFICATION).unwrap();
+    let start = (u64_at(BASE + 128), u64_at(BASE + 136));
+    assert!(start.0 > drained && start.1 > drained, "{start:?} after {drained}");
+    with_path(&mut agent, request::RESYNC_END_NOTIFICATION).unwrap();
+    assert!((u64_at(BASE + 128), u64_at(BASE + 136)) > start);
+    put_name(BASE, abi::GUID_BYTES, b"other");
+    assert_eq!(agent.call(request::RESYNC_START_NOTIFICATION, BASE), Err(Errno::INVAL));
+}
+
+#[test]
+fn numbers_of_a_disk_are_those_of_its_drain() {
+    let mut agent = Agent::with_disk();
+    agent.mark(0, 8);
+    agent.registry.find(DISK).unwrap().device.tracker().complete(800, 3, false);
+    with_path(&mut agent, request::GET_ADDITIONAL_VOLUME_STATS).unwrap();
+    assert_eq!(u64_at(BASE + 128), 4096 + 3 * 512);
+    assert!(u64_at(BASE + 136) <= u64_at(BASE + 144));
+    with_path(&mut agent, request::GET_VOLUME_BMAP_STATS).unwrap();
+    assert_eq!((u64_at(BASE + 128), u64_at(BASE + 136), u32_at(BASE + 144)), (4096, 4096, 1));
+    with_path(&mut agent, request::GET_DB_NOTIFY_THRESHOLD).unwrap();
+    assert_eq!(u32_at(BASE + 128), 4 << 20);
+    agent.get().unwrap();
+    agent.commit(u64_at(BASE + block::TRANSACTION)).unwrap();
+    put(BASE + 128, &2u32.to_ne_bytes());
+    with_path(&mut agent, request::GET_MONITORING_STATS).unwrap();
+    assert_eq!(u64_at(BASE + 136), 4096, "the dirty block came first");
+    put(BASE + 128, &3u32.to_ne_bytes());
+    assert_eq!(with_path(&mut agent, request::GET_MONITORING_STATS), Err(Errno::INVAL));
+}
+
+#[test]
+fn a_disk_is_named_both_ways_and_renamed_by_who_knows_its_name() {
+    let mut agent = Agent::with_disk();
+    let mut map = |flags: u32, name: &[u8]| {
+        put(BASE, &flags.to_ne_bytes());
+        put_name(BASE + 4, 256, name);
+        agent.call(request::NAME_MAPPING, BASE).map(|()| text_at(BASE + 260))
+    };
+    assert_eq!(map(1, DISK).unwrap(), "name");
+    assert_eq!(map(2, b"name").unwrap(), "sda:8000");
+    assert_eq!(map(2, DISK), Err(Errno::NODEV));
+    assert_eq!(map(0, DISK), Err(Errno::INVAL));
+    let mut change = |path: &[u8], old: &[u8], new: &[u8]| {
+        [path, old, new].iter().zip([0, 128, 256]).for_each(|(name, at)| put_name(BASE + at, 128, name));
+        agent.call(request::MODIFY_PERSISTENT_DEVICE_NAME, BASE)
+    };
+    assert_eq!(change(b"other", b"name", b"new"), Err(Errno::NODEV));
+    assert_eq!(change(DISK, b"wrong", b"new"), Err(Errno::INVAL));
+    assert_eq!(change(DISK, b"name", b"a/b"), Err(Errno::INVAL));
+    change(DISK, b"name", b"new").unwrap();
+    assert_eq!(agent.registry.find(DISK).unwrap().persistent_name.as_bytes(), b"new");
+}
+
+#[test]
+fn a_blocked_disk_is_not_drained_until_it_is_let_go_and_loses_nothing() {
+    let mut agent = Agent::with_disk();
+    agent.mark(0, 8);
+    agent.attribute(DISK, attribute::disk::DRAIN_BLOCKED, Some(b"1"), 1).unwrap();
+    assert_eq!(agent.get(), Err(Errno::FAULT));
+    let ask = |agent: &mut Agent, word: u32, header: u64, name: &[u8]| {
+        put(BASE, &[FILL; 1024]);
+        put(BASE + header - 8, &1u64.to_ne_bytes());
+        put_name(BASE + header, abi::GUID_BYTES, name);
+        agent.call(word, BASE).map(|()| BASE + header + abi::GUID_BYTES as u64)
+    };
+    let answer = ask(&mut agent, request::GET_DRAIN_STATE, 8, b"name").unwrap();
+    assert_eq!((u64_at(answer), u64_at(answer + 8), u64_at(answer + 16 + 136)), (0, 1, 2));
+    assert_eq!(text_at(answer + 16), "name");
+    assert_eq!(ask(&mut agent, request::GET_DRAIN_STATE, 8, b"other"), Err(Errno::NODEV));
+    let answer = ask(&mut agent, request::SET_DRAIN_STATE, 16, b"other").unwrap();
+    assert_eq!(u32_at(answer + 16 + 136), 1, "not found");
+    assert_eq!(agent.get(), Err(Errno::FAULT));
+    let answer = ask(&mut agent, request::SET_DRAIN_STATE, 16, b"name").unwrap();
+    assert_eq!((u32_at(answer + 16 + 136), bytes::<1>(answer + 16 + 152)), (0, [FILL]), "and not a byte more");
+    agent.get().unwrap();
+    assert_eq!(u32_at(BASE + block::CHANGES), 1);
+    put(BASE, &u64::MAX.to_ne_bytes());
+    assert_eq!(agent.call(request::GET_DRAIN_STATE, BASE), Err(Errno::INVAL), "more disks than there can be");
+}
+
+#[test]
+fn what_is_cleared_is_not_delivered_and_needs_no_resync() {
+    let mut agent = Agent::with_disk();
+    (0..500).for_each(|index| agent.mark(16 * index, 1));
+    agent.get().unwrap();
+    agent.mark(7999, 2);
+    with_path(&mut agent, request::CLEAR_DIFFERENTIALS).unwrap();
+    agent.get().unwrap();
+    assert_eq!((u32_at(BASE + block::CHANGES), u32_at(BASE + block::FLAGS)), (0, block::FLAG_TIMESTAMP_ONLY));
+    put_name(BASE, abi::GUID_BYTES, b"other");
+    agent.call(request::CLEAR_DIFFERENTIALS, BASE).expect("a disk that is not filtered has no changes");
+}
+
+#[test]
+fn a_commit_that_failed_is_counted_once_it_names_the_block_that_is_out() {
+    let mut agent = Agent::with_disk();
+    agent.mark(0, 8);
+    agent.get().unwrap();
+    let transaction = u64_at(BASE + block::TRANSACTION);
+    let mut fail = |transaction: u64| {
+        put(BASE + 128, &transaction.to_ne_bytes());
+        put(BASE + 136, &1u64.to_ne_bytes());
+        with_path(&mut agent, request::COMMITDB_FAIL_TRANS)
+    };
+    assert_eq!(fail(transaction + 1), Err(Errno::FAULT));
+    fail(transaction).unwrap();
+    assert_eq!(agent.registry.find(DISK).unwrap().drain.network_failures(), 1);
+    put(BASE + 128, &1u64.to_ne_bytes());
+    with_path(&mut agent, request::REPLICATION_STATE).unwrap();
+    put(BASE + 128, &2u64.to_ne_bytes());
+    assert_eq!(with_path(&mut agent, request::REPLICATION_STATE), Err(Errno::INVAL));
+}

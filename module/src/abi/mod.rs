@@ -9,26 +9,144 @@
 pub mod request {
     /// Stops filtering a disk; argument: a disk name of [`super::GUID_BYTES`].
     pub const STOP_FILTERING_DEVICE: u32 = 0x4080_fe00;
+    /// Never answered; START_FILTERING_DEVICE_V2 took its place.
+    pub const START_FILTERING_DEVICE: u32 = 0x4080_fe01;
     /// Makes this file the drainer's; argument: flags, u32, that mean nothing here.
     pub const PROCESS_START_NOTIFY: u32 = 0x4004_fe02;
     /// Says that the agent's service is there, as long as this file is open; argument: as above.
     pub const SERVICE_SHUTDOWN_NOTIFY: u32 = 0x4004_fe03;
     /// Commits the block that is out; argument: [`super::commit`].
     pub const COMMIT_DIRTY_BLOCKS_TRANS: u32 = 0x4090_fe05;
+    /// Makes a disk read-only or writable; not yet.
+    pub const SET_VOLUME_FLAGS: u32 = 0x4088_fe06;
+    /// A disk's flags; not yet.
+    pub const GET_VOLUME_FLAGS: u32 = 0x8088_fe07;
+    /// Waits for changes; not yet.
+    pub const WAIT_FOR_DB: u32 = 0x4084_fe08;
+    /// Forgets every change of a disk; argument: a disk name.
+    pub const CLEAR_DIFFERENTIALS: u32 = 0x4080_fe09;
+    /// The time in 100 ns since the Unix epoch; argument: u64.
+    pub const GET_NANOSECOND_TIME: u32 = 0xc008_fe0a;
     /// Stops filtering every disk, after which the driver takes no more requests; no argument.
     pub const UNSTACK_ALL: u32 = 0x0000_fe0b;
+    /// The system shuts down; not yet.
+    pub const SYS_SHUTDOWN: u32 = 0x4004_fe0c;
+    /// Tags disks; not yet.
+    pub const TAG_VOLUME: u32 = 0xc008_fe0d;
+    /// Wakes who waits for changes; no argument.
+    pub const WAKEUP_ALL_THREADS: u32 = 0x0000_fe0e;
+    /// Bytes that wake a waiting agent; argument: [`super::threshold`].
+    pub const GET_DB_NOTIFY_THRESHOLD: u32 = 0xc084_fe0f;
+    /// Filters a disk that is known from before a boot; not yet.
+    pub const VOLUME_STACKING: u32 = 0x4004_fe10;
+    /// Where a resync begins; argument: [`super::resync_edge`].
+    pub const RESYNC_START_NOTIFICATION: u32 = 0xc090_fe11;
+    /// Where a resync ends; argument: [`super::resync_edge`].
+    pub const RESYNC_END_NOTIFICATION: u32 = 0xc090_fe12;
     /// Driver and product version; argument: [`super::version`].
     pub const GET_DRIVER_VERSION: u32 = 0xc010_fe13;
+    /// Does nothing, as in the C driver.
+    pub const SHELL_LOG: u32 = 0xc008_fe14;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const AT_LUN_CREATE: u32 = 0x40a0_fe15;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const AT_LUN_DELETE: u32 = 0x4088_fe16;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const AT_LUN_LAST_WRITE_VI: u32 = 0xc0a8_fe17;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const AT_LUN_QUERY: u32 = 0xc090_fe18;
+    /// Statistics of the driver as text; not yet.
+    pub const GET_GLOBAL_STATS: u32 = 0x0000_fe19;
     /// Statistics of one disk as text; argument: [`super::volume_stats`].
     pub const GET_VOLUME_STATS: u32 = 0x0000_fe1a;
     /// Names of the filtered disks; argument: [`super::volume_list`].
     pub const GET_PROTECTED_VOLUME_LIST: u32 = 0x0000_fe1b;
     /// Gets or sets an attribute; argument: [`super::attribute`].
     pub const GET_SET_ATTR: u32 = 0xc008_fe1c;
+    /// Does nothing, as in the C driver.
+    pub const BOOTTIME_STACKING: u32 = 0x0000_fe1d;
+    /// Stops filtering a disk; argument: a disk name.
+    pub const VOLUME_UNSTACKING: u32 = 0x4080_fe1e;
     /// Starts filtering a disk and makes it this file's disk; argument: [`super::dev_info`].
     pub const START_FILTERING_DEVICE_V2: u32 = 0x5120_fe1f;
+    /// Tags disks and waits; not yet.
+    pub const SYNC_TAG_VOLUME: u32 = 0xc008_fe20;
+    /// What became of tags; not yet.
+    pub const GET_TAG_VOLUME_STATUS: u32 = 0xc008_fe21;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const START_MIRRORING_DEVICE: u32 = 0x4348_fe22;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const STOP_MIRRORING_DEVICE: u32 = 0x4100_fe23;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const MIRROR_VOLUME_STACKING: u32 = 0x4348_fe24;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const MIRROR_EXCEPTION_NOTIFY: u32 = 0x41b0_fe25;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const AT_LUN_LAST_HOST_IO_TIMESTAMP: u32 = 0xc198_fe26;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const BLOCK_AT_LUN: u32 = 0x4108_fe28;
+    /// What waits on a disk, and since when; argument: [`super::additional_stats`].
+    pub const GET_ADDITIONAL_VOLUME_STATS: u32 = 0xc098_fe2b;
+    /// Latencies of a drain; not yet.
+    pub const GET_VOLUME_LATENCY_STATS: u32 = 0xc398_fe2c;
+    /// A disk's dirty bits; argument: [`super::bitmap_stats`].
+    pub const GET_VOLUME_BMAP_STATS: u32 = 0xc098_fe2d;
+    /// How much the driver logs; not yet.
+    pub const SET_INVOLFLT_VERBOSITY: u32 = 0xc004_fe2e;
+    /// Of the mirror and AT-LUN code that is dead in the C driver.
+    pub const MIRROR_TEST_HEARTBEAT: u32 = 0x4100_fe2f;
+    /// Ends the initramfs's part of a start; not yet.
+    pub const INIT_DRIVER_FULLY: u32 = 0x4004_fe30;
+    /// Freezes file systems; not yet.
+    pub const FREEZE_VOLUME: u32 = 0x4038_fe31;
+    /// Tags disks; not yet.
+    pub const TAG_VOLUME_V2: u32 = 0xc048_fe32;
+    /// Thaws file systems; not yet.
+    pub const THAW_VOLUME: u32 = 0x4038_fe33;
+    /// Tags all disks at one moment; not yet.
+    pub const IOBARRIER_TAG_VOLUME: u32 = 0xc048_fe34;
+    /// Holds a moment on all disks; not yet.
+    pub const CREATE_BARRIER_ALL: u32 = 0xc02c_fe35;
+    /// Lets it go; not yet.
+    pub const REMOVE_BARRIER_ALL: u32 = 0xc028_fe36;
+    /// Commits or revokes tags; not yet.
+    pub const TAG_COMMIT_V2: u32 = 0xc028_fe37;
+    /// The system is about to shut down; not yet.
+    pub const SYS_PRE_SHUTDOWN: u32 = 0x4008_fe38;
+    /// One counter of a disk; argument: [`super::monitoring`].
+    pub const GET_MONITORING_STATS: u32 = 0xc090_fe39;
+    /// Whether a disk is blk-mq; not yet.
+    pub const GET_BLK_MQ_STATUS: u32 = 0xc004_fe3a;
+    /// Statistics of one disk as numbers; not yet.
+    pub const GET_VOLUME_STATS_V2: u32 = 0xc190_fe3b;
+    /// The agent slows down; argument: [`super::replication_state`].
+    pub const REPLICATION_STATE: u32 = 0xc098_fe3c;
+    /// Translates a disk's names; argument: [`super::name_map`].
+    pub const NAME_MAPPING: u32 = 0xc204_fe3d;
+    /// A block could not be brought to its target; argument: [`super::failed_commit`].
+    pub const COMMITDB_FAIL_TRANS: u32 = 0x4098_fe3e;
+    /// Waits for too much churn; not yet.
+    pub const GET_CXSTATS_NOTIFY: u32 = 0xc2e0_fe3f;
+    /// Wakes who waits for churn; no argument.
+    pub const WAKEUP_GET_CXSTATS_NOTIFY_THREAD: u32 = 0x0000_fe40;
+    /// Tests of the bitmap file; not yet.
+    pub const LCW: u32 = 0x8084_fe41;
+    /// Waits for changes of this file's disk; not yet.
+    pub const WAIT_FOR_DB_V2: u32 = 0x4084_fe42;
+    /// Waits until tags are drained; not yet.
+    pub const TAG_DRAIN_NOTIFY: u32 = 0xc560_fe43;
+    /// Wakes who waits for tags; no argument.
+    pub const WAKEUP_TAG_DRAIN_NOTIFY_THREAD: u32 = 0x0000_fe44;
+    /// Gives a disk another persistent name; argument: [`super::rename`].
+    pub const MODIFY_PERSISTENT_DEVICE_NAME: u32 = 0x4180_fe45;
+    /// Whether disks may be drained; argument: [`super::drain_state`].
+    pub const GET_DRAIN_STATE: u32 = 0xc0a0_fe46;
+    /// Lets disks be drained again; argument: [`super::drain_state`].
+    pub const SET_DRAIN_STATE: u32 = 0xc0a8_fe47;
     /// The next block of changes of this file's disk; argument: [`super::dirty_block`].
     pub const GET_DIRTY_BLOCKS_TRANS_V2: u32 = 0xdff0_fe48;
+    /// A disk goes away; argument: a disk name.
+    pub const REMOVE_FILTER_DEVICE: u32 = 0x4080_fe49;
 }
 
 /// Bytes of a disk name (the device path, such as `/dev/sda`), NUL included.
@@ -126,7 +244,139 @@ pub mod attribute {
         pub const PREVIOUS_SEQUENCE: u32 = 21;
         /// `VolumePrevSequenceIDforSplitIO`.
         pub const PREVIOUS_SPLIT: u32 = 22;
+        /// `VolumeDrainBlocked`.
+        pub const DRAIN_BLOCKED: u32 = 36;
     }
+}
+
+/// `get_db_thres_t`, 132 bytes.
+pub mod threshold {
+    /// Bytes, u32.
+    pub const THRESHOLD: u64 = 128;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 132;
+    /// The C driver's default: 4 MiB.
+    pub const VALUE: u32 = 4 << 20;
+}
+
+/// `RESYNC_START` and `RESYNC_END` as the C driver reads them: its second version.
+pub mod resync_edge {
+    /// Time, u64.
+    pub const TIME: u64 = 128;
+    /// Sequence, u64; the header's first version has a u32 here.
+    pub const SEQUENCE: u64 = 136;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 144;
+}
+
+/// `VOLUME_STATS_ADDITIONAL_INFO`, 152 bytes.
+pub mod additional_stats {
+    /// Bytes that wait, u64.
+    pub const PENDING: u64 = 128;
+    /// When the oldest change came, u64.
+    pub const OLDEST: u64 = 136;
+    /// The driver's time, u64.
+    pub const NOW: u64 = 144;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 152;
+}
+
+/// `VOLUME_BMAP_STATS`, 152 bytes.
+pub mod bitmap_stats {
+    /// Bytes that one bit stands for, u64.
+    pub const GRANULARITY: u64 = 128;
+    /// Bytes that all dirty bits stand for, u64.
+    pub const BYTES_DIRTY: u64 = 136;
+    /// Blocks of [`BLOCK_BYTES`] that they make, u32.
+    pub const BLOCKS: u64 = 144;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 152;
+    /// 1 MiB.
+    pub const BLOCK_BYTES: u64 = 1 << 20;
+}
+
+/// `MONITORING_STATS`, 144 bytes.
+pub mod monitoring {
+    /// [`VALUE_TAGS`] or [`VALUE_CHURN`], u32.
+    pub const WHAT: u64 = 128;
+    /// The number, u64.
+    pub const ANSWER: u64 = 136;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 144;
+    /// Tags that were dropped.
+    pub const VALUE_TAGS: u32 = 1;
+    /// Bytes that were committed.
+    pub const VALUE_CHURN: u32 = 2;
+}
+
+/// `vol_name_map_t`, 516 bytes.
+pub mod name_map {
+    /// [`VALUE_TO_PERSISTENT`] or [`VALUE_TO_PATH`], u32.
+    pub const FLAGS: u64 = 0;
+    /// The name that is known, `char[256]`.
+    pub const REQUEST: u64 = 4;
+    /// The other name, `char[256]`.
+    pub const RESPONSE: u64 = 260;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 516;
+    /// A path is given.
+    pub const VALUE_TO_PERSISTENT: u32 = 1;
+    /// A persistent name is given.
+    pub const VALUE_TO_PATH: u32 = 2;
+}
+
+/// `MODIFY_PERSISTENT_DEVICE_NAME_INPUT`, 384 bytes.
+pub mod rename {
+    /// The disk's path, `char[128]`.
+    pub const PATH: u64 = 0;
+    /// Its persistent name, `char[128]`.
+    pub const OLD: u64 = 128;
+    /// The name it gets, `char[128]`.
+    pub const NEW: u64 = 256;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 384;
+}
+
+/// `COMMIT_DB_FAILURE_STATS`, 152 bytes.
+pub mod failed_commit {
+    /// Id of the block, u64.
+    pub const TRANSACTION: u64 = 128;
+    /// Flags, u64.
+    pub const FLAGS: u64 = 136;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 152;
+    /// The network failed.
+    pub const FLAG_NETWORK: u64 = 1;
+}
+
+/// `replication_state_t`, 152 bytes.
+pub mod replication_state {
+    /// Flags, u64.
+    pub const FLAGS: u64 = 128;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 152;
+    /// The agent slows down.
+    pub const FLAG_THROTTLED: u64 = 1;
+}
+
+/// `GET_DISK_STATE_*` and `SET_DRAIN_STATE_*`: a header, persistent names, and behind them the answer.
+pub mod drain_state {
+    /// Bytes before the names that are asked: their number, u64.
+    pub const GET_HEADER: u64 = 8;
+    /// Bytes before the names that are let go: flags, u64, and their number, u64.
+    pub const SET_HEADER: u64 = 16;
+    /// Bytes of a disk's state: its name, a u64 that means nothing, flags, u64.
+    pub const STATE_BYTES: u64 = 144;
+    /// Bytes of a disk's outcome: its name, flags, u64, outcome, u32, and an error, u64.
+    pub const STATUS_BYTES: u64 = 152;
+    /// The disk may be drained.
+    pub const FLAG_ALLOWED: u64 = 1;
+    /// It may not.
+    pub const FLAG_BLOCKED: u64 = 2;
+    /// Outcome: it may be drained.
+    pub const VALUE_DONE: u32 = 0;
+    /// Outcome: it is not filtered.
+    pub const VALUE_NOT_FOUND: u32 = 1;
 }
 
 /// `COMMIT_TRANSACTION`, 144 bytes.

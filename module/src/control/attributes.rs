@@ -56,14 +56,15 @@ impl Write for Text {
     }
 }
 
-/// An attribute: one that may be set, or a fact.
-enum Value {
+/// An attribute: a number or a switch that may be set, or a fact.
+enum Value<'a> {
     Tunable(&'static AtomicU64),
+    Switch(&'a mut bool),
     Fact(Text),
 }
 
 /// Indexes of the ABI's table of the driver's attributes.
-fn common<P: Platform>(index: u32) -> Option<Value> {
+fn common<P: Platform>(index: u32) -> Option<Value<'static>> {
     let (limits, clock) = (&P::common().limits, &P::common().clock);
     Some(match index {
         common_index::HIGH_WATER_NOT_STARTED => Value::Tunable(&limits.high_not_started),
@@ -79,7 +80,10 @@ fn common<P: Platform>(index: u32) -> Option<Value> {
 }
 
 /// Indexes of the ABI's table of a disk's attributes.
-fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Option<Value> {
+fn of_disk<P: Platform>(disk: &mut Disk<P>, index: u32) -> Option<Value<'_>> {
+    if index == disk_index::DRAIN_BLOCKED {
+        return Some(Value::Switch(&mut disk.drain_blocked));
+    }
     let resync = disk.device.tracker().resync.report();
     let previous = disk.drain.previous();
     let number = match index {
@@ -104,7 +108,7 @@ fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Option<Value> {
 /// Fails with [`Errno::NODEV`] for a disk that is not filtered, [`Errno::OPNOTSUPP`] for an attribute that this driver
 /// does not have and for a fact that is set to what it is not, [`Errno::INVAL`] for a text that is no number, a buffer
 /// that is too small, and neither get nor set.
-pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn get_or_set<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, attribute::BYTES)?;
     let name = request.name::<{ crate::abi::GUID_BYTES }>(attribute::GUID)?;
     let index = request.u32(attribute::INDEX)?;
@@ -123,9 +127,10 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     }
 }
 
-fn get<P: Platform>(value: Value, buffer: u64, bytes: usize) -> Result<()> {
+fn get<P: Platform>(value: Value<'_>, buffer: u64, bytes: usize) -> Result<()> {
     let text = match value {
         Value::Tunable(number) => Text::number(number.load(Ordering::Relaxed)),
+        Value::Switch(on) => Text::number(u64::from(*on)),
         Value::Fact(text) => text,
     };
     if bytes <= text.as_bytes().len() {
@@ -136,9 +141,16 @@ fn get<P: Platform>(value: Value, buffer: u64, bytes: usize) -> Result<()> {
     reply.put(text.as_bytes().len() as u64, &[0])
 }
 
-fn set(value: Value, text: &Text) -> Result<()> {
+fn set(value: Value<'_>, text: &Text) -> Result<()> {
     match value {
         Value::Tunable(number) => number.store(text.to_number()?, Ordering::Relaxed),
+        Value::Switch(on) => {
+            *on = match text.to_number()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Errno::INVAL),
+            }
+        }
         Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
         Value::Fact(_) => return Err(Errno::OPNOTSUPP),
     }

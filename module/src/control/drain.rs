@@ -17,6 +17,9 @@ fn file_disk<P: Platform>(registry: &mut Registry<P>, id: u64) -> Result<&mut Di
 
 pub(super) fn get<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
     let disk = file_disk(registry, id)?;
+    if disk.drain_blocked {
+        return Err(Errno::FAULT);
+    }
     let reply = Struct::<P>::new(argument, block::BYTES)?;
     // Nothing is taken for a caller that cannot be answered.
     reply.put_u32(block::CHANGES, 0)?;

@@ -30,3 +30,8 @@ pub(super) fn stop<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Re
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     registry.stop(name.as_bytes())
 }
+
+/// As [`stop`], with another error for a disk that is not filtered.
+pub(super) fn unstack<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+    stop(registry, argument).map_err(|errno| if errno == Errno::NODEV { Errno::INVAL } else { errno })
+}

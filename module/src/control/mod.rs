@@ -3,8 +3,11 @@
 
 mod attributes;
 mod drain;
+mod drain_state;
 mod file;
 mod lifecycle;
+mod names;
+mod numbers;
 mod stats;
 mod user;
 
@@ -15,7 +18,9 @@ pub use file::{release, File};
 
 /// Serves one request of the open file `file`.
 ///
-/// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good.
+/// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good; with
+/// [`Errno::NOTTY`] for the mirror and AT-LUN requests; with [`Errno::OPNOTSUPP`] for one that this driver does not have
+/// yet. `docs/abi.md` lists them all.
 pub fn ioctl<P: Platform>(registry: &mut Registry<P>, file: &mut File, word: u32, argument: u64) -> Result<()> {
     if registry.is_closed() {
         return Err(Errno::INVAL);
@@ -26,12 +31,85 @@ pub fn ioctl<P: Platform>(registry: &mut Registry<P>, file: &mut File, word: u32
         request::GET_SET_ATTR => attributes::get_or_set(registry, argument),
         request::GET_DRIVER_VERSION => lifecycle::version::<P>(argument),
         request::START_FILTERING_DEVICE_V2 => lifecycle::start(registry, &mut file.disk, argument),
-        request::STOP_FILTERING_DEVICE => lifecycle::stop(registry, argument),
+        request::STOP_FILTERING_DEVICE | request::REMOVE_FILTER_DEVICE => lifecycle::stop(registry, argument),
+        request::VOLUME_UNSTACKING => lifecycle::unstack(registry, argument),
         request::UNSTACK_ALL => registry.stop_all(),
         request::GET_PROTECTED_VOLUME_LIST => stats::volume_list(registry, argument),
         request::GET_VOLUME_STATS => stats::volume_stats(registry, argument),
         request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk, argument),
         request::COMMIT_DIRTY_BLOCKS_TRANS => drain::commit(registry, file.disk, argument),
-        _ => Err(Errno::INVAL),
+        _ => smaller(registry, word, argument),
+    }
+}
+
+/// Requests that an agent can do without.
+fn smaller<P: Platform>(registry: &mut Registry<P>, word: u32, argument: u64) -> Result<()> {
+    match word {
+        request::GET_NANOSECOND_TIME => numbers::time::<P>(argument),
+        request::RESYNC_START_NOTIFICATION | request::RESYNC_END_NOTIFICATION => {
+            numbers::resync_edge(registry, argument)
+        }
+        request::GET_DB_NOTIFY_THRESHOLD => numbers::notify_threshold(registry, argument),
+        request::GET_ADDITIONAL_VOLUME_STATS => numbers::additional(registry, argument),
+        request::GET_VOLUME_BMAP_STATS => numbers::bitmap(registry, argument),
+        request::GET_MONITORING_STATS => numbers::monitoring(registry, argument),
+        request::NAME_MAPPING => names::map(registry, argument),
+        request::MODIFY_PERSISTENT_DEVICE_NAME => names::change(registry, argument),
+        request::CLEAR_DIFFERENTIALS => drain_state::clear(registry, argument),
+        request::COMMITDB_FAIL_TRANS => drain_state::commit_failed(registry, argument),
+        request::REPLICATION_STATE => drain_state::throttled(registry, argument),
+        request::GET_DRAIN_STATE => drain_state::get(registry, argument),
+        request::SET_DRAIN_STATE => drain_state::allow(registry, argument),
+        // Nobody waits in this driver yet, and the last two do nothing in the C driver either.
+        request::WAKEUP_ALL_THREADS
+        | request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD
+        | request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD
+        | request::SHELL_LOG
+        | request::BOOTTIME_STACKING => Ok(()),
+        _ => Err(refusal(word)),
+    }
+}
+
+/// Why a request is not served.
+fn refusal(word: u32) -> Errno {
+    match word {
+        request::START_MIRRORING_DEVICE
+        | request::STOP_MIRRORING_DEVICE
+        | request::MIRROR_VOLUME_STACKING
+        | request::MIRROR_EXCEPTION_NOTIFY
+        | request::MIRROR_TEST_HEARTBEAT
+        | request::AT_LUN_CREATE
+        | request::AT_LUN_DELETE
+        | request::AT_LUN_LAST_WRITE_VI
+        | request::AT_LUN_QUERY
+        | request::AT_LUN_LAST_HOST_IO_TIMESTAMP
+        | request::BLOCK_AT_LUN => Errno::NOTTY,
+        request::SET_VOLUME_FLAGS
+        | request::GET_VOLUME_FLAGS
+        | request::WAIT_FOR_DB
+        | request::WAIT_FOR_DB_V2
+        | request::SYS_SHUTDOWN
+        | request::SYS_PRE_SHUTDOWN
+        | request::TAG_VOLUME
+        | request::TAG_VOLUME_V2
+        | request::SYNC_TAG_VOLUME
+        | request::GET_TAG_VOLUME_STATUS
+        | request::IOBARRIER_TAG_VOLUME
+        | request::CREATE_BARRIER_ALL
+        | request::REMOVE_BARRIER_ALL
+        | request::TAG_COMMIT_V2
+        | request::FREEZE_VOLUME
+        | request::THAW_VOLUME
+        | request::VOLUME_STACKING
+        | request::GET_GLOBAL_STATS
+        | request::GET_VOLUME_LATENCY_STATS
+        | request::GET_VOLUME_STATS_V2
+        | request::SET_INVOLFLT_VERBOSITY
+        | request::INIT_DRIVER_FULLY
+        | request::GET_BLK_MQ_STATUS
+        | request::GET_CXSTATS_NOTIFY
+        | request::LCW
+        | request::TAG_DRAIN_NOTIFY => Errno::OPNOTSUPP,
+        _ => Errno::INVAL,
     }
 }

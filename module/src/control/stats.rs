@@ -73,6 +73,8 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
     writeln!(text, "pending_extents: {}", tracker.capture.extents())?;
     writeln!(text, "falls_to_bitmap: {}", tracker.capture.falls())?;
     writeln!(text, "failed_writes: {}", tracker.counters.failures())?;
+    writeln!(text, "committed_bytes: {}", disk.drain.committed_bytes())?;
+    writeln!(text, "network_failures: {}", disk.drain.network_failures())?;
     writeln!(text, "marked_for_memory: {}", tracker.counters.marked_for_memory())?;
     for (op, operations, bytes) in Op::ALL {
         writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;

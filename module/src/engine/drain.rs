@@ -87,6 +87,8 @@ pub struct Drain<P: Platform> {
     out: Option<Out>,
     transaction: u64,
     previous: Previous,
+    committed_bytes: u64,
+    network_failures: u64,
 }
 
 /// The block that is out.
@@ -108,6 +110,8 @@ impl<P: Platform> Drain<P> {
             out: None,
             transaction: 0,
             previous: Previous { stamp: Stamp::default(), split: 0 },
+            committed_bytes: 0,
+            network_failures: 0,
         })
     }
 
@@ -202,9 +206,47 @@ impl<P: Platform> Drain<P> {
             disk.tracker().resync.acknowledge(reported);
         }
         self.previous = Previous { stamp: out.stamp, split: 1 };
+        self.committed_bytes += self.changes.bytes();
         self.changes.count = 0;
         self.out = None;
         Ok(())
+    }
+
+    /// The agent could not bring the block that is out to its target, because of the network where that is said.
+    /// Fails with [`Errno::FAULT`] when no block is out or it is another one.
+    pub fn commit_failed(&mut self, transaction: u64, network: bool) -> Result<()> {
+        if self.out.is_none() || transaction != self.transaction {
+            return Err(Errno::FAULT);
+        }
+        self.network_failures += u64::from(network);
+        Ok(())
+    }
+
+    /// How often the network failed the agent.
+    pub fn network_failures(&self) -> u64 {
+        self.network_failures
+    }
+
+    /// Bytes that were committed.
+    pub fn committed_bytes(&self) -> u64 {
+        self.committed_bytes
+    }
+
+    /// Forgets every change, the block that is out, and that a resync is required. What is in flight is kept.
+    pub fn clear(&mut self, disk: &P::Attached) {
+        let tracker = disk.tracker();
+        // As many blocks as wait now: a busy disk would never come to an end.
+        for _ in 0..=self.pending_blocks(disk) + tracker.capture.extents() {
+            self.next(disk);
+            if self.changes.count == 0 {
+                break;
+            }
+        }
+        if let Some(reported) = tracker.resync.report() {
+            tracker.resync.acknowledge(reported);
+        }
+        self.changes.count = 0;
+        self.out = None;
     }
 
     /// The end of the block that was committed last.
@@ -213,7 +255,7 @@ impl<P: Platform> Drain<P> {
     }
 
     /// Dirty blocks that wait, those of the block that is out not counted.
-    fn pending_blocks(&self, disk: &P::Attached) -> u64 {
+    pub fn pending_blocks(&self, disk: &P::Attached) -> u64 {
         self.taken.dirty() + disk.tracker().live().dirty()
     }
 

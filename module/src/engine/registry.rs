@@ -23,6 +23,13 @@ impl<const N: usize> Name<N> {
         }
     }
 
+    /// The name `text`, which holds no NUL. Fails with [`Errno::INVAL`] when it is empty or does not fit with a NUL.
+    pub fn from_slice(text: &[u8]) -> Result<Self> {
+        let mut bytes = [0; N];
+        bytes.get_mut(..text.len()).ok_or(Errno::INVAL)?.copy_from_slice(text);
+        Name::new(bytes)
+    }
+
     /// The name without its NUL.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
@@ -47,6 +54,8 @@ pub struct Disk<P: Platform> {
     pub device: P::Attached,
     /// Delivery of its changes.
     pub drain: Drain<P>,
+    /// Whether the agent has forbidden delivery for now.
+    pub drain_blocked: bool,
 }
 
 impl<P: Platform> Disk<P> {
@@ -80,6 +89,16 @@ impl<P: Platform> Registry<P> {
         self.disks.iter().flatten().map(|disk| &**disk)
     }
 
+    /// The filtered disks.
+    pub fn disks_mut(&mut self) -> impl Iterator<Item = &mut Disk<P>> {
+        self.disks.iter_mut().flatten().map(|disk| &mut **disk)
+    }
+
+    /// The disk that is filtered as `path`.
+    pub fn find_mut(&mut self, path: &[u8]) -> Option<&mut Disk<P>> {
+        self.disks_mut().find(|disk| disk.path.as_bytes() == path)
+    }
+
     /// The disk with `id`.
     pub fn disk_mut(&mut self, id: u64) -> Option<&mut Disk<P>> {
         Some(self.disks.iter_mut().flatten().find(|disk| disk.id == id)?)
@@ -91,8 +110,10 @@ impl<P: Platform> Registry<P> {
     }
 
     /// The disk that is filtered as `path` or has the persistent name.
-    pub fn find_by_any_name(&self, name: &[u8]) -> Option<&Disk<P>> {
-        self.find(name).or_else(|| self.disks().find(|disk| disk.persistent_name.as_bytes() == name))
+    pub fn find_by_any_name(&mut self, name: &[u8]) -> Option<&mut Disk<P>> {
+        let is_path = self.find(name).is_some();
+        self.disks_mut()
+            .find(|disk| if is_path { disk.path.as_bytes() } else { disk.persistent_name.as_bytes() } == name)
     }
 
     /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
@@ -109,7 +130,7 @@ impl<P: Platform> Registry<P> {
         let drain = Drain::new(tracker.same_shape()?)?;
         let device = opened.attach(P::boxed(tracker)?)?;
         let id = self.last_id + 1;
-        let disk = Disk { id, path, persistent_name, identity: geometry.identity, device, drain };
+        let disk = Disk { id, path, persistent_name, identity: geometry.identity, device, drain, drain_blocked: false };
         self.disks[slot] = Some(P::boxed(disk)?);
         self.last_id = id;
         Ok(id)

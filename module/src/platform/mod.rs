@@ -26,6 +26,8 @@ impl Errno {
     pub const BUSY: Errno = Errno(16);
     /// Invalid argument.
     pub const INVAL: Errno = Errno(22);
+    /// Not a request of this device.
+    pub const NOTTY: Errno = Errno(25);
     /// Not supported.
     pub const OPNOTSUPP: Errno = Errno(95);
     /// Too many disks.

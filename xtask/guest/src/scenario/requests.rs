@@ -10,7 +10,13 @@ use std::fs::File;
 use std::io;
 
 /// Every request of the driver that takes a structure, with its name.
-const WITH_ARGUMENT: [(&str, u32); 10] = [
+const WITH_ARGUMENT: [(&str, u32); 16] = [
+    ("get the time", request::GET_NANOSECOND_TIME),
+    ("map names", request::NAME_MAPPING),
+    ("change the persistent name", request::MODIFY_PERSISTENT_DEVICE_NAME),
+    ("get drain state", request::GET_DRAIN_STATE),
+    ("set drain state", request::SET_DRAIN_STATE),
+    ("clear differentials", request::CLEAR_DIFFERENTIALS),
     ("process start", request::PROCESS_START_NOTIFY),
     ("service start", request::SERVICE_SHUTDOWN_NOTIFY),
     ("get or set attribute", request::GET_SET_ATTR),
