@@ -435,7 +435,7 @@ enum Answer {
     /// The C driver does not answer it either.
     Never,
 }
-use Answer::{Dead, Never, NotYet, Nothing, Works};
+use Answer::{Dead, Never, NotYet, Nothing, Works, WorksBare};
 
 /// Each of the 74 numbers; without a word those of which the headers have no more than the number.
 const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
