@@ -17,7 +17,8 @@ use std::process::ExitCode;
 #[command(
     name = "involfltctl",
     version,
-    max_term_width = 100,
+    // Not wrapped, whatever features clap has been given by other programs of the workspace.
+    term_width = 0,
     after_help = "Examples:
   involfltctl start /dev/sdb             filter a disk
   involfltctl status                     how every filtered disk does
