@@ -80,6 +80,12 @@ const TOOLS: &[Tool] = &[
     build("rpmsign", "rpm", "signs rpm packages"),
     build("apt-ftparchive", "apt-utils", "makes the apt repository's indices"),
     build("createrepo_c", "createrepo-c", "makes the rpm repositories' indices"),
+    test("softhsm2-util", "softhsm2", "is a token that a key is on"),
+    test(
+        "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so",
+        "libengine-pkcs11-openssl",
+        "lets openssl use a key on a token",
+    ),
     test("lintian", "lintian", "looks at the Debian packages"),
     test("rpmlint", "rpmlint", "looks at the rpm packages"),
     test("rpmbuild", "rpm", "makes stand-ins for kernel packages of rpm distributions"),

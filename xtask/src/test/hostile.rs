@@ -3,7 +3,7 @@
 
 use super::stranger::Stranger;
 use crate::error::{AtPath, Error, Result};
-use crate::machine::Root;
+use crate::machine::{Root, Said};
 use crate::sign::ArchiveKey;
 use crate::store::remove;
 use crate::tree;
@@ -58,7 +58,7 @@ impl Hostile<'_> {
         copy.join("dists").join(self.suite).join(name)
     }
 
-    fn update(&self, root: &Root, keyring: &Path) -> Result<crate::machine::Said> {
+    fn update(&self, root: &Root, keyring: &Path) -> Result<Said> {
         root.add_repository("hostile", "file:/hostile/apt", self.suite, keyring)?;
         root.apt_get(&[&["update", "--error-on=any"], &ONLY[..]].concat())
     }
@@ -74,26 +74,26 @@ impl Hostile<'_> {
         self.update(root, self.keyring)?.ok()?;
         let install = ["install", "involflt-keyring"];
         let said = root.apt_get(&[&install, &ONLY[..]].concat())?;
-        line(said.refused("Hash Sum mismatch")?, "Hash Sum")
+        refused(said, &["Hash Sum mismatch"])
     }
 
     fn altered_release(&self, root: &Root) -> Result<String> {
         let release = self.release(&self.copy()?, "InRelease");
         let text = fs::read_to_string(&release).at_path(&release)?;
         fs::write(&release, text.replace("Origin: involflt", "Origin: involfit")).at_path(&release)?;
-        line(self.update(root, self.keyring)?.refused("BADSIG")?, "BADSIG")
+        refused(self.update(root, self.keyring)?, &["BADSIG", "Message has been manipulated"])
     }
 
     fn foreign_key(&self, root: &Root) -> Result<String> {
         let copy = self.copy()?;
         self.stranger.clear_sign(&self.release(&copy, "Release"), &self.release(&copy, "InRelease"))?;
-        line(self.update(root, self.keyring)?.refused("NO_PUBKEY")?, "NO_PUBKEY")
+        refused(self.update(root, self.keyring)?, &["NO_PUBKEY", "Missing key"])
     }
 
     fn expired_key(&self, root: &Root) -> Result<String> {
         let copy = self.copy()?;
         self.stranger.clear_sign(&self.release(&copy, "Release"), &self.release(&copy, "InRelease"))?;
-        line(self.update(root, &self.stranger.keyring()?)?.refused("EXPKEYSIG")?, "EXPKEYSIG")
+        refused(self.update(root, &self.stranger.keyring()?)?, &["EXPKEYSIG", "xpired"])
     }
 
     /// An older state, as true as the newer one when it was made: apt keeps what it has.
@@ -118,6 +118,13 @@ impl Hostile<'_> {
     }
 }
 
-fn line(said: String, word: &str) -> Result<String> {
-    Ok(said.lines().find(|line| line.contains(word)).unwrap_or_default().trim().to_string())
+/// It failed, with words of gpgv or, from trixie on, of sqv; the line that has them.
+fn refused(said: Said, words: &[&str]) -> Result<String> {
+    let line = said.output.lines().find(|line| words.iter().any(|word| line.contains(word)));
+    match (said.code, line) {
+        (0, _) | (_, None) => {
+            Err(Error::kernel(format!("{} was not refused as {words:?}: {}", said.command, said.output)))
+        }
+        (_, Some(line)) => Ok(line.trim().to_string()),
+    }
 }

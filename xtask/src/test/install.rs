@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// Releases whose administrators are promised packages. Older ones get modules only.
 const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
+/// The release that a kernel outside of the repository is tried on, which costs a compiler and a build.
+const WITH_DKMS: &str = "bookworm";
 /// Everything of ours.
 const PACKAGES: [&str; 4] = ["involflt-kmod", "involflt-utils", "involflt-ueficert", "involflt-keyring"];
 /// Every file and directory, but for what apt, dpkg and the kernels' own tools write down at each of their runs.
@@ -136,6 +138,9 @@ impl Install<'_> {
         if let Some(second) = self.own.get(1) {
             steps.push(("another kernel", another(&root, second)?));
         }
+        if first.release == WITH_DKMS {
+            steps.push(("a kernel that is not in the repository", older(&root, first)?));
+        }
         root.apt_get(&[&["purge"], &PACKAGES[..]].concat())?.ok()?;
         // What came with ours goes with ours.
         root.apt_get(&["autoremove", "--purge"])?.ok()?;
@@ -211,6 +216,26 @@ fn another(root: &Root, kernel: &LockedKernel) -> Result<String> {
     root.apt_get(&["purge", &image])?.ok()?;
     root.run(&format!("test ! -e /lib/modules/{release}"))?.ok()?;
     Ok(format!("{release} came with its module, and went with it"))
+}
+
+/// An older kernel of the release, which no package has a module for: DKMS builds it one, and all of it goes again.
+fn older(root: &Root, newer: &LockedKernel) -> Result<String> {
+    let flavour = &newer.flavour;
+    let names = format!(
+        "apt-cache pkgnames linux-image- | sed -nE 's/^linux-image-([0-9][0-9.+a-z]*-[0-9]+-{flavour})$/\\1/p' |
+         sort -V | grep -vx '{}' | head -n 1",
+        newer.kernel
+    );
+    let release = root.run(&names)?.ok()?.trim().to_string();
+    let packages = [format!("linux-image-{release}"), format!("linux-headers-{release}"), "involflt-dkms".to_string()];
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    root.apt_get(&[&["install"], packages.as_slice()].concat())?.ok()?;
+    let found = root.run(&format!("modinfo -k {release} -F filename involflt"))?.ok()?;
+    if !found.contains("/updates/dkms/involflt.ko") {
+        return Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())));
+    }
+    root.apt_get(&[&["purge"], packages.as_slice()].concat())?.ok()?;
+    Ok(format!("{release}: built by DKMS"))
 }
 
 /// The same files as before.

@@ -11,6 +11,7 @@ mod packages;
 mod page;
 mod registry;
 mod rpm;
+mod signing;
 mod source;
 mod stand_in;
 mod stranger;
@@ -72,6 +73,8 @@ enum Stage {
     Utils,
     /// DKMS builds on machines of each release, without Rust.
     Dkms,
+    /// Keys in files and on a token, and all that can be wrong with them.
+    Signing,
     /// Packages: reproducible, and clean for lintian and rpmlint.
     Packages,
     /// Module packages chosen by zypper and dnf.
@@ -92,6 +95,7 @@ impl Stage {
             Stage::Kernels => kernels::run(context, tally),
             Stage::Utils => utils::run(context, tally),
             Stage::Dkms => dkms::run(context, tally),
+            Stage::Signing => signing::run(context, tally),
             Stage::Packages => packages::run(context, tally),
             Stage::Rpm => rpm::run(context, tally),
             Stage::Install => install::run(context, tally),
