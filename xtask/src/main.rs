@@ -27,6 +27,7 @@ mod repository;
 mod resolve;
 mod result;
 mod root;
+mod sbom;
 mod select;
 mod setup;
 mod sign;
@@ -35,6 +36,8 @@ mod store;
 mod store_command;
 mod test;
 mod tree;
+mod unpack;
+mod verify;
 mod vm;
 mod work_tree;
 
@@ -61,6 +64,7 @@ enum Command {
     Resolve(resolve::Resolve),
     Store(store_command::StoreCommand),
     Test(test::Test),
+    Verify(verify::Verify),
     Vm(vm::Vm),
 }
 
@@ -85,6 +89,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Resolve(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
         Command::Test(command) => command.run(shell),
+        Command::Verify(command) => command.run(shell),
         Command::Vm(command) => command.run(shell),
     }
 }

@@ -23,13 +23,13 @@ pub fn replace(from: &Path, to: &Path) -> Result<()> {
     remove(&old)
 }
 
-/// Every file below a directory, sorted, by its path from there.
+/// Every file below a directory, sorted, by its path from there. A symbolic link is a file, wherever it leads.
 pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).at_path(dir)? {
-        let path = entry.at_path(dir)?.path();
-        let name = PathBuf::from(path.file_name().unwrap_or_default());
-        match path.is_dir() {
+        let entry = entry.at_path(dir)?;
+        let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
+        match entry.file_type().at_path(&path)?.is_dir() {
             true => found.extend(files(&path)?.into_iter().map(|below| name.join(below))),
             false => found.push(name),
         }

@@ -59,6 +59,12 @@ pub fn module(ko: &Path, facts: &KernelFacts) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// A value of each key of a module's `.modinfo`; empty where it has none.
+pub fn modinfo(ko: &[u8], keys: &[&str]) -> Result<Vec<String>> {
+    let module = Module::parse(ko)?;
+    Ok(keys.iter().map(|key| module.modinfo(key).first().copied().unwrap_or_default().to_string()).collect())
+}
+
 /// The kernel's symbols that a module was linked against, by name, with the checksums of their types; symbols without
 /// a checksum are left out.
 pub fn imports(ko: &[u8]) -> Result<Vec<(String, u32)>> {

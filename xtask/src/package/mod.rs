@@ -8,6 +8,8 @@ mod templates;
 mod tools;
 mod version;
 
+#[cfg(test)]
+pub use recipe::DATE;
 pub use recipe::Recipe;
 pub use recipes::{Family, PublicKeys, Recipes, RpmKernel, SignedModule};
 pub use set::{Home, Package, make};

@@ -52,12 +52,35 @@ pub struct Recipe {
 impl Recipe {
     /// The file name that the package has in a repository.
     pub fn file_name(&self) -> String {
-        match (&self.form, self.arch) {
-            (Form::Deb(version), Arch::Amd64) => format!("{}_{version}_amd64.deb", self.name),
-            (Form::Deb(version), Arch::All) => format!("{}_{version}_all.deb", self.name),
-            (Form::Rpm(version, release), Arch::Amd64) => format!("{}-{version}-{release}.x86_64.rpm", self.name),
-            (Form::Rpm(version, release), Arch::All) => format!("{}-{version}-{release}.noarch.rpm", self.name),
+        let (name, version, architecture) = (&self.name, self.version(), self.architecture());
+        match self.form {
+            Form::Deb(_) => format!("{name}_{version}_{architecture}.deb"),
+            Form::Rpm(..) => format!("{name}-{version}.{architecture}.rpm"),
         }
+    }
+
+    /// The whole version, with revision or release.
+    pub fn version(&self) -> String {
+        match &self.form {
+            Form::Deb(version) => version.clone(),
+            Form::Rpm(version, release) => format!("{version}-{release}"),
+        }
+    }
+
+    /// The architecture as the package's own family names it.
+    pub fn architecture(&self) -> &'static str {
+        match (&self.form, self.arch) {
+            (Form::Deb(_), Arch::Amd64) => "amd64",
+            (Form::Deb(_), Arch::All) => "all",
+            (Form::Rpm(..), Arch::Amd64) => "x86_64",
+            (Form::Rpm(..), Arch::All) => "noarch",
+        }
+    }
+
+    /// Whether a module for this kernel release is in it.
+    pub fn is_for(&self, kernel: &str) -> bool {
+        let listed = self.values["kernels"].as_array().is_some_and(|all| all.iter().any(|one| one == kernel));
+        listed || self.values["kernel"] == kernel
     }
 
     /// Whether it is a Debian package.
@@ -187,6 +210,21 @@ fn settle(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).at_path(path)?;
     let file = File::options().write(true).open(path).at_path(path)?;
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(DATE)).at_path(path)
+}
+
+#[cfg(test)]
+impl Recipe {
+    /// A Debian package's, for tests of what only names it.
+    pub fn example(name: &str, version: &str) -> Recipe {
+        Recipe {
+            name: name.into(),
+            arch: Arch::Amd64,
+            form: Form::Deb(version.into()),
+            template: "utils",
+            values: serde_json::Value::Null,
+            files: Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Every step's result is in the store under the hash of what went into it, so a second run signs nothing again and
 //! leaves the same bytes.
 
+mod boms;
 mod checksums;
 mod module;
 
@@ -32,7 +33,8 @@ pub struct Publisher<'a> {
 }
 
 /// A signed package and where it belongs.
-struct Signed {
+struct Signed<'a> {
+    recipe: &'a Recipe,
     homes: Vec<Home>,
     file: PathBuf,
 }
@@ -48,6 +50,8 @@ impl Publisher<'_> {
         let signed = signed.into_iter().collect::<Result<Vec<_>>>()?;
         self.stage("packages", "repositories");
         self.repositories(&signed, dist)?;
+        self.stage("packages", "SBOMs");
+        tree::replace(&boms::get(self.farm, &signed, modules)?, &dist.join("sbom"))?;
         tree::replace(&self.public_keys()?, &dist.join("keys"))?;
         checksums::write(dist, &self.keys.archive)?;
         Ok(packages.len())
@@ -119,7 +123,7 @@ impl Publisher<'_> {
     }
 
     /// A package's signed copy, signed once.
-    fn signed(&self, package: &Package) -> Result<Signed> {
+    fn signed<'p>(&self, package: &'p Package) -> Result<Signed<'p>> {
         let name = package.recipe.file_name();
         let id = key([sha256_file(&package.file)?.as_str(), self.keys.archive.fingerprint()]);
         let dir = self.farm.store.entry("signed-packages", &id, |partial| {
@@ -132,10 +136,10 @@ impl Publisher<'_> {
             }
             .map_err(|error| error.at(&name))
         })?;
-        Ok(Signed { homes: package.homes.clone(), file: dir.join(name) })
+        Ok(Signed { recipe: &package.recipe, homes: package.homes.clone(), file: dir.join(name) })
     }
 
-    fn repositories(&self, signed: &[Signed], dist: &Path) -> Result<()> {
+    fn repositories(&self, signed: &[Signed<'_>], dist: &Path) -> Result<()> {
         let mut homes: BTreeMap<&Home, Vec<PathBuf>> = BTreeMap::new();
         for package in signed {
             package.homes.iter().for_each(|home| homes.entry(home).or_default().push(package.file.clone()));
