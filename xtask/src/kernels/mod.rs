@@ -4,6 +4,7 @@
 mod constraint;
 mod distro;
 mod document;
+mod release;
 
 #[cfg(test)]
 mod bad_files;
@@ -11,6 +12,7 @@ mod bad_files;
 pub use constraint::Constraint;
 pub use distro::{ARCHITECTURES, DISTROS, Distro, POCKETS, is_security};
 pub use document::{Document, Step};
+pub use release::ReleaseCommand;
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
