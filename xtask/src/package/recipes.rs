@@ -115,7 +115,7 @@ impl Recipes<'_> {
             .map(|(name, crc)| json!({ "name": name, "crc": format!("{crc:08x}") }))
             .collect();
         let (name, family, place) = match kernel.family {
-            Family::Suse => (format!("involflt-kmp-{}", kernel.flavour), "suse", "updates/involflt.ko"),
+            Family::Suse => (format!("involflt-kmp-{}", kernel.flavour), "suse", "updates/involflt/involflt.ko"),
             Family::Rhel => ("kmod-involflt".to_string(), "rhel", "extra/involflt/involflt.ko"),
         };
         Ok(Recipe {

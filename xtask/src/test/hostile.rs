@@ -93,7 +93,7 @@ impl Hostile<'_> {
     fn expired_key(&self, root: &Root) -> Result<String> {
         let copy = self.copy()?;
         self.stranger.clear_sign(&self.release(&copy, "Release"), &self.release(&copy, "InRelease"))?;
-        refused(self.update(root, &self.stranger.keyring()?)?, &["EXPKEYSIG", "xpired"])
+        refused(self.update(root, &self.stranger.keyring())?, &["EXPKEYSIG", "xpired"])
     }
 
     /// An older state, as true as the newer one when it was made: apt keeps what it has.

@@ -12,26 +12,31 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// Makes a key for modules, and an OpenPGP key that was good for a day, long ago, in a directory.
+    /// Makes a key for modules, and an OpenPGP key, in a directory. Who has the OpenPGP key's public half believes that it
+    /// expired long ago; its owner has made it valid again since.
     pub fn new(dir: &Path) -> Result<Stranger> {
         let stranger = Stranger { dir: dir.to_path_buf() };
         fs::create_dir_all(dir.join("gnupg")).at_path(dir)?;
         stranger.run("chmod", "700 gnupg")?;
         let request = "req -x509 -newkey rsa:2048 -noenc -subj /CN=stranger -keyout key.pem -out certificate.pem";
         stranger.run("openssl", request)?;
-        stranger.gpg("--passphrase  --quick-generate-key stranger rsa2048 sign 1d")?;
+        let then = "--faked-system-time 20200101T120000";
+        stranger.gpg(&format!("{then} --passphrase  --quick-generate-key stranger rsa2048 sign 1d"))?;
+        stranger.gpg("--output keyring.gpg --export")?;
+        let listing = stranger.gpg("--list-keys --with-colons")?;
+        let fingerprint = listing.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap_or_default();
+        stranger.gpg(&format!("--quick-set-expire {} 0", fingerprint.trim_matches(':')))?;
         Ok(stranger)
     }
 
-    /// The public OpenPGP key, which has expired.
-    pub fn keyring(&self) -> Result<PathBuf> {
-        self.gpg("--yes --output keyring.gpg --export")?;
-        Ok(self.dir.join("keyring.gpg"))
+    /// The public OpenPGP key as it was when it expired.
+    pub fn keyring(&self) -> PathBuf {
+        self.dir.join("keyring.gpg")
     }
 
-    /// Signs a `Release` as `InRelease`, when the key was still good.
+    /// Signs a `Release` as `InRelease`.
     pub fn clear_sign(&self, release: &Path, to: &Path) -> Result<()> {
-        self.gpg(&format!("--yes --output {} --clear-sign {}", to.display(), release.display()))
+        self.gpg(&format!("--yes --output {} --clear-sign {}", to.display(), release.display())).map(drop)
     }
 
     /// The module with this stranger's signature at its end, in the format of the kernel's `scripts/sign-file.c`.
@@ -46,17 +51,17 @@ impl Stranger {
         Ok([module.as_slice(), &signature, &trailer, b"~Module signature appended~\n"].concat())
     }
 
-    fn gpg(&self, arguments: &str) -> Result<()> {
-        let always = "--homedir gnupg --batch --quiet --pinentry-mode loopback --faked-system-time 20200101T120000";
+    fn gpg(&self, arguments: &str) -> Result<String> {
+        let always = "--homedir gnupg --batch --quiet --pinentry-mode loopback";
         self.run("gpg", &format!("{always} {arguments}"))
     }
 
-    /// Runs a program on words between single spaces, of which one may be empty.
-    fn run(&self, program: &str, arguments: &str) -> Result<()> {
+    /// The output of a program, run on words between single spaces, of which one may be empty.
+    fn run(&self, program: &str, arguments: &str) -> Result<String> {
         let output = Command::new(program).args(arguments.split(' ')).current_dir(&self.dir).output();
         let output = output.at_path(program)?;
         match output.status.success() {
-            true => Ok(()),
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(Error::infra(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
         }
     }
