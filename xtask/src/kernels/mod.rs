@@ -4,6 +4,7 @@
 mod constraint;
 mod distro;
 mod document;
+mod families;
 mod release;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod bad_files;
 pub use constraint::Constraint;
 pub use distro::{ARCHITECTURES, DISTROS, Distro, POCKETS, is_security};
 pub use document::{Document, Step};
+pub use families::{FAMILIES, Family};
 pub use release::ReleaseCommand;
 
 use crate::error::{Error, Result};

@@ -4,6 +4,7 @@
 use super::{MatrixArgs, gone, matrix};
 use crate::display::{self, Format};
 use crate::error::{AtPath, Result};
+use crate::kernels::{FAMILIES, Family};
 use crate::lock::{LockedKernel, Platform};
 use crate::store::{GONE, Store};
 use clap::ValueEnum;
@@ -18,6 +19,7 @@ use xshell::Shell;
   cargo xtask matrix --locked
   cargo xtask matrix --select group:debian-all --select '!rt-amd64' --format json
   cargo xtask matrix --select 'group:debian-all platform=rfl'
+  cargo xtask matrix --all                  every family of distributions, and what access it needs
 
 With --locked the table says which kernels of kernels.lock have left their archive; with --offline as well, as the
 indices that were read last know it.")]
@@ -27,6 +29,9 @@ pub struct Matrix {
     /// How it is shown
     #[arg(long, value_enum, default_value_t = Output::Table)]
     format: Output,
+    /// Show the families of distributions that are declared, not the kernels: archive, packages, access, image
+    #[arg(long, conflicts_with_all = ["select", "locked", "offline"])]
+    all: bool,
 }
 
 /// Forms of the listing.
@@ -51,6 +56,13 @@ struct Entry {
 impl Matrix {
     /// Prints the listing.
     pub fn run(self, _: &Shell) -> Result<()> {
+        if self.all {
+            let text = match self.format {
+                Output::Table => families_table(),
+                Output::Json => families_json(),
+            };
+            return std::io::stdout().write_all(text.as_bytes()).at_path("standard output");
+        }
         let store = Store::open(self.matrix.store.as_deref())?;
         let listener = display::open(Some(Format::Plain));
         let kernels = matrix(&self.matrix, &store, &*listener)?;
@@ -70,6 +82,32 @@ impl Matrix {
         };
         std::io::stdout().write_all(text.as_bytes()).at_path("standard output")
     }
+}
+
+/// What is to be said of a family: a resolver reads its archive, or it is only declared.
+fn family_state(family: &Family) -> &'static str {
+    if family.resolved() { "resolved" } else { "declared, no resolver yet" }
+}
+
+fn families_json() -> String {
+    let entries = FAMILIES.iter().map(|family| {
+        let mut value = serde_json::to_value(family).expect("a family is plain data");
+        value["state"] = family_state(family).into();
+        value
+    });
+    let listing = serde_json::json!({ "families": entries.collect::<Vec<_>>() });
+    serde_json::to_string_pretty(&listing).expect("a listing is plain data") + "\n"
+}
+
+fn families_table() -> String {
+    let mut text = String::new();
+    for family in FAMILIES {
+        text += &format!("{}: {}\n", family.name, family_state(family));
+        text += &format!("  releases  {}\n", family.releases.join(" "));
+        text += &format!("  packages  {}, in {}\n", family.packages.join(", "), family.kdir);
+        text += &format!("  access    {}\n  image     {}\n", family.access, family.image);
+    }
+    text
 }
 
 fn json(entries: &[Entry]) -> String {

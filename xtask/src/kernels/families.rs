@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Every family of distributions that kernels are meant to come from: where, in which packages, and what access it takes.
+
+use serde::Serialize;
+
+/// What an archive's index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Index {
+    Apt,
+    RpmMd,
+}
+
+/// A family, as data.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Family {
+    /// Name in the select language.
+    pub name: &'static str,
+    /// Its releases, oldest first.
+    pub releases: &'static [&'static str],
+    /// How its archive is read.
+    pub index: Index,
+    /// Packages with headers and build system; `FLAVOUR` and `RELEASE` stand for the kernel's.
+    pub packages: &'static [&'static str],
+    /// Where these put the kernel's build directory.
+    pub kdir: &'static str,
+    /// What reading the archive takes.
+    pub access: &'static str,
+    /// Public container image to build in; `RELEASE` stands for the distribution's, as the image's tags have it.
+    pub image: &'static str,
+}
+
+impl Family {
+    /// Whether `kernels.yaml` can name it: only then is there a resolver for it.
+    pub fn resolved(&self) -> bool {
+        super::Distro::find(self.name).is_some()
+    }
+}
+
+const SUSE: [&str; 1] = ["kernel-FLAVOUR-devel"];
+const SUSE_KDIR: &str = "/usr/src/linux-VERSION-obj/ARCH/FLAVOUR";
+const RED_HAT: [&str; 1] = ["kernel-devel"];
+const RED_HAT_KDIR: &str = "/usr/src/kernels/RELEASE";
+const HEADERS_KDIR: &str = "/usr/src/linux-headers-RELEASE";
+
+/// Every family, by the name of its vendor.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "debian",
+        releases: &["bullseye", "bookworm", "trixie", "sid", "experimental"],
+        index: Index::Apt,
+        packages: &["linux-headers-RELEASE", "linux-headers-VERSION-common", "linux-kbuild-VERSION"],
+        kdir: HEADERS_KDIR,
+        access: "public",
+        image: "docker.io/library/debian:RELEASE",
+    },
+    Family {
+        name: "ubuntu",
+        releases: &["20.04", "22.04", "24.04"],
+        index: Index::Apt,
+        packages: &["linux-headers-RELEASE", "linux-headers-VERSION"],
+        kdir: HEADERS_KDIR,
+        access: "public; an Ubuntu Pro token after standard support",
+        image: "docker.io/library/ubuntu:RELEASE",
+    },
+    Family {
+        name: "sles",
+        releases: &[
+            "12-sp3", "12-sp4", "12-sp5", "15", "15-sp1", "15-sp2", "15-sp3", "15-sp4", "15-sp5", "15-sp6", "15-sp7",
+            "16.0",
+        ],
+        index: Index::RpmMd,
+        packages: &SUSE,
+        kdir: SUSE_KDIR,
+        access: "SUSE Customer Center credentials; LTSS after general support",
+        image: "registry.suse.com/bci/bci-sle15-kernel-module-devel:RELEASE (15 SPs)",
+    },
+    Family {
+        name: "opensuse-leap",
+        releases: &["15.5", "15.6", "16.0"],
+        index: Index::RpmMd,
+        packages: &SUSE,
+        kdir: SUSE_KDIR,
+        access: "public",
+        image: "registry.opensuse.org/opensuse/leap:RELEASE",
+    },
+    Family {
+        name: "opensuse-tumbleweed",
+        releases: &["tumbleweed"],
+        index: Index::RpmMd,
+        packages: &SUSE,
+        kdir: SUSE_KDIR,
+        access: "public",
+        image: "registry.opensuse.org/opensuse/tumbleweed",
+    },
+    Family {
+        name: "rhel",
+        releases: &[
+            "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "8.10", "9.0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "10.0",
+        ],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: RED_HAT_KDIR,
+        access: "subscription: an RHSM client certificate; EUS for older minors",
+        image: "registry.access.redhat.com/ubi9/ubi (ubi8, ubi10)",
+    },
+    Family {
+        name: "centos-stream",
+        releases: &["9", "10"],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: RED_HAT_KDIR,
+        access: "public",
+        image: "quay.io/centos/centos:streamRELEASE",
+    },
+    Family {
+        name: "alma",
+        releases: &["8", "9", "10"],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: RED_HAT_KDIR,
+        access: "public; older minors in vault.almalinux.org",
+        image: "docker.io/library/almalinux:RELEASE",
+    },
+    Family {
+        name: "rocky",
+        releases: &["8", "9", "10"],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: RED_HAT_KDIR,
+        access: "public; older minors in the vault of dl.rockylinux.org",
+        image: "docker.io/rockylinux/rockylinux:RELEASE",
+    },
+    Family {
+        name: "oracle",
+        releases: &["8", "9", "10"],
+        index: Index::RpmMd,
+        packages: &["kernel-uek-devel"],
+        kdir: RED_HAT_KDIR,
+        access: "public (yum.oracle.com)",
+        image: "docker.io/library/oraclelinux:RELEASE",
+    },
+    Family {
+        name: "amazon",
+        releases: &["2023"],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: RED_HAT_KDIR,
+        access: "public, through its mirror list",
+        image: "public.ecr.aws/amazonlinux/amazonlinux:RELEASE",
+    },
+    Family {
+        name: "azure-linux",
+        releases: &["3"],
+        index: Index::RpmMd,
+        packages: &RED_HAT,
+        kdir: "/usr/src/linux-headers-RELEASE",
+        access: "public (packages.microsoft.com)",
+        image: "mcr.microsoft.com/azurelinux/base/core:RELEASE.0",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::DISTROS;
+
+    #[test]
+    fn only_families_with_a_resolver_are_called_resolved() {
+        let resolved: Vec<_> = FAMILIES.iter().filter(|family| family.resolved()).map(|family| family.name).collect();
+        assert_eq!(resolved, DISTROS.iter().map(|distro| distro.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_family_whose_kernels_are_known_by_name_is_declared() {
+        for line in include_str!("testdata/kernel-releases.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split('\t').next().unwrap();
+            assert!(FAMILIES.iter().any(|family| family.name == name), "{name}");
+        }
+    }
+}
