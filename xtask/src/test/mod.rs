@@ -17,6 +17,7 @@ mod stand_in;
 mod stranger;
 mod tally;
 mod utils;
+mod verify;
 
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
@@ -77,6 +78,8 @@ enum Stage {
     Signing,
     /// Packages: reproducible, and clean for lintian and rpmlint.
     Packages,
+    /// Published packages that were tampered with.
+    Verify,
     /// Module packages chosen by zypper and dnf.
     Rpm,
     /// Our packages in whole machines: installed by apt, booted, purged.
@@ -97,6 +100,7 @@ impl Stage {
             Stage::Dkms => dkms::run(context, tally),
             Stage::Signing => signing::run(context, tally),
             Stage::Packages => packages::run(context, tally),
+            Stage::Verify => verify::run(context, tally),
             Stage::Rpm => rpm::run(context, tally),
             Stage::Install => install::run(context, tally),
             Stage::Report => page::run(context, tally),
