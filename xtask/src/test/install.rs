@@ -28,6 +28,14 @@ const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o
     -o -path /repo -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg \\) -prune \
     -o -print | LC_ALL=C sort";
 
+/// Whatever was only installed for something that is gone.
+const AUTOREMOVE: [&str; 4] = [
+    "autoremove",
+    "--purge",
+    "-oAPT::AutoRemove::RecommendsImportant=false",
+    "-oAPT::AutoRemove::SuggestsImportant=false",
+];
+
 /// What is asked of the machine, and the words of a refusal that is expected.
 const COMMANDS: [(&str, Option<&str>); 8] = [
     ("systemctl is-system-running --wait || { systemctl list-units --failed --plain; false; }", None),
@@ -143,7 +151,7 @@ impl Install<'_> {
         }
         root.apt_get(&[&["purge"], &PACKAGES[..]].concat())?.ok()?;
         // What came with ours goes with ours.
-        root.apt_get(&["autoremove", "--purge"])?.ok()?;
+        root.apt_get(&AUTOREMOVE)?.ok()?;
         root.run("rm /etc/apt/sources.list.d/involflt.sources /usr/share/keyrings/involflt.gpg")?.ok()?;
         same(&before, &root.run(FILES)?.ok()?)?;
         steps.push(("purge", "nothing is left".into()));
@@ -214,7 +222,9 @@ fn another(root: &Root, kernel: &LockedKernel) -> Result<String> {
     root.apt_get(&["install", &image])?.ok()?;
     let release = ours(root, kernel)?;
     root.apt_get(&["purge", &image])?.ok()?;
-    root.run(&format!("test ! -e /lib/modules/{release}"))?.ok()?;
+    // From Linux 7 on, the modules are in a package of their own.
+    root.apt_get(&AUTOREMOVE)?.ok()?;
+    root.run(&format!("! find /lib/modules/{release} 2>/dev/null | grep ."))?.ok()?;
     Ok(format!("{release} came with its module, and went with it"))
 }
 
