@@ -88,9 +88,14 @@ impl Recipe {
         matches!(self.form, Form::Deb(_))
     }
 
+    /// The files of its template, by name, as they go into the package.
+    pub fn render(&self, templates: &Templates) -> Result<Vec<(String, Vec<u8>)>> {
+        templates.render(self.template, &self.context())
+    }
+
     /// The package without a signature, made where the store has no equal one.
     pub fn make(&self, templates: &Templates, tools: &Tools, store: &Store) -> Result<PathBuf> {
-        let rendered = templates.render(self.template, &self.context())?;
+        let rendered = self.render(templates)?;
         let name = self.file_name();
         let dir = store.entry("package-files", &self.key(&rendered)?, |partial| {
             let stage = partial.with_extension("stage");

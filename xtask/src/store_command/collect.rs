@@ -11,12 +11,29 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Kinds whose entries [`Store::entry`] makes: it notes when each was last asked for.
-const ENTRIES: [&str; 10] =
-    ["boots", "core", "facts", "kdirs", "machines", "packages", "results", "roots", "vm-disks", "vm-images"];
+const ENTRIES: [&str; 17] = [
+    "boots",
+    "core",
+    "facts",
+    "kdirs",
+    "machines",
+    "package-files",
+    "packages",
+    "public-keys",
+    "repositories",
+    "results",
+    "roots",
+    "sboms",
+    "signed-modules",
+    "signed-packages",
+    "tools",
+    "vm-disks",
+    "vm-images",
+];
 /// Kinds that only a run that is under way has a use for.
 const SCRATCH: [&str; 2] = ["machine-runs", "vm-runs"];
 /// What a run that was cut off leaves beside the entry it was making.
-const LEFTOVERS: [&str; 3] = [".build", ".partial", ".source"];
+const LEFTOVERS: [&str; 7] = [".build", ".partial", ".source", ".stage", ".tar", ".target", ".work"];
 /// Kinds that have no entries, and go only with everything else.
 const WHOLE: [&str; 2] = ["apt", "logs"];
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Packages: made twice with equal bytes, and looked at by the distributions' own checkers.
 
+use super::source::is_script;
 use super::{Context, Tally};
 use crate::build::Farm;
 use crate::error::Result;
 use crate::module_source::ModuleSource;
-use crate::package::Package;
+use crate::package::{Package, Templates};
 use crate::publish::Publisher;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::{Store, remove};
@@ -21,6 +22,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         Ok((first, second)) => {
             tally.check("reproducible packages", equal(&first, &second), &again);
             clean(tally, &first, context.tree, &again);
+            tally.check("shellcheck", scripts(&first, context.tree, &scratch), &again);
         }
     }
     let gone = remove(&scratch).map(|()| "nothing is left".to_string());
@@ -63,6 +65,21 @@ fn clean(tally: &mut Tally, packages: &[Package], tree: &Path, again: &str) {
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.arg("--config").arg(tree.join("packaging/rpmlint.toml")).arg("--strict");
     tally.check("rpmlint", said_nothing(rpmlint.args(files(false))), again);
+}
+
+/// shellcheck has nothing to say of any script, as it is in the package.
+fn scripts(packages: &[Package], tree: &Path, scratch: &Path) -> Result<String, String> {
+    let templates = Templates::read(&tree.join("packaging")).map_err(|error| error.to_string())?;
+    let mut files = Vec::new();
+    for package in packages {
+        let rendered = package.recipe.render(&templates).map_err(|error| error.to_string())?;
+        for (name, text) in rendered.into_iter().filter(|(_, text)| is_script(text)) {
+            let file = scratch.join(format!("{}-{}", package.recipe.file_name(), name.replace('/', "-")));
+            std::fs::write(&file, text).map_err(|error| error.to_string())?;
+            files.push(file);
+        }
+    }
+    said_nothing(Command::new("shellcheck").args(&files)).map(|_| format!("{} scripts", files.len()))
 }
 
 fn said_nothing(command: &mut Command) -> Result<String, String> {

@@ -42,16 +42,18 @@ fn listed(context: &Context<'_>) -> Result<Vec<String>, String> {
     Ok(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_string).collect())
 }
 
-/// shellcheck on every file that a shell is to run. Costs a second.
+/// shellcheck on every file that a shell is to run; what is rendered first, the packages' stage looks at. Costs a second.
 fn shell_scripts(context: &Context<'_>) -> Result<String, String> {
     let mut listed = listed(context)?;
-    listed.retain(|name| is_script(&std::fs::read(context.tree.join(name)).unwrap_or_default()));
+    listed.retain(|name| {
+        !name.ends_with(".j2") && is_script(&std::fs::read(context.tree.join(name)).unwrap_or_default())
+    });
     let output = Command::new("shellcheck").args(&listed).current_dir(context.tree).output();
     clean(output.map_err(|error| format!("shellcheck: {error}"))?).map(|_| format!("{} files", listed.len()))
 }
 
 /// `#!/bin/sh`, `#!/bin/bash` and `#!/usr/bin/env bash`, with or without arguments.
-fn is_script(text: &[u8]) -> bool {
+pub fn is_script(text: &[u8]) -> bool {
     let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let first = String::from_utf8_lossy(first);
     let Some(program) = first.strip_prefix("#!") else { return false };
