@@ -66,7 +66,8 @@ impl Checker<'_> {
                 }
             }
         }
-        if let Err(error) = sign::verify_module(&path, &self.trust.certificate, self.work) {
+        // Packages are looked at side by side, and two of them may have the same module: each has its own directory.
+        if let Err(error) = sign::verify_module(&path, &self.trust.certificate, at) {
             let unsigned = error.message.ends_with("it is not signed");
             let cause =
                 if unsigned { "it is not signed" } else { "its signature is not the certificate's, of these bytes" };
