@@ -23,9 +23,10 @@ const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
 const WITH_DKMS: &str = "bookworm";
 /// Everything of ours.
 const PACKAGES: [&str; 4] = ["involflt-kmod", "involflt-utils", "involflt-ueficert", "involflt-keyring"];
-/// Every file and directory, but for what apt, dpkg and the kernels' own tools write down at each of their runs.
+/// Every file and directory, but for what apt, dpkg and the kernels' own tools write down at each of their runs, and the
+/// machine's own key, which dkms makes and keeps.
 const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
-    -o -path /repo -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg \\) -prune \
+    -o -path /repo -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/dkms \\) -prune \
     -o -print | LC_ALL=C sort";
 
 /// Whatever was only installed for something that is gone.
