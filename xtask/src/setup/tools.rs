@@ -76,9 +76,12 @@ const TOOLS: &[Tool] = &[
     build("openssl", "openssl", "signs modules"),
     build("gpg", "gpg", "signs packages and repositories"),
     build("gpg-agent", "gpg-agent", "holds the key that packages are signed with"),
+    build("ar", "binutils", "takes Debian packages apart to verify them"),
     build("strip", "binutils", "takes debug information out of modules before they are signed"),
     build("rpmsign", "rpm", "signs rpm packages"),
     build("apt-ftparchive", "apt-utils", "makes the apt repository's indices"),
+    build("gpgconf", "gpgconf", "ends the agent that held a key"),
+    build("rpm2archive", "rpm", "unpacks rpm packages to verify them"),
     build("createrepo_c", "createrepo-c", "makes the rpm repositories' indices"),
     test("softhsm2-util", "softhsm2", "is a token that a key is on"),
     test(
@@ -93,6 +96,7 @@ const TOOLS: &[Tool] = &[
     test("zypper", "zypper", "installs module packages as SUSE does"),
     test("dnf", "dnf", "installs module packages as Red Hat does"),
     test("chromium", "chromium", "looks at the report as a person would"),
+    test("/usr/lib/python3/dist-packages/pip/__main__.py", "python3-pip", "fetches the validators of SBOMs"),
     test("shellcheck", "shellcheck", "reads the shell scripts"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
 ];

@@ -3,11 +3,11 @@
 
 use super::hostile::Hostile;
 use super::stranger::Stranger;
-use super::{Context, Tally};
+use super::{Context, Tally, older};
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::lock::LockedKernel;
-use crate::machine::{Boot, Machine, Root, Spec};
+use crate::machine::{Boot, Booted, Machine, Root, Spec};
 use crate::module_source::ModuleSource;
 use crate::parallel;
 use crate::publish::Publisher;
@@ -26,7 +26,7 @@ const PACKAGES: [&str; 4] = ["involflt-kmod", "involflt-utils", "involflt-uefice
 /// Every file and directory, but for what apt, dpkg and the kernels' own tools write down at each of their runs, and the
 /// machine's own key, which dkms makes and keeps.
 const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
-    -o -path /repo -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/dkms \\) -prune \
+    -o -path /repo -o -path /older -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/dkms \\) -prune \
     -o -print | LC_ALL=C sort";
 
 /// Whatever was only installed for something that is gone.
@@ -46,7 +46,7 @@ const COMMANDS: [(&str, Option<&str>); 8] = [
         "head -c -28 $(modinfo -F filename involflt) >/tmp/unsigned.ko; insmod /tmp/unsigned.ko",
         Some("Key was rejected by service"),
     ),
-    ("insmod /root/foreign.ko", Some("Key was rejected by service")),
+    ("insmod /root/foreign-$(uname -r).ko", Some("Key was rejected by service")),
     ("modprobe involflt", None),
     ("involfltctl doctor", None),
     ("involfltctl list", None),
@@ -135,17 +135,30 @@ impl Install<'_> {
         fs::create_dir_all(&work).at_path(&work)?;
         root.bind(self.dist.join("apt"), "/repo");
         root.bind(&work, "/hostile");
+        let second = self.second();
+        if let Some(second) = second {
+            let key = &self.published.keys.archive;
+            root.bind(older::publish(&self.dist.join("apt"), first, second, key, &work)?, "/older");
+        }
         let before = root.run(FILES)?.ok()?;
         let mut steps = vec![("tampered repositories", self.hostile(&root, &work)?.join("; "))];
         let keyring = self.dist.join("keys/involflt-archive-keyring.gpg");
         root.add_repository("involflt", "file:/repo", &first.release, &keyring)?;
         root.apt_get(&["update"])?.ok()?;
-        root.apt_get(&["install", "involflt-kmod"])?.ok()?;
+        match second {
+            None => root.apt_get(&["install", "involflt-kmod"])?.ok().map(drop)?,
+            Some(second) => {
+                root.add_repository("involflt-older", "file:/older", &first.release, &keyring)?;
+                root.apt_get(&["update"])?.ok()?;
+                steps.push(("upgrade, downgrade", upgrade(&root, first, second)?));
+            }
+        }
         steps.push(("module", ours(&root, first)?));
         root.apt_get(&[&["install"], &PACKAGES[1..]].concat())?.ok()?;
-        steps.push(("Secure Boot", self.boots(&root, first)?));
-        if let Some(second) = self.own.get(1) {
-            steps.push(("another kernel", another(&root, second)?));
+        let kernels: Vec<&LockedKernel> = [first].into_iter().chain(second).collect();
+        steps.push(("Secure Boot", self.boots(&root, &kernels)?.join("; ")));
+        if let Some(second) = second {
+            steps.push(("a kernel that goes", gone(&root, second)?));
         }
         if first.release == WITH_DKMS {
             steps.push(("a kernel that is not in the repository", older(&root, first)?));
@@ -153,10 +166,15 @@ impl Install<'_> {
         root.apt_get(&[&["purge"], &PACKAGES[..]].concat())?.ok()?;
         // What came with ours goes with ours.
         root.apt_get(&AUTOREMOVE)?.ok()?;
-        root.run("rm /etc/apt/sources.list.d/involflt.sources /usr/share/keyrings/involflt.gpg")?.ok()?;
+        root.run("rm /etc/apt/sources.list.d/involflt*.sources /usr/share/keyrings/involflt*.gpg")?.ok()?;
         same(&before, &root.run(FILES)?.ok()?)?;
         steps.push(("purge", "nothing is left".into()));
         Ok(steps)
+    }
+
+    /// A kernel of another flavour than the first, and of another suite where there is one.
+    fn second(&self) -> Option<&LockedKernel> {
+        self.own.iter().rev().find(|kernel| kernel.flavour != self.own[0].flavour).copied()
     }
 
     fn hostile(&self, root: &Root, work: &Path) -> Result<Vec<String>> {
@@ -171,35 +189,47 @@ impl Install<'_> {
         .all(root)
     }
 
-    /// That root, with Secure Boot, our certificate enrolled, and systemd.
-    fn boots(&self, root: &Root, kernel: &LockedKernel) -> Result<String> {
+    /// That root with each of its kernels: Secure Boot, our certificate enrolled, and systemd.
+    fn boots(&self, root: &Root, kernels: &[&LockedKernel]) -> Result<Vec<String>> {
         let out = self.context.tree.join("dist/machines");
         fs::create_dir_all(&out).at_path(&out)?;
         let certificate = self.dist.join("keys/involflt-module.der");
         let certificate = fs::read(&certificate).at_path(&certificate)?;
-        let module = &self.published.modules[&kernel.id()];
-        root.write("/root/foreign.ko", 0o644, &self.stranger.sign_module(module)?)?;
+        for kernel in kernels {
+            let foreign = self.stranger.sign_module(&self.published.modules[&kernel.id()])?;
+            root.write(&format!("/root/foreign-{}.ko", kernel.kernel), 0o644, &foreign)?;
+        }
         let machine = Machine::of(root, self.context.store)?;
-        root.run("rm /root/foreign.ko")?.ok()?;
-        let booted = machine.boot(&Boot {
-            kernel: &kernel.kernel,
-            arguments: "module.sig_enforce=1",
-            owner_key: Some(&certificate),
-            commands: &COMMANDS.map(|(command, _)| command),
-            log: &out.join(format!("{}.log", kernel.id())),
-        })?;
-        for ((_, refusal), said) in COMMANDS.iter().zip(booted.results) {
-            match refusal {
-                None => said.ok()?,
-                Some(words) => said.refused(words)?,
-            };
-        }
-        let (refused, seconds) =
-            (COMMANDS.iter().filter(|(_, refusal)| refusal.is_some()).count(), booted.millis / 1000);
-        match booted.complaint {
-            Some(line) => Err(Error::kernel(line)),
-            None => Ok(format!("signed module loaded, {refused} others refused, doctor content; {seconds} s")),
-        }
+        root.run("rm /root/foreign-*.ko")?.ok()?;
+        let boot = |kernel: &&LockedKernel| {
+            let booted = machine.boot(&Boot {
+                kernel: &kernel.kernel,
+                arguments: "module.sig_enforce=1",
+                owner_key: Some(&certificate),
+                commands: &COMMANDS.map(|(command, _)| command),
+                log: &out.join(format!("{}.log", kernel.id())),
+            })?;
+            as_expected(booted).map(|said| format!("{}: {said}", kernel.kernel))
+        };
+        kernels.iter().map(boot).collect()
+    }
+}
+
+/// Every command did what it was to do, and the kernel had no complaint.
+fn as_expected(booted: Booted) -> Result<String> {
+    for ((_, refusal), said) in COMMANDS.iter().zip(booted.results) {
+        match refusal {
+            None => said.ok()?,
+            Some(words) => said.refused(words)?,
+        };
+    }
+    let refused = COMMANDS.iter().filter(|(_, refusal)| refusal.is_some()).count();
+    match booted.complaint {
+        Some(line) => Err(Error::kernel(line)),
+        None => Ok(format!(
+            "signed module loaded, {refused} others refused, doctor content; {} s",
+            booted.millis / 1000
+        )),
     }
 }
 
@@ -217,16 +247,42 @@ fn ours(root: &Root, kernel: &LockedKernel) -> Result<String> {
     }
 }
 
-/// A kernel that comes later gets its module, and takes it away with it.
-fn another(root: &Root, kernel: &LockedKernel) -> Result<String> {
-    let image = format!("linux-image-{}", kernel.kernel);
-    root.apt_get(&["install", &image])?.ok()?;
-    let release = ours(root, kernel)?;
-    root.apt_get(&["purge", &image])?.ok()?;
+/// From an older `involflt-kmod` that knows the first kernel only to the one that is published, back, and there again.
+fn upgrade(root: &Root, first: &LockedKernel, second: &LockedKernel) -> Result<String> {
+    let older = format!("involflt-kmod={}", older::VERSION);
+    root.apt_get(&["install", &older])?.ok()?;
+    root.apt_get(&["install", &format!("linux-image-{}", second.kernel)])?.ok()?;
+    ours(root, first)?;
+    // The older module has lost its signature.
+    let unsigned = format!("[ -z \"$(modinfo -k {} -F sig_id involflt)\" ]", first.kernel);
+    root.run(&unsigned)?.ok()?;
+    root.run(&format!("! modinfo -k {} involflt", second.kernel))?.ok()?;
+    root.apt_get(&["upgrade"])?.ok()?;
+    published(root, &[first, second])?;
+    root.apt_get(&["install", "--allow-downgrades", &older])?.ok()?;
+    root.run(&unsigned)?.ok()?;
+    ours(root, second)?;
+    root.apt_get(&["upgrade"])?.ok()?;
+    published(root, &[first, second])?;
+    Ok(format!("{} got its module by the upgrade, and kept it at the downgrade", second.kernel))
+}
+
+/// The modules beside the kernels are those of the installed `involflt-kmod`, with their signatures.
+fn published(root: &Root, kernels: &[&LockedKernel]) -> Result<()> {
+    for kernel in kernels {
+        ours(root, kernel)?;
+        root.run(&format!("[ -n \"$(modinfo -k {} -F sig_id involflt)\" ]", kernel.kernel))?.ok()?;
+    }
+    Ok(())
+}
+
+/// A kernel that is removed takes its module away with it.
+fn gone(root: &Root, kernel: &LockedKernel) -> Result<String> {
+    root.apt_get(&["purge", &format!("linux-image-{}", kernel.kernel)])?.ok()?;
     // From Linux 7 on, the modules are in a package of their own.
     root.apt_get(&AUTOREMOVE)?.ok()?;
-    root.run(&format!("! find /lib/modules/{release} 2>/dev/null | grep ."))?.ok()?;
-    Ok(format!("{release} came with its module, and went with it"))
+    root.run(&format!("! find /lib/modules/{} 2>/dev/null | grep .", kernel.kernel))?.ok()?;
+    Ok(format!("{} took its module with it", kernel.kernel))
 }
 
 /// An older kernel of the release, which no package has a module for: DKMS builds it one, and all of it goes again.

@@ -4,7 +4,7 @@
 //! About 40 seconds; one check of one kernel's packages is two of them.
 
 use super::stranger::Stranger;
-use super::{Context, Tally};
+use super::{Context, Tally, sbom};
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::module_source::ModuleSource;
@@ -89,6 +89,8 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             for (name, outcome) in checks(&dist, &dir) {
                 tally.check(name, outcome, &again);
             }
+            let valid = sbom::valid(&dist.join("sbom"), context.store, context.matrix.offline);
+            tally.check("SBOMs by their formats", valid.map_err(|error| error.to_string()), &again);
         }
     }
     let gone = remove(&dir).map(|()| "nothing is left".to_string());
@@ -126,11 +128,31 @@ fn checks(dist: &Path, dir: &Path) -> Vec<(&'static str, Result<String, String>)
     done.push(("verify: another archive key", named(foreign, "InRelease", "not trusted")));
     let foreign = with(&dist.join(KEYRING), &certificate);
     done.push(("verify: another certificate", named(foreign, "involflt-kmod", "not the certificate's")));
+    for (name, index) in [("verify: an apt rollback", "Release"), ("verify: an rpm rollback", "repomd.xml")] {
+        done.push((name, rollback(dist, &dir.join("copy"), index)));
+    }
     done
 }
 
 fn verify(dist: &Path, keyring: &Path, certificate: &Path) -> Result<Outcome> {
-    crate::verify::verify(dist, Some(keyring), Some(certificate))
+    crate::verify::verify(dist, Some(keyring), Some(certificate), None)
+}
+
+/// Somebody has seen a newer state of one index than what is there.
+fn rollback(dist: &Path, newer: &Path, index: &str) -> Result<String, String> {
+    let newer_index = || {
+        tree::replace(dist, newer)?;
+        let file = find(newer, index, index)?;
+        let text = fs::read_to_string(&file).at_path(&file)?;
+        let later = |line: &str| match line.split_once("<revision>") {
+            Some(_) => "<revision>9999999999</revision>".to_string(),
+            None if line.starts_with("Date: ") => "Date: Fri, 01 Jan 2100 00:00:00 UTC".to_string(),
+            None => line.to_string(),
+        };
+        fs::write(&file, text.lines().map(later).collect::<Vec<_>>().join("\n")).at_path(&file)?;
+        crate::verify::verify(dist, Some(&dist.join(KEYRING)), Some(&dist.join(CERTIFICATE)), Some(newer))
+    };
+    named(newer_index(), index, "a rollback")
 }
 
 fn clean(dist: &Path) -> Result<String, String> {

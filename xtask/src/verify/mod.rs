@@ -6,6 +6,7 @@ mod apt;
 mod content;
 mod deb;
 mod keys;
+mod rollback;
 mod rpm;
 mod rpm_md;
 mod sbom;
@@ -39,7 +40,8 @@ enum Format {
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask verify dist/
-  cargo xtask verify /srv/involflt --keyring known.gpg --cert known.pem   with keys that came another way")]
+  cargo xtask verify /srv/involflt --keyring known.gpg --cert known.pem   with keys that came another way
+  cargo xtask verify /srv/involflt --after /srv/yesterday                  and nothing has gone back since")]
 pub struct Verify {
     /// What `build-matrix` made, or a copy of it.
     #[arg(value_name = "DIST")]
@@ -50,6 +52,9 @@ pub struct Verify {
     /// Certificate of modules to trust [default: the one in DIST/keys].
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
+    /// A copy of what was published before: repositories in an older state than that are a rollback.
+    #[arg(long, value_name = "DIR")]
+    after: Option<PathBuf>,
     /// How the findings are printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -58,7 +63,7 @@ pub struct Verify {
 impl Verify {
     /// Runs the command. Fails with exit code 1 for findings, 2 where there is nothing to check, 69 for a missing tool.
     pub fn run(self, _: &Shell) -> Result<()> {
-        let outcome = verify(&self.dist, self.keyring.as_deref(), self.cert.as_deref())?;
+        let outcome = verify(&self.dist, self.keyring.as_deref(), self.cert.as_deref(), self.after.as_deref())?;
         match self.format {
             Format::Table => print!("{}", outcome.table()),
             Format::Json => println!("{}", outcome.json()?),
@@ -119,8 +124,14 @@ impl Outcome {
     }
 }
 
-/// Checks everything that is published in `dist`, with the given keys or else with those in `dist`.
-pub fn verify(dist: &Path, keyring: Option<&Path>, certificate: Option<&Path>) -> Result<Outcome> {
+/// Checks everything that is published in `dist`, with the given keys or else with those in `dist`, and that it is not
+/// older than `after`, an earlier copy.
+pub fn verify(
+    dist: &Path,
+    keyring: Option<&Path>,
+    certificate: Option<&Path>,
+    after: Option<&Path>,
+) -> Result<Outcome> {
     if !["apt", "rpm", "SHA256SUMS"].iter().any(|name| dist.join(name).exists()) {
         return Err(Error::input(format!("{}: nothing is published there", dist.display()))
             .note("make packages with `cargo xtask build-matrix --setup`"));
@@ -129,7 +140,7 @@ pub fn verify(dist: &Path, keyring: Option<&Path>, certificate: Option<&Path>) -
     remove(&work)?;
     fs::create_dir_all(&work).at_path(&work)?;
     let outcome = Trust::new(dist, keyring, certificate, &work)
-        .and_then(|trust| Checker { dist, work: &work, trust, findings: Mutex::default() }.everything());
+        .and_then(|trust| Checker { dist, work: &work, trust, findings: Mutex::default() }.everything(after));
     remove(&work)?;
     outcome
 }
@@ -144,7 +155,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn everything(self) -> Result<Outcome> {
+    fn everything(self, after: Option<&Path>) -> Result<Outcome> {
         let files = tree::files(self.dist)?;
         let packages: Vec<&PathBuf> = files.iter().filter(|file| is_package(file)).collect();
         self.keys()?;
@@ -152,6 +163,7 @@ impl Checker<'_> {
         let suites = self.apt(&files)?;
         let repositories = self.rpm_repositories(&files)?;
         self.orphan_sboms(&files);
+        after.map_or(Ok(()), |seen| self.not_older(seen))?;
         let checked = parallel::map(&packages, parallel::processors(), |file| self.package(file));
         checked.into_iter().collect::<Result<Vec<()>>>()?;
         let mut findings = self.findings.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -245,7 +257,7 @@ mod tests {
     fn a_directory_without_packages_is_bad_input() {
         let dir = std::env::temp_dir().join(format!("involflt-verify-empty-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let error = verify(&dir, None, None).unwrap_err();
+        let error = verify(&dir, None, None, None).unwrap_err();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(error.kind.exit_code(), 2);
         assert!(error.message.contains("nothing is published"), "{error}");
