@@ -226,10 +226,9 @@ fn as_expected(booted: Booted) -> Result<String> {
     let refused = COMMANDS.iter().filter(|(_, refusal)| refusal.is_some()).count();
     match booted.complaint {
         Some(line) => Err(Error::kernel(line)),
-        None => Ok(format!(
-            "signed module loaded, {refused} others refused, doctor content; {} s",
-            booted.millis / 1000
-        )),
+        None => {
+            Ok(format!("signed module loaded, {refused} others refused, doctor content; {} s", booted.millis / 1000))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod page;
 mod registry;
 mod rpm;
 mod sbom;
+mod secrets;
 mod signing;
 mod source;
 mod stand_in;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Keys as a release has them, given to the command itself: files with passphrases, a token, and all that can be wrong.
-//! Each run ends before anything is built, because no kernel is selected.
+//! A run with wrong keys ends before anything is built, because no kernel is selected.
 
-use super::{Context, Tally};
+use super::{Context, Tally, secrets};
 use crate::store::remove;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,11 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         Ok(release) => {
             for (name, arguments, words) in release.cases() {
                 tally.check(&format!("keys: {name}"), release.said(&arguments, words), &again);
+            }
+            for (name, keys) in [("files", release.files()), ("a token", release.token())] {
+                let softhsm = dir.join("softhsm.conf");
+                let kept = secrets::kept(context, &keys, &softhsm, SECRET, &dir);
+                tally.check(&format!("secrets of {name}"), kept.map_err(|error| error.to_string()), &again);
             }
         }
     }
@@ -85,42 +90,56 @@ impl Release {
         Ok(release)
     }
 
+    fn file(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    fn module(&self, key: &str, cert: &str, secret: &str) -> Vec<String> {
+        let (cert, secret) = (self.file(cert), self.file(secret));
+        ["--module-key", key, "--module-cert", &cert, "--module-passphrase-file", &secret].map(String::from).to_vec()
+    }
+
+    fn archive(&self, secret: &str) -> Vec<String> {
+        let (key, secret) = (self.file("archive.key"), self.file(secret));
+        ["--archive-key", &key, "--archive-passphrase-file", &secret].map(String::from).to_vec()
+    }
+
+    /// All that a release needs, in files.
+    fn files(&self) -> Vec<String> {
+        release(self.module(&self.file("release.key"), "release.pem", "secret"), self.archive("secret"))
+    }
+
+    /// The same, with the modules' key on a token.
+    fn token(&self) -> Vec<String> {
+        let key = "pkcs11:token=release;object=involflt;type=private";
+        release(self.module(key, "release.pem", "secret"), self.archive("secret"))
+    }
+
     fn cases(&self) -> Vec<Case> {
-        let file = |name: &str| self.dir.join(name).display().to_string();
-        let module = |key: &str, cert: &str, secret: &str| {
-            let words = ["--module-key", key, "--module-cert", &file(cert), "--module-passphrase-file", &file(secret)];
-            words.map(String::from).to_vec()
-        };
-        let archive = |secret: &str| {
-            ["--archive-key", &file("archive.key"), "--archive-passphrase-file", &file(secret)]
-                .map(String::from)
-                .to_vec()
-        };
-        let all = |module: Vec<String>, archive: Vec<String>| [vec!["--release".to_string()], module, archive].concat();
-        let pem = || module(&file("release.key"), "release.pem", "secret");
-        let token = module("pkcs11:token=release;object=involflt;type=private", "release.pem", "secret");
+        let pem = |cert: &str, secret: &str| self.module(&self.file("release.key"), cert, secret);
+        let archive = || self.archive("secret");
         vec![
-            ("files with passphrases", all(pem(), archive("secret")), NO_KERNEL),
-            ("a token", all(token, archive("secret")), NO_KERNEL),
+            ("files with passphrases", self.files(), NO_KERNEL),
+            ("a token", self.token(), NO_KERNEL),
             ("none", vec!["--release".into()], "--module-key is missing: --release demands real keys"),
-            ("no archive key", all(pem(), vec![]), "--archive-key is missing: --release demands real keys"),
-            ("half a configuration", pem(), "--archive-key is missing: keys are configured together"),
             (
-                "a wrong passphrase",
-                all(module(&file("release.key"), "release.pem", "wrong"), archive("secret")),
-                "--module-key",
-            ),
-            ("a wrong OpenPGP passphrase", all(pem(), archive("wrong")), "--archive-key"),
-            (
-                "another key's certificate",
-                all(module(&file("release.key"), "other.pem", "secret"), archive("secret")),
-                "--module-key",
+                "no archive key",
+                release(pem("release.pem", "secret"), vec![]),
+                "--archive-key is missing: --release demands real keys",
             ),
             (
-                "an expired certificate",
-                all(module(&file("release.key"), "expired.pem", "secret"), archive("secret")),
-                "it has expired",
+                "half a configuration",
+                pem("release.pem", "secret"),
+                "--archive-key is missing: keys are configured together",
             ),
+            ("a wrong passphrase", release(pem("release.pem", "wrong"), archive()), "--module-key"),
+            (
+                "a wrong OpenPGP passphrase",
+                release(pem("release.pem", "secret"), self.archive("wrong")),
+                "--archive-key",
+            ),
+            ("another key's certificate", release(pem("other.pem", "secret"), archive()), "--module-key"),
+            ("an expired certificate", release(pem("expired.pem", "secret"), archive()), "it has expired"),
         ]
     }
 
@@ -150,4 +169,8 @@ impl Release {
         let said = || String::from_utf8_lossy(&output.stderr).trim().to_string();
         if output.status.success() { Ok(()) } else { Err(format!("{program} {arguments}: {}", said())) }
     }
+}
+
+fn release(module: Vec<String>, archive: Vec<String>) -> Vec<String> {
+    [vec!["--release".to_string()], module, archive].concat()
 }
