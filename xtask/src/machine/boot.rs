@@ -12,7 +12,7 @@ use super::said::Said;
 use super::spec::scratch;
 use crate::error::{AtPath, Error, Result};
 use crate::store::Store;
-use crate::vm::emulator::{self, End, Patience, QEMU, escaped};
+use crate::vm::emulator::{self, Console, End, Patience, QEMU, escaped};
 use crate::vm::{complaint, tail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,8 @@ const ARGUMENTS: &str = "root=/dev/disk/by-id/virtio-root rw console=ttyS0 panic
     psmouse,sg";
 /// A machine boots and powers off in 30 s where it has a processor for itself, and takes several times as long in a crowd.
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(300), longest: Duration::from_secs(900) };
+/// Firmware and kernel are never silent for so long, even in a crowd.
+const KERNEL_SILENCE: Duration = Duration::from_secs(100);
 /// What the kernel says when it hands over.
 const USERLAND: &str = "Run /init as init process";
 
@@ -125,7 +127,9 @@ impl Machine {
 
     fn once(&self, boot: &Boot<'_>) -> Result<(Heard, End)> {
         let mut heard = Heard::default();
-        let end = emulator::run(self.command(boot), &self.dir.join("qemu.err"), PATIENCE, |line| heard.line(line))?;
+        let console = Console { file: boot.log, hands_over: USERLAND, silence: KERNEL_SILENCE };
+        let errors = self.dir.join("qemu.err");
+        let end = emulator::run(self.command(boot), &errors, PATIENCE, Some(console), |line| heard.line(line))?;
         Ok((heard, end))
     }
 

@@ -26,7 +26,7 @@ const PACKAGES: [&str; 4] = ["involflt-kmod", "involflt-utils", "involflt-uefice
 /// Every file and directory, but for what apt, dpkg and the kernels' own tools write down at each of their runs, and the
 /// machine's own key, which dkms makes and keeps.
 const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
-    -o -path /repo -o -path /older -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/dkms \\) -prune \
+    -o -path /repo -o -path /older -o -path /rpm -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/dkms \\) -prune \
     -o -print | LC_ALL=C sort";
 
 /// Whatever was only installed for something that is gone.
@@ -135,6 +135,7 @@ impl Install<'_> {
         fs::create_dir_all(&work).at_path(&work)?;
         root.bind(self.dist.join("apt"), "/repo");
         root.bind(&work, "/hostile");
+        root.bind(self.dist.join(format!("rpm/debian-{}", first.release)), "/rpm");
         let second = self.second();
         if let Some(second) = second {
             let key = &self.published.keys.archive;
@@ -300,8 +301,26 @@ fn older(root: &Root, newer: &LockedKernel) -> Result<String> {
     if !found.contains("/updates/dkms/involflt.ko") {
         return Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())));
     }
-    root.apt_get(&[&["purge"], packages.as_slice()].concat())?.ok()?;
-    Ok(format!("{release}: built by DKMS"))
+    root.apt_get(&["purge", "involflt-dkms"])?.ok()?;
+    by_rpm(root, &release)?;
+    root.apt_get(&[&["purge"], &packages[..2]].concat())?.ok()?;
+    Ok(format!("{release}: built by DKMS, from the .deb and from the .rpm"))
+}
+
+/// The same from the .rpm, whose scripts are run by Debian's rpm; dkms itself is Debian's, so that no rpm provides it.
+fn by_rpm(root: &Root, release: &str) -> Result<()> {
+    root.apt_get(&["install", "rpm"])?.ok()?;
+    let rpm = |arguments: &str| root.run(&format!("rpm --dbpath /tmp/rpm {arguments}"))?.ok();
+    rpm("--import /rpm/repodata/repomd.xml.key")?;
+    rpm("--checksig /rpm/x86_64/involflt-dkms-*.rpm")?;
+    rpm("-i --nodeps /rpm/x86_64/involflt-dkms-*.rpm")?;
+    let found = root.run(&format!("modinfo -k {release} -F filename involflt"))?.ok()?;
+    if !found.contains("/updates/dkms/involflt.ko") {
+        return Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())));
+    }
+    rpm("-e --nodeps involflt-dkms")?;
+    root.run(&format!("! modinfo -k {release} involflt; rm -r /tmp/rpm"))?.ok()?;
+    root.apt_get(&["purge", "rpm"])?.ok().map(drop)
 }
 
 /// The same files as before.

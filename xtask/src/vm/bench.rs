@@ -201,11 +201,13 @@ fn boot(vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<Vec<Measured>> {
         .args(["-serial", "stdio"]);
     let (mut measured, mut failed, mut finished) = (Vec::new(), None, false);
     let end =
-        emulator::run(command, &log.with_extension("qemu.err"), PATIENCE, |line| match serde_json::from_str(line) {
-            Ok(Message::Measured(one)) => measured.push(one),
-            Ok(Message::Abort { reason }) => failed = Some(reason),
-            Ok(Message::Finished) => finished = true,
-            _ => {}
+        emulator::run(command, &log.with_extension("qemu.err"), PATIENCE, None, |line| {
+            match serde_json::from_str(line) {
+                Ok(Message::Measured(one)) => measured.push(one),
+                Ok(Message::Abort { reason }) => failed = Some(reason),
+                Ok(Message::Finished) => finished = true,
+                _ => {}
+            }
         })?;
     if finished && end == End::Exited {
         return Ok(measured);

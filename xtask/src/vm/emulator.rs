@@ -35,6 +35,17 @@ pub struct Patience {
     pub longest: Duration,
 }
 
+/// A kernel's console that goes to a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Console<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// What the kernel says when it hands over to its first program.
+    pub hands_over: &'a str,
+    /// A kernel that says nothing for so long before that hangs.
+    pub silence: Duration,
+}
+
 /// How a VM's run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -45,7 +56,15 @@ pub enum End {
 }
 
 /// Runs a VM to its end; `receive` gets each line as it comes. QEMU's own errors go to the file `errors`.
-pub fn run(mut command: Command, errors: &Path, patience: Patience, mut receive: impl FnMut(&str)) -> Result<End> {
+///
+/// With a `console`, a hang of the kernel before its first program is noticed by what it is silent about.
+pub fn run(
+    mut command: Command,
+    errors: &Path,
+    patience: Patience,
+    console: Option<Console<'_>>,
+    mut receive: impl FnMut(&str),
+) -> Result<End> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -56,12 +75,18 @@ pub fn run(mut command: Command, errors: &Path, patience: Patience, mut receive:
                 .note("apt-get install qemu-system-x86, or cargo xtask test --setup")
         })?;
     let lines = lines_of(&mut child);
-    let start = Instant::now();
+    let mut silence = Silence { patience, console, start: Instant::now(), last: Instant::now(), length: 0 };
     let end = loop {
-        match lines.recv_timeout(patience.silence.min(patience.longest.saturating_sub(start.elapsed()))) {
-            Ok(line) => receive(&line),
+        match lines.recv_timeout(TICK) {
+            Ok(line) => {
+                silence.last = Instant::now();
+                receive(&line);
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => break End::Exited,
-            Err(mpsc::RecvTimeoutError::Timeout) => break End::TimedOut,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if silence.is_too_long() {
+            break End::TimedOut;
         }
     };
     if end == End::TimedOut {
@@ -73,6 +98,41 @@ pub fn run(mut command: Command, errors: &Path, patience: Patience, mut receive:
         return Err(Error::infra(format!("{QEMU}: {status}: {}", said.trim())));
     }
     Ok(end)
+}
+
+/// How often a VM is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a VM has said nothing.
+struct Silence<'a> {
+    patience: Patience,
+    console: Option<Console<'a>>,
+    start: Instant,
+    /// The last time that it said something.
+    last: Instant,
+    /// Bytes that its console has said.
+    length: usize,
+}
+
+impl Silence<'_> {
+    fn is_too_long(&mut self) -> bool {
+        let longest = self.longest();
+        self.last.elapsed() >= longest || self.start.elapsed() >= self.patience.longest
+    }
+
+    /// The longest silence that is none of a hang; listens to the console.
+    fn longest(&mut self) -> Duration {
+        let Some(console) = self.console else { return self.patience.silence };
+        // A console that is not there yet has said nothing.
+        let said = std::fs::read(console.file).unwrap_or_default();
+        if said.len() != self.length {
+            (self.length, self.last) = (said.len(), Instant::now());
+        }
+        match String::from_utf8_lossy(&said).contains(console.hands_over) {
+            true => self.patience.silence,
+            false => console.silence,
+        }
+    }
 }
 
 /// Reads lines on a thread of its own, which ends with QEMU.

@@ -32,7 +32,7 @@ pub struct Machine<'a> {
 
 /// Runs a VM to its end; `receive` gets each message as it comes.
 pub fn run(machine: &Machine<'_>, mut receive: impl FnMut(Message)) -> Result<End> {
-    emulator::run(command(machine), &machine.disks.join("qemu.err"), PATIENCE, |line| {
+    emulator::run(command(machine), &machine.disks.join("qemu.err"), PATIENCE, None, |line| {
         // A line that is no message is the firmware's or was cut by a crash; the console's log tells the rest.
         if let Ok(message) = serde_json::from_str(line) {
             receive(message);
