@@ -45,7 +45,7 @@ impl Transport for InThisProcess {
 }
 
 fn driver() -> (Driver<InThisProcess>, InThisProcess) {
-    let here = InThisProcess(Rc::new(RefCell::new(Registry::new())));
+    let here = InThisProcess(Rc::new(RefCell::new(Registry::new().unwrap())));
     (Driver::new(here.clone()), here)
 }
 
@@ -133,9 +133,8 @@ fn disks() {
     transcript.add("involfltctl start --configured", &Output::of(Ok(many::report(&outcomes)), false));
     // The driver's host platform knows no /dev/gone.
     transcript.both("involfltctl start sda sdb gone", || started(&[sda.clone(), sdb.clone(), gone.clone()]));
-    here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().mark(0, 16);
-    let hole =
-        |time| here.0.borrow().find(b"/dev/sdb:8000").unwrap().device.tracker().resync.raise(Hole::NewPath, time);
+    here.0.borrow().find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 16);
+    let hole = |time| here.0.borrow().find(b"/dev/sdb:8000").unwrap().tracker.resync.raise(Hole::NewPath, time);
     hole(17_954_366_450_000_000);
     transcript.both("involfltctl status sdb", || status(&driver, &["/dev/sdb:8000".into()]));
     hole(17_954_366_460_000_000);
@@ -274,7 +273,7 @@ fn doctor_of_every_ailment() {
     let out_of_sync = {
         let (driver, here) = driver();
         start(&driver, &[disk("/dev/sda:8000")]).unwrap();
-        here.0.borrow().find(b"/dev/sda:8000").unwrap().device.tracker().resync.raise(Hole::Passthrough, 1);
+        here.0.borrow().find(b"/dev/sda:8000").unwrap().tracker.resync.raise(Hole::Passthrough, 1);
         driver.statistics("/dev/sda:8000")
     };
     let answer = healthy().answer.map(|answer| Answer { disks: vec![("/dev/sda:8000".into(), out_of_sync)], ..answer });

@@ -8,6 +8,7 @@
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include "probed.h"
 #include "glue.h"
@@ -43,11 +44,32 @@ static long inv_ioctl(struct file *file, unsigned int request, unsigned long arg
 	return inv_rs_ioctl(file->private_data, request, argument);
 }
 
+/* One queue for all files: an epoll may know it longer than a disk is filtered. */
+static DECLARE_WAIT_QUEUE_HEAD(inv_pollers);
+
+void inv_wake_pollers(void)
+{
+	wake_up_all(&inv_pollers);
+}
+
+static __poll_t inv_poll(struct file *file, struct poll_table_struct *table)
+{
+	poll_wait(file, &inv_pollers, table);
+	switch (inv_rs_poll(file->private_data)) {
+	case INV_READY_CHANGES:
+		return EPOLLIN | EPOLLRDNORM;
+	case INV_READY_GONE:
+		return EPOLLERR | EPOLLHUP;
+	}
+	return 0;
+}
+
 static const struct file_operations inv_file_ops = {
 	.owner = THIS_MODULE,
 	.open = inv_open,
 	.release = inv_release,
 	.unlocked_ioctl = inv_ioctl,
+	.poll = inv_poll,
 };
 
 static struct class *inv_class_new(void)

@@ -30,6 +30,13 @@ enum inv_hole {
 	INV_HOLE_UNHOOKED = 4,
 };
 
+/* What a poll finds. */
+enum inv_ready {
+	INV_READY_NOT = 0,
+	INV_READY_CHANGES = 1,
+	INV_READY_GONE = 2,
+};
+
 /* Facts about an opened disk. */
 struct inv_geometry {
 	__u64 sectors;		/* capacity in 512-byte sectors */
@@ -44,6 +51,8 @@ struct inv_file {
 
 struct inv_device;
 struct inv_spin;
+struct inv_mutex;
+struct inv_event;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -61,19 +70,34 @@ void inv_spin_free(struct inv_spin *spin);
 __u64 inv_spin_lock(struct inv_spin *spin);
 void inv_spin_unlock(struct inv_spin *spin, __u64 flags);
 
+/*
+ * Rust to glue: what threads take turns at and wait for (wait.c). A lock that is
+ * killable, and a wait, may end with -EINTR; a wait also with -ETIMEDOUT, and
+ * with 0 once the event has happened more often than was seen.
+ */
+struct inv_mutex *inv_mutex_new(void);
+void inv_mutex_free(struct inv_mutex *mutex);
+int inv_mutex_lock(struct inv_mutex *mutex, int killable);
+void inv_mutex_unlock(struct inv_mutex *mutex);
+struct inv_event *inv_event_new(void);
+void inv_event_free(struct inv_event *event);
+__u32 inv_event_count(struct inv_event *event);
+void inv_event_happen(struct inv_event *event);
+int inv_event_wait(struct inv_event *event, __u32 seen, __u32 milliseconds);
+
 /* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
 void *inv_alloc_zeroed(size_t bytes);
 void inv_free(void *memory);
 __u64 inv_unix_time(void);
 int inv_copy_from_user(void *to, __u64 from, size_t bytes);
 int inv_copy_to_user(__u64 to, const void *from, size_t bytes);
-void inv_lock(void);
-void inv_unlock(void);
 void inv_panic(void) __attribute__((noreturn));
 
 /* The character device (chardev.c), for whoever has the module's entry point. */
 int inv_chardev_add(void);
 void inv_chardev_del(void);
+/* Whoever polls the device asks inv_rs_poll() again (chardev.c). From any context. */
+void inv_wake_pollers(void);
 /* Waits until no code or memory of a detached disk is in use (hook.c). */
 void inv_device_drain_frees(void);
 
@@ -93,6 +117,8 @@ void inv_rs_hole(const void *tracker, __u32 hole);
 /* May sleep. */
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);
+/* Whether the open file's disk is ready, gone, or neither: enum inv_ready. */
+int inv_rs_poll(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */
 int inv_rs_init(void);
 void inv_rs_exit(void);

@@ -2,12 +2,9 @@
 /* Kernel services for the Rust object, where there is no kernel crate. */
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "glue.h"
-
-static DEFINE_MUTEX(inv_mutex);
 
 void *inv_alloc_zeroed(size_t bytes)
 {
@@ -33,16 +30,6 @@ int inv_copy_from_user(void *to, u64 from, size_t bytes)
 int inv_copy_to_user(u64 to, const void *from, size_t bytes)
 {
 	return copy_to_user(u64_to_user_ptr(to), from, bytes) ? -EFAULT : 0;
-}
-
-void inv_lock(void)
-{
-	mutex_lock(&inv_mutex);
-}
-
-void inv_unlock(void)
-{
-	mutex_unlock(&inv_mutex);
 }
 
 void inv_panic(void)

@@ -12,8 +12,12 @@ pub mod platform;
 pub mod bindings;
 #[path = "platform/cglue/mod.rs"]
 pub mod cglue;
+#[path = "platform/entry.rs"]
+pub mod entry;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
 #[path = "platform/spin.rs"]
 pub mod spin;
+#[path = "platform/wait.rs"]
+pub mod wait;
 use cglue::Cglue as ThisPlatform;

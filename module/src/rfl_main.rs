@@ -8,10 +8,14 @@ pub mod platform;
 
 #[path = "platform/bindings.rs"]
 pub mod bindings;
+#[path = "platform/entry.rs"]
+pub mod entry;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
 #[path = "platform/rfl/mod.rs"]
 pub mod rfl;
 #[path = "platform/spin.rs"]
 pub mod spin;
+#[path = "platform/wait.rs"]
+pub mod wait;
 use rfl::Rfl as ThisPlatform;

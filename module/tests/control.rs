@@ -2,12 +2,14 @@
 //! Control requests as an agent makes them, well-formed and not, over memory that ends where the test says.
 
 use involflt::abi::{
-    self, attribute, commit, dev_info, dirty_block as block, request, version, volume_list, volume_stats,
+    self, attribute, commit, dev_info, dirty_block as block, request, version, volume_list, volume_stats, wait,
 };
-use involflt::control::{ioctl, release, File};
+use involflt::control::{ioctl, poll, release, File, Ready};
 use involflt::engine::{Registry, Service};
 use involflt::host::{Host, OwnMemory};
-use involflt::platform::{Attached, Errno, Platform, User};
+use involflt::platform::{Errno, Platform, User};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const BASE: u64 = OwnMemory::BASE;
 /// Room for any structure, and for a reply's buffer behind it.
@@ -18,14 +20,14 @@ const DISK: &[u8] = b"sda:8000";
 
 /// An open file of the driver.
 struct Agent {
-    registry: Registry<Host>,
+    registry: Arc<Registry<Host>>,
     file: File,
 }
 
 impl Agent {
     fn new() -> Self {
         OwnMemory::reset(MEMORY, FILL);
-        Agent { registry: Registry::new(), file: File::default() }
+        Agent { registry: Arc::new(Registry::new().unwrap()), file: File::default() }
     }
 
     fn with_disk() -> Self {
@@ -35,7 +37,7 @@ impl Agent {
     }
 
     fn call(&mut self, word: u32, argument: u64) -> Result<(), Errno> {
-        ioctl(&mut self.registry, &mut self.file, word, argument)
+        ioctl(&self.registry, &self.file, word, argument)
     }
 
     fn start(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -51,7 +53,7 @@ impl Agent {
     }
 
     fn mark(&self, sector: u64, sectors: u64) {
-        self.registry.find(DISK).unwrap().device.tracker().mark(sector, sectors);
+        self.registry.find(DISK).unwrap().tracker.mark(sector, sectors);
     }
 
     fn get(&mut self) -> Result<(), Errno> {
@@ -190,9 +192,9 @@ fn an_unknown_disk_is_enodev() {
 fn starting_a_disk_twice_keeps_its_changes() {
     let mut agent = Agent::with_disk();
     agent.mark(0, 8);
-    let id = agent.file.disk;
+    let id = agent.file.disk();
     agent.start(DISK).unwrap();
-    assert_eq!((agent.file.disk, agent.registry.disks().count()), (id, 1));
+    assert_eq!((agent.file.disk(), agent.registry.disks().count()), (id, 1));
     agent.get().unwrap();
     assert_eq!(u32_at(BASE + block::CHANGES), 1);
 }
@@ -248,9 +250,9 @@ fn a_file_without_a_disk_is_einval_and_one_whose_disk_is_gone_ebusy() {
     agent.stop(DISK).unwrap();
     assert_eq!(agent.get(), Err(Errno::BUSY));
     assert_eq!(agent.commit(1), Err(Errno::BUSY));
-    let stale = agent.file.disk;
+    let stale = agent.file.disk();
     agent.start(DISK).unwrap();
-    agent.file.disk = stale;
+    agent.file.set_disk(stale);
     assert_eq!(agent.get(), Err(Errno::BUSY), "the same disk started anew is another one");
 }
 
@@ -355,10 +357,10 @@ fn a_limit_that_is_set_is_the_limit_from_then_on() {
     let mut agent = Agent::with_disk();
     let common = attribute::VALUE_COMMON;
     assert_eq!(agent.attribute(common, LIMIT, None, 64).unwrap(), "8192");
-    let tracker = |agent: &Agent| agent.registry.find(DISK).unwrap().device.tracker().wants_completion();
+    let tracker = |agent: &Agent| agent.registry.find(DISK).unwrap().tracker.wants_completion();
     assert!(tracker(&agent));
     agent.limit(LIMIT, "0\n");
-    agent.registry.find(DISK).unwrap().device.tracker().complete(0, 8, false);
+    agent.registry.find(DISK).unwrap().tracker.complete(0, 8, false);
     assert!(!tracker(&agent), "the disk is in the bitmap state");
     agent.get().unwrap();
     assert_eq!(u32_at(BASE + block::STATE), block::STATE_BITMAP);
@@ -412,9 +414,9 @@ fn there_is_one_drainer_and_the_service_is_there_as_long_as_its_file() {
     agent.call(request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
     assert_eq!(service(), Service::Running);
     let file = std::mem::take(&mut agent.file);
-    release(&mut agent.registry, &File::default());
+    release(&agent.registry, &File::default());
     assert_eq!(service(), Service::Running, "another file was closed");
-    release(&mut agent.registry, &file);
+    release(&agent.registry, &file);
     assert_eq!(service(), Service::Shutdown);
     agent.call(request::PROCESS_START_NOTIFY, BASE).expect("the first drainer is gone");
 }
@@ -447,13 +449,13 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (5, Some("COMMIT_DIRTY_BLOCKS_TRANS"), Works),
     (6, Some("SET_VOLUME_FLAGS"), NotYet),
     (7, Some("GET_VOLUME_FLAGS"), NotYet),
-    (8, Some("WAIT_FOR_DB"), NotYet),
+    (8, Some("WAIT_FOR_DB"), Works),
     (9, Some("CLEAR_DIFFERENTIALS"), Works),
     (10, Some("GET_NANOSECOND_TIME"), Works),
     (11, Some("UNSTACK_ALL"), WorksBare),
     (12, Some("SYS_SHUTDOWN"), NotYet),
     (13, Some("TAG_VOLUME"), NotYet),
-    (14, Some("WAKEUP_ALL_THREADS"), Nothing),
+    (14, Some("WAKEUP_ALL_THREADS"), WorksBare),
     (15, Some("GET_DB_NOTIFY_THRESHOLD"), Works),
     (16, Some("VOLUME_STACKING"), NotYet),
     (17, Some("RESYNC_START_NOTIFICATION"), Works),
@@ -505,7 +507,7 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (63, Some("GET_CXSTATS_NOTIFY"), NotYet),
     (64, Some("WAKEUP_GET_CXSTATS_NOTIFY_THREAD"), Nothing),
     (65, Some("LCW"), NotYet),
-    (66, Some("WAIT_FOR_DB_V2"), NotYet),
+    (66, Some("WAIT_FOR_DB_V2"), Works),
     (67, Some("TAG_DRAIN_NOTIFY"), NotYet),
     (68, Some("WAKEUP_TAG_DRAIN_NOTIFY_THREAD"), Nothing),
     (69, Some("MODIFY_PERSISTENT_DEVICE_NAME"), Works),
@@ -565,7 +567,7 @@ fn the_edges_of_a_resync_are_later_than_what_was_drained() {
 fn numbers_of_a_disk_are_those_of_its_drain() {
     let mut agent = Agent::with_disk();
     agent.mark(0, 8);
-    agent.registry.find(DISK).unwrap().device.tracker().complete(800, 3, false);
+    agent.registry.find(DISK).unwrap().tracker.complete(800, 3, false);
     with_path(&mut agent, request::GET_ADDITIONAL_VOLUME_STATS).unwrap();
     assert_eq!(u64_at(BASE + 128), 4096 + 3 * 512);
     assert!(u64_at(BASE + 136) <= u64_at(BASE + 144));
@@ -602,7 +604,7 @@ fn a_disk_is_named_both_ways_and_renamed_by_who_knows_its_name() {
     assert_eq!(change(DISK, b"wrong", b"new"), Err(Errno::INVAL));
     assert_eq!(change(DISK, b"name", b"a/b"), Err(Errno::INVAL));
     change(DISK, b"name", b"new").unwrap();
-    assert_eq!(agent.registry.find(DISK).unwrap().persistent_name.as_bytes(), b"new");
+    assert_eq!(agent.registry.find(DISK).unwrap().persistent_name().as_bytes(), b"new");
 }
 
 #[test]
@@ -658,9 +660,123 @@ fn a_commit_that_failed_is_counted_once_it_names_the_block_that_is_out() {
     };
     assert_eq!(fail(transaction + 1), Err(Errno::FAULT));
     fail(transaction).unwrap();
-    assert_eq!(agent.registry.find(DISK).unwrap().drain.network_failures(), 1);
+    let disk = agent.registry.find(DISK).unwrap();
+    assert_eq!(disk.with(|disk| disk.drain.network_failures()).unwrap(), 1);
     put(BASE + 128, &1u64.to_ne_bytes());
     with_path(&mut agent, request::REPLICATION_STATE).unwrap();
     put(BASE + 128, &2u64.to_ne_bytes());
     assert_eq!(with_path(&mut agent, request::REPLICATION_STATE), Err(Errno::INVAL));
+}
+
+/// Asks another thread's agent to wait for the disk; gives its answer and how long it took.
+fn waiting(agent: &Agent, seconds: i32) -> std::thread::JoinHandle<(Result<(), Errno>, Duration)> {
+    let (registry, disk) = (agent.registry.clone(), agent.file.disk());
+    std::thread::spawn(move || {
+        OwnMemory::reset(MEMORY, FILL);
+        let file = File::default();
+        file.set_disk(disk);
+        put_name(BASE, abi::GUID_BYTES, DISK);
+        put(BASE + wait::SECONDS, &seconds.to_ne_bytes());
+        let start = Instant::now();
+        (ioctl(&registry, &file, request::WAIT_FOR_DB_V2, BASE), start.elapsed())
+    })
+}
+
+/// Does `work` again and again until the other thread is through, for the case that it has not begun to wait yet.
+fn until_done<T>(thread: &std::thread::JoinHandle<T>, mut work: impl FnMut()) {
+    while !thread.is_finished() {
+        work();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_wait_ends_once_there_are_170_extents_or_4_mib() {
+    let one: fn(&Agent, u64) = |agent, index| agent.registry.find(DISK).unwrap().tracker.complete(16 * index, 1, false);
+    let half_a_mib: fn(&Agent, u64) = |agent, index| agent.mark(1000 * (index % 8), 1000);
+    for (enough, write) in [(170, one), (8, half_a_mib)] {
+        let agent = Agent::with_disk();
+        if enough == 8 {
+            // The disk is smaller than 4 MiB, and all of it and one extent are more.
+            agent.registry.find(DISK).unwrap().tracker.complete(0, 200, false);
+        }
+        (0..enough - 1).for_each(|index| write(&agent, index));
+        let thread = waiting(&agent, 60);
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!thread.is_finished(), "there is one write too few");
+        write(&agent, enough - 1);
+        let (answer, time) = thread.join().unwrap();
+        answer.unwrap();
+        assert!(time < LONG, "{time:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_is_over_says_whether_there_is_anything() {
+    let mut agent = Agent::with_disk();
+    let mut wait = |seconds: i32| {
+        put(BASE + wait::SECONDS, &seconds.to_ne_bytes());
+        with_path(&mut agent, request::WAIT_FOR_DB)
+    };
+    assert_eq!(wait(0), Err(Errno::TIMEDOUT));
+    assert_eq!(wait(-1), Err(Errno::INVAL));
+    put_name(BASE, abi::GUID_BYTES, b"other");
+    assert_eq!(agent.call(request::WAIT_FOR_DB, BASE), Err(Errno::INVAL), "at once, for a disk that is not filtered");
+    assert_eq!(agent.call(request::WAIT_FOR_DB_V2, BASE), Err(Errno::INVAL), "another disk than the file's");
+    agent.mark(0, 1);
+    put(BASE + wait::SECONDS, &0i32.to_ne_bytes());
+    with_path(&mut agent, request::WAIT_FOR_DB).expect("one block waits");
+    with_path(&mut agent, request::WAIT_FOR_DB_V2).expect("one block waits");
+}
+
+#[test]
+fn waits_end_when_they_are_told_to_and_when_their_disk_is_stopped() {
+    let mut agent = Agent::with_disk();
+    let threads = [waiting(&agent, 60), waiting(&agent, 60)];
+    for thread in threads {
+        until_done(&thread, || agent.registry.disks().for_each(|disk| disk.tracker.waits.wake()));
+        let (answer, time) = thread.join().unwrap();
+        answer.unwrap();
+        assert!(time < LONG, "{time:?}");
+    }
+    agent.call(request::WAKEUP_ALL_THREADS, 0).unwrap();
+    let thread = waiting(&agent, 60);
+    std::thread::sleep(Duration::from_millis(20));
+    agent.stop(DISK).unwrap();
+    let (answer, time) = thread.join().unwrap();
+    assert_eq!(answer, Err(Errno::BUSY));
+    assert!(time < LONG, "{time:?}");
+}
+
+#[test]
+fn a_poll_is_ready_when_there_is_enough_and_is_told_so() {
+    let mut agent = Agent::with_disk();
+    assert_eq!(poll(&agent.registry, &agent.file), Ready::Not);
+    let woken = Host::pollers_woken();
+    (0..169).for_each(|index| agent.registry.find(DISK).unwrap().tracker.complete(16 * index, 1, false));
+    assert_eq!(Host::pollers_woken(), woken);
+    agent.registry.find(DISK).unwrap().tracker.complete(16 * 169, 1, false);
+    assert_eq!(Host::pollers_woken(), woken + 1, "once, not with each write");
+    agent.registry.find(DISK).unwrap().tracker.complete(16 * 170, 1, false);
+    assert_eq!(Host::pollers_woken(), woken + 1);
+    assert_eq!(poll(&agent.registry, &agent.file), Ready::Changes);
+    agent.stop(DISK).unwrap();
+    assert_eq!(poll(&agent.registry, &agent.file), Ready::Gone);
+    assert_eq!(poll(&agent.registry, &File::default()), Ready::Gone);
+}
+
+#[test]
+fn a_disk_that_somebody_holds_up_holds_up_no_other_disk() {
+    let mut agent = Agent::with_disk();
+    let held = agent.registry.find(DISK).unwrap();
+    held.with(|_| {
+        agent.start(b"sdb:16").unwrap();
+        agent.get().unwrap();
+        agent.stop(b"sdb:16").unwrap();
+        with_path(&mut agent, request::GET_ADDITIONAL_VOLUME_STATS).expect("what needs no turn");
+        assert_eq!(agent.registry.disks().count(), 1);
+    })
+    .unwrap();
 }

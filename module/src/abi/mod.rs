@@ -21,7 +21,7 @@ pub mod request {
     pub const SET_VOLUME_FLAGS: u32 = 0x4088_fe06;
     /// A disk's flags; not yet.
     pub const GET_VOLUME_FLAGS: u32 = 0x8088_fe07;
-    /// Waits for changes; not yet.
+    /// Waits for changes of a disk; argument: [`super::wait`].
     pub const WAIT_FOR_DB: u32 = 0x4084_fe08;
     /// Forgets every change of a disk; argument: a disk name.
     pub const CLEAR_DIFFERENTIALS: u32 = 0x4080_fe09;
@@ -131,7 +131,7 @@ pub mod request {
     pub const WAKEUP_GET_CXSTATS_NOTIFY_THREAD: u32 = 0x0000_fe40;
     /// Tests of the bitmap file; not yet.
     pub const LCW: u32 = 0x8084_fe41;
-    /// Waits for changes of this file's disk; not yet.
+    /// Waits for changes of this file's disk; argument: [`super::wait`].
     pub const WAIT_FOR_DB_V2: u32 = 0x4084_fe42;
     /// Waits until tags are drained; not yet.
     pub const TAG_DRAIN_NOTIFY: u32 = 0xc560_fe43;
@@ -247,6 +247,14 @@ pub mod attribute {
         /// `VolumeDrainBlocked`.
         pub const DRAIN_BLOCKED: u32 = 36;
     }
+}
+
+/// `WAIT_FOR_DB_NOTIFY`, 132 bytes.
+pub mod wait {
+    /// Longest wait in seconds, i32.
+    pub const SECONDS: u64 = 128;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 132;
 }
 
 /// `get_db_thres_t`, 132 bytes.

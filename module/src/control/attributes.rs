@@ -4,7 +4,7 @@
 use crate::abi::attribute::{self, common as common_index, disk as disk_index};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Registry};
-use crate::platform::{Attached, Errno, Platform, Result, User};
+use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,14 +57,14 @@ impl Write for Text {
 }
 
 /// An attribute: a number or a switch that may be set, or a fact.
-enum Value<'a> {
+enum Value<'a, P: Platform> {
     Tunable(&'static AtomicU64),
-    Switch(&'a mut bool),
+    DrainBlocked(&'a Disk<P>),
     Fact(Text),
 }
 
 /// Indexes of the ABI's table of the driver's attributes.
-fn common<P: Platform>(index: u32) -> Option<Value<'static>> {
+fn common<'a, P: Platform>(index: u32) -> Option<Value<'a, P>> {
     let (limits, clock) = (&P::common().limits, &P::common().clock);
     Some(match index {
         common_index::HIGH_WATER_NOT_STARTED => Value::Tunable(&limits.high_not_started),
@@ -80,12 +80,12 @@ fn common<P: Platform>(index: u32) -> Option<Value<'static>> {
 }
 
 /// Indexes of the ABI's table of a disk's attributes.
-fn of_disk<P: Platform>(disk: &mut Disk<P>, index: u32) -> Option<Value<'_>> {
+fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Result<Option<Value<'_, P>>> {
     if index == disk_index::DRAIN_BLOCKED {
-        return Some(Value::Switch(&mut disk.drain_blocked));
+        return Ok(Some(Value::DrainBlocked(disk)));
     }
-    let resync = disk.device.tracker().resync.report();
-    let previous = disk.drain.previous();
+    let resync = disk.tracker.resync.report();
+    let previous = disk.with(|filtered| filtered.drain.previous())?;
     let number = match index {
         disk_index::FILTERING_DISABLED | disk_index::DATA_FILTERING | disk_index::DATA_FILES => 0,
         disk_index::RESYNC_REQUIRED => u64::from(resync.is_some()),
@@ -93,14 +93,14 @@ fn of_disk<P: Platform>(disk: &mut Disk<P>, index: u32) -> Option<Value<'_>> {
         disk_index::RESYNC_STATUS => 0,
         disk_index::RESYNC_COUNT => resync.map_or(0, |report| report.count),
         disk_index::RESYNC_TIME => resync.map_or(0, |report| report.time),
-        disk_index::BLOCKS => disk.device.tracker().sectors(),
+        disk_index::BLOCKS => disk.tracker.sectors(),
         disk_index::BLOCK_BYTES => 512,
         disk_index::PREVIOUS_TIME => previous.stamp.time(),
         disk_index::PREVIOUS_SEQUENCE => previous.stamp.sequence(),
         disk_index::PREVIOUS_SPLIT => u64::from(previous.split),
-        _ => return None,
+        _ => return Ok(None),
     };
-    Some(Value::Fact(Text::number(number)))
+    Ok(Some(Value::Fact(Text::number(number))))
 }
 
 /// Gets or sets one attribute of the driver or of a disk, which is named by its path or its persistent name.
@@ -108,14 +108,16 @@ fn of_disk<P: Platform>(disk: &mut Disk<P>, index: u32) -> Option<Value<'_>> {
 /// Fails with [`Errno::NODEV`] for a disk that is not filtered, [`Errno::OPNOTSUPP`] for an attribute that this driver
 /// does not have and for a fact that is set to what it is not, [`Errno::INVAL`] for a text that is no number, a buffer
 /// that is too small, and neither get nor set.
-pub(super) fn get_or_set<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, attribute::BYTES)?;
     let name = request.name::<{ crate::abi::GUID_BYTES }>(attribute::GUID)?;
     let index = request.u32(attribute::INDEX)?;
+    let disk;
     let value = if name.as_bytes() == attribute::VALUE_COMMON {
         common::<P>(index)
     } else {
-        of_disk(registry.find_by_any_name(name.as_bytes()).ok_or(Errno::NODEV)?, index)
+        disk = registry.find_by_any_name(name.as_bytes()).ok_or(Errno::NODEV)?;
+        of_disk(&disk, index)?
     };
     let value = value.ok_or(Errno::OPNOTSUPP)?;
     let buffer = request.u64(attribute::BUFFER)?;
@@ -127,10 +129,10 @@ pub(super) fn get_or_set<P: Platform>(registry: &mut Registry<P>, argument: u64)
     }
 }
 
-fn get<P: Platform>(value: Value<'_>, buffer: u64, bytes: usize) -> Result<()> {
+fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()> {
     let text = match value {
         Value::Tunable(number) => Text::number(number.load(Ordering::Relaxed)),
-        Value::Switch(on) => Text::number(u64::from(*on)),
+        Value::DrainBlocked(disk) => Text::number(u64::from(disk.is_drain_blocked())),
         Value::Fact(text) => text,
     };
     if bytes <= text.as_bytes().len() {
@@ -141,16 +143,14 @@ fn get<P: Platform>(value: Value<'_>, buffer: u64, bytes: usize) -> Result<()> {
     reply.put(text.as_bytes().len() as u64, &[0])
 }
 
-fn set(value: Value<'_>, text: &Text) -> Result<()> {
+fn set<P: Platform>(value: Value<'_, P>, text: &Text) -> Result<()> {
     match value {
         Value::Tunable(number) => number.store(text.to_number()?, Ordering::Relaxed),
-        Value::Switch(on) => {
-            *on = match text.to_number()? {
-                0 => false,
-                1 => true,
-                _ => return Err(Errno::INVAL),
-            }
-        }
+        Value::DrainBlocked(disk) => disk.block_drain(match text.to_number()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Errno::INVAL),
+        }),
         Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
         Value::Fact(_) => return Err(Errno::OPNOTSUPP),
     }

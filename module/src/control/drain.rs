@@ -4,22 +4,35 @@
 use crate::abi::commit;
 use crate::abi::dirty_block::{self as block, tag};
 use crate::control::user::Struct;
-use crate::engine::{Block, Disk, Registry, ResyncReport, Stamp};
+use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
 use crate::platform::{Errno, Platform, Result};
 
 /// The open file's disk. No disk was ever started by it: EINVAL; the disk is not filtered any longer: EBUSY.
-fn file_disk<P: Platform>(registry: &mut Registry<P>, id: u64) -> Result<&mut Disk<P>> {
+pub(super) fn file_disk<P: Platform>(registry: &Registry<P>, id: u64) -> Result<P::Shared<Disk<P>>> {
     if id == 0 {
         return Err(Errno::INVAL);
     }
-    registry.disk_mut(id).ok_or(Errno::BUSY)
+    registry.find_id(id).ok_or(Errno::BUSY)
 }
 
-pub(super) fn get<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
+/// The disk was stopped while the request waited for its turn.
+fn stopped(errno: Errno) -> Errno {
+    if errno == Errno::NODEV {
+        Errno::BUSY
+    } else {
+        errno
+    }
+}
+
+pub(super) fn get<P: Platform>(registry: &Registry<P>, id: u64, argument: u64) -> Result<()> {
     let disk = file_disk(registry, id)?;
-    if disk.drain_blocked {
+    if disk.is_drain_blocked() {
         return Err(Errno::FAULT);
     }
+    disk.with(|filtered| get_from(filtered, argument)).map_err(stopped)?
+}
+
+fn get_from<P: Platform>(disk: &mut Filtered<P>, argument: u64) -> Result<()> {
     let reply = Struct::<P>::new(argument, block::BYTES)?;
     // Nothing is taken for a caller that cannot be answered.
     reply.put_u32(block::CHANGES, 0)?;
@@ -106,10 +119,10 @@ fn put_changes<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn commit<P: Platform>(registry: &mut Registry<P>, id: u64, argument: u64) -> Result<()> {
+pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64) -> Result<()> {
     let disk = file_disk(registry, id)?;
     let request = Struct::<P>::new(argument, commit::BYTES)?;
     let transaction = request.u64(commit::TRANSACTION)?;
     let resync_started = request.u32(commit::FLAGS)? & commit::FLAG_RESYNC_STARTED != 0;
-    disk.drain.commit(&disk.device, transaction, resync_started)
+    disk.with(|disk| disk.drain.commit(&disk.device, transaction, resync_started)).map_err(stopped)?
 }

@@ -3,27 +3,24 @@
 
 use crate::abi::{drain_state, failed_commit, replication_state, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Name, Registry, MAX_DISKS};
+use crate::engine::{Filtered, Name, Registry, MAX_DISKS};
 use crate::platform::{Errno, Platform, Result};
 
 /// Forgets every change, and that a resync is required. A disk that is not filtered has none.
-pub(super) fn clear<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn clear<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
-    if let Some(disk) = registry.find_mut(name.as_bytes()) {
-        let Disk { drain, device, .. } = disk;
-        drain.clear(device);
-    }
-    Ok(())
+    let Some(disk) = registry.find(name.as_bytes()) else { return Ok(()) };
+    disk.with(|Filtered { drain, device }| drain.clear(device))
 }
 
 /// The agent could not bring the block that is out to its target.
-pub(super) fn commit_failed<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn commit_failed<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, failed_commit::BYTES)?;
     let name = request.name::<GUID_BYTES>(0)?;
     let transaction = request.u64(failed_commit::TRANSACTION)?;
     let network = request.u64(failed_commit::FLAGS)? & failed_commit::FLAG_NETWORK != 0;
-    let disk = registry.find_mut(name.as_bytes()).ok_or(Errno::NODEV)?;
-    disk.drain.commit_failed(transaction, network)
+    let disk = registry.find(name.as_bytes()).ok_or(Errno::NODEV)?;
+    disk.with(|disk| disk.drain.commit_failed(transaction, network))?
 }
 
 /// The agent slows down.
@@ -68,17 +65,13 @@ impl<P: Platform> Disks<P> {
     }
 }
 
-fn by_persistent_name<P: Platform>(registry: &mut Registry<P>, name: Name<GUID_BYTES>) -> Option<&mut Disk<P>> {
-    registry.disks_mut().find(|disk| disk.persistent_name.as_bytes() == name.as_bytes())
-}
-
 /// Tells of each disk whether it may be drained. Fails with [`Errno::NODEV`] at the first that is not filtered.
-pub(super) fn get<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn get<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let disks = Disks::<P>::new(argument, drain_state::GET_HEADER)?;
     let answer = disks.answer(argument, drain_state::STATE_BYTES)?;
     for index in 0..disks.count {
         let name = disks.name(index)?;
-        let blocked = by_persistent_name(registry, name).ok_or(Errno::NODEV)?.drain_blocked;
+        let blocked = registry.find_persistent(name.as_bytes()).ok_or(Errno::NODEV)?.is_drain_blocked();
         let at = 16 + index * drain_state::STATE_BYTES;
         let mut whole = [0; drain_state::STATE_BYTES as usize];
         whole[..name.as_bytes().len()].copy_from_slice(name.as_bytes());
@@ -89,15 +82,16 @@ pub(super) fn get<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Res
 }
 
 /// Lets each disk be drained again.
-pub(super) fn allow<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn allow<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let disks = Disks::<P>::new(argument, drain_state::SET_HEADER)?;
     let answer = disks.answer(argument, drain_state::STATUS_BYTES)?;
     for index in 0..disks.count {
         let name = disks.name(index)?;
-        let status = match by_persistent_name(registry, name) {
+        let status = match registry.find_persistent(name.as_bytes()) {
             None => drain_state::VALUE_NOT_FOUND,
             Some(disk) => {
-                disk.drain_blocked = false;
+                disk.block_drain(false);
+                disk.tracker.waits.wake();
                 drain_state::VALUE_DONE
             }
         };

@@ -4,15 +4,28 @@
 use crate::control::user::Struct;
 use crate::engine::{Registry, Service};
 use crate::platform::{Platform, Result};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// An open file. All zero at first; the glue's `struct inv_file`.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct File {
     /// Id of the disk that was started by it, 0 for none.
-    pub disk: u64,
+    disk: AtomicU64,
     /// [`DRAINER`] and [`SERVICE`].
-    roles: u64,
+    roles: AtomicU64,
+}
+
+impl File {
+    /// Id of the disk that was started by it last, 0 for none.
+    pub fn disk(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
+    }
+
+    /// The disk with `id` was started by it.
+    pub fn set_disk(&self, id: u64) {
+        self.disk.store(id, Ordering::Relaxed);
+    }
 }
 
 const DRAINER: u64 = 1;
@@ -23,26 +36,27 @@ fn read_flags<P: Platform>(argument: u64) -> Result<()> {
     Struct::<P>::new(argument, 4)?.u32(0).map(drop)
 }
 
-pub(super) fn become_drainer<P: Platform>(registry: &mut Registry<P>, file: &mut File, argument: u64) -> Result<()> {
+pub(super) fn become_drainer<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     read_flags::<P>(argument)?;
     registry.drainer_comes()?;
-    file.roles |= DRAINER;
+    file.roles.fetch_or(DRAINER, Ordering::Relaxed);
     Ok(())
 }
 
-pub(super) fn become_service<P: Platform>(file: &mut File, argument: u64) -> Result<()> {
+pub(super) fn become_service<P: Platform>(file: &File, argument: u64) -> Result<()> {
     read_flags::<P>(argument)?;
-    file.roles |= SERVICE;
+    file.roles.fetch_or(SERVICE, Ordering::Relaxed);
     P::common().set_service(Service::Running);
     Ok(())
 }
 
 /// The file is closed.
-pub fn release<P: Platform>(registry: &mut Registry<P>, file: &File) {
-    if file.roles & DRAINER != 0 {
+pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
+    let roles = file.roles.load(Ordering::Relaxed);
+    if roles & DRAINER != 0 {
         registry.drainer_goes();
     }
-    if file.roles & SERVICE != 0 {
+    if roles & SERVICE != 0 {
         P::common().set_service(Service::Shutdown);
     }
 }

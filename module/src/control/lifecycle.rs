@@ -2,6 +2,7 @@
 //! Version, start and stop.
 
 use crate::abi::{dev_info, version, GUID_BYTES};
+use crate::control::file::File;
 use crate::control::user::Struct;
 use crate::engine::Registry;
 use crate::platform::{Errno, Platform, Result};
@@ -12,7 +13,7 @@ pub(super) fn version<P: Platform>(argument: u64) -> Result<()> {
 }
 
 /// A persistent name is part of a path elsewhere, so a slash in it is refused.
-pub(super) fn start<P: Platform>(registry: &mut Registry<P>, file_disk: &mut u64, argument: u64) -> Result<()> {
+pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     let info = Struct::<P>::new(argument, dev_info::BYTES)?;
     if info.u32(dev_info::TYPE)? != dev_info::HOST_VOLUME {
         return Err(Errno::INVAL);
@@ -22,16 +23,16 @@ pub(super) fn start<P: Platform>(registry: &mut Registry<P>, file_disk: &mut u64
     if path.as_bytes().len() >= GUID_BYTES || persistent_name.as_bytes().contains(&b'/') {
         return Err(Errno::INVAL);
     }
-    *file_disk = registry.start(path, persistent_name)?;
+    file.set_disk(registry.start(path, persistent_name)?);
     Ok(())
 }
 
-pub(super) fn stop<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn stop<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     registry.stop(name.as_bytes())
 }
 
 /// As [`stop`], with another error for a disk that is not filtered.
-pub(super) fn unstack<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn unstack<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     stop(registry, argument).map_err(|errno| if errno == Errno::NODEV { Errno::INVAL } else { errno })
 }

@@ -10,18 +10,20 @@ mod names;
 mod numbers;
 mod stats;
 mod user;
+mod wait;
 
 use crate::abi::request;
 use crate::engine::Registry;
 use crate::platform::{Errno, Platform, Result};
 pub use file::{release, File};
+pub use wait::{poll, Ready};
 
 /// Serves one request of the open file `file`.
 ///
 /// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good; with
 /// [`Errno::NOTTY`] for the mirror and AT-LUN requests; with [`Errno::OPNOTSUPP`] for one that this driver does not have
 /// yet. `docs/abi.md` lists them all.
-pub fn ioctl<P: Platform>(registry: &mut Registry<P>, file: &mut File, word: u32, argument: u64) -> Result<()> {
+pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     if registry.is_closed() {
         return Err(Errno::INVAL);
     }
@@ -30,20 +32,20 @@ pub fn ioctl<P: Platform>(registry: &mut Registry<P>, file: &mut File, word: u32
         request::SERVICE_SHUTDOWN_NOTIFY => file::become_service::<P>(file, argument),
         request::GET_SET_ATTR => attributes::get_or_set(registry, argument),
         request::GET_DRIVER_VERSION => lifecycle::version::<P>(argument),
-        request::START_FILTERING_DEVICE_V2 => lifecycle::start(registry, &mut file.disk, argument),
+        request::START_FILTERING_DEVICE_V2 => lifecycle::start(registry, file, argument),
         request::STOP_FILTERING_DEVICE | request::REMOVE_FILTER_DEVICE => lifecycle::stop(registry, argument),
         request::VOLUME_UNSTACKING => lifecycle::unstack(registry, argument),
         request::UNSTACK_ALL => registry.stop_all(),
         request::GET_PROTECTED_VOLUME_LIST => stats::volume_list(registry, argument),
         request::GET_VOLUME_STATS => stats::volume_stats(registry, argument),
-        request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk, argument),
-        request::COMMIT_DIRTY_BLOCKS_TRANS => drain::commit(registry, file.disk, argument),
-        _ => smaller(registry, word, argument),
+        request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk(), argument),
+        request::COMMIT_DIRTY_BLOCKS_TRANS => drain::commit(registry, file.disk(), argument),
+        _ => smaller(registry, file, word, argument),
     }
 }
 
 /// Requests that an agent can do without.
-fn smaller<P: Platform>(registry: &mut Registry<P>, word: u32, argument: u64) -> Result<()> {
+fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     match word {
         request::GET_NANOSECOND_TIME => numbers::time::<P>(argument),
         request::RESYNC_START_NOTIFICATION | request::RESYNC_END_NOTIFICATION => {
@@ -60,9 +62,14 @@ fn smaller<P: Platform>(registry: &mut Registry<P>, word: u32, argument: u64) ->
         request::REPLICATION_STATE => drain_state::throttled(registry, argument),
         request::GET_DRAIN_STATE => drain_state::get(registry, argument),
         request::SET_DRAIN_STATE => drain_state::allow(registry, argument),
-        // Nobody waits in this driver yet, and the last two do nothing in the C driver either.
-        request::WAKEUP_ALL_THREADS
-        | request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD
+        request::WAIT_FOR_DB => wait::named(registry, argument),
+        request::WAIT_FOR_DB_V2 => wait::own(registry, file, argument),
+        request::WAKEUP_ALL_THREADS => {
+            registry.disks().for_each(|disk| disk.tracker.waits.wake());
+            Ok(())
+        }
+        // Nobody waits there yet, and the last two do nothing in the C driver either.
+        request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD
         | request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD
         | request::SHELL_LOG
         | request::BOOTTIME_STACKING => Ok(()),
@@ -86,8 +93,6 @@ fn refusal(word: u32) -> Errno {
         | request::BLOCK_AT_LUN => Errno::NOTTY,
         request::SET_VOLUME_FLAGS
         | request::GET_VOLUME_FLAGS
-        | request::WAIT_FOR_DB
-        | request::WAIT_FOR_DB_V2
         | request::SYS_SHUTDOWN
         | request::SYS_PRE_SHUTDOWN
         | request::TAG_VOLUME

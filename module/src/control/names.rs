@@ -11,15 +11,15 @@ pub(super) fn map<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<
     let request = Struct::<P>::new(argument, name_map::BYTES)?;
     let asked = request.name::<PNAME_BYTES>(name_map::REQUEST)?;
     let answer = match request.u32(name_map::FLAGS)? {
-        name_map::VALUE_TO_PERSISTENT => registry.find(asked.as_bytes()).map(|disk| disk.persistent_name),
-        name_map::VALUE_TO_PATH => registry.disks().find(|disk| disk.persistent_name == asked).map(|disk| disk.path),
+        name_map::VALUE_TO_PERSISTENT => registry.find(asked.as_bytes()).map(|disk| disk.persistent_name()),
+        name_map::VALUE_TO_PATH => registry.find_persistent(asked.as_bytes()).map(|disk| disk.path),
         _ => return Err(Errno::INVAL),
     };
     request.put(name_map::RESPONSE, answer.ok_or(Errno::NODEV)?.with_nul())
 }
 
 /// Gives a disk another persistent name; its old one must be named rightly.
-pub(super) fn change<P: Platform>(registry: &mut Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn change<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, rename::BYTES)?;
     let path = request.name::<GUID_BYTES>(rename::PATH)?;
     let old = request.name::<GUID_BYTES>(rename::OLD)?;
@@ -27,10 +27,6 @@ pub(super) fn change<P: Platform>(registry: &mut Registry<P>, argument: u64) -> 
     if new.as_bytes().contains(&b'/') {
         return Err(Errno::INVAL);
     }
-    let disk = registry.find_mut(path.as_bytes()).ok_or(Errno::NODEV)?;
-    if disk.persistent_name.as_bytes() != old.as_bytes() {
-        return Err(Errno::INVAL);
-    }
-    disk.persistent_name = Name::from_slice(new.as_bytes())?;
-    Ok(())
+    let disk = registry.find(path.as_bytes()).ok_or(Errno::NODEV)?;
+    disk.rename(old.as_bytes(), Name::from_slice(new.as_bytes())?)
 }

@@ -4,10 +4,10 @@
 use crate::abi::{additional_stats, bitmap_stats, monitoring, resync_edge, threshold, GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Registry};
-use crate::platform::{Attached, Errno, Platform, Result};
+use crate::platform::{Errno, Platform, Result};
 
 /// The disk whose path is at the beginning of `request`.
-fn named<'a, P: Platform>(registry: &'a Registry<P>, request: &Struct<P>) -> Result<Option<&'a Disk<P>>> {
+pub(super) fn named<P: Platform>(registry: &Registry<P>, request: &Struct<P>) -> Result<Option<P::Shared<Disk<P>>>> {
     Ok(registry.find(request.name::<GUID_BYTES>(0)?.as_bytes()))
 }
 
@@ -37,8 +37,8 @@ pub(super) fn additional<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let request = Struct::<P>::new(argument, additional_stats::BYTES)?;
     let disk = named(registry, &request)?.ok_or(Errno::INVAL)?;
     let now = P::unix_time();
-    let oldest = disk.device.tracker().capture.oldest().unwrap_or(now);
-    request.put_u64(additional_stats::PENDING, disk.pending_bytes())?;
+    let oldest = disk.tracker.capture.oldest().unwrap_or(now);
+    request.put_u64(additional_stats::PENDING, disk.tracker.pending_bytes())?;
     request.put_u64(additional_stats::OLDEST, oldest)?;
     request.put_u64(additional_stats::NOW, now.max(oldest))
 }
@@ -47,8 +47,8 @@ pub(super) fn additional<P: Platform>(registry: &Registry<P>, argument: u64) -> 
 pub(super) fn bitmap<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, bitmap_stats::BYTES)?;
     let disk = named(registry, &request)?.ok_or(Errno::FAULT)?;
-    let bits = disk.drain.pending_blocks(&disk.device);
-    let shift = disk.device.tracker().block_shift();
+    let bits = disk.tracker.pending_blocks();
+    let shift = disk.tracker.block_shift();
     request.put_u64(bitmap_stats::GRANULARITY, 1 << shift)?;
     request.put_u64(bitmap_stats::BYTES_DIRTY, bits << shift)?;
     let blocks = (bits << shift).div_ceil(bitmap_stats::BLOCK_BYTES);
@@ -61,7 +61,7 @@ pub(super) fn monitoring<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let disk = named(registry, &request)?.ok_or(Errno::INVAL)?;
     let value = match request.u32(monitoring::WHAT)? {
         monitoring::VALUE_TAGS => 0,
-        monitoring::VALUE_CHURN => disk.drain.committed_bytes(),
+        monitoring::VALUE_CHURN => disk.with(|disk| disk.drain.committed_bytes())?,
         _ => return Err(Errno::INVAL),
     };
     request.put_u64(monitoring::ANSWER, value)

@@ -3,8 +3,8 @@
 
 use crate::abi::{volume_list, volume_stats, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Op, Registry, State};
-use crate::platform::{Attached, Errno, Platform, Result, User};
+use crate::engine::{Disk, Filtered, Op, Registry, State};
+use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 
 /// The names, each with a newline, and a NUL. Where the buffer is too small: EAGAIN, and the size that is enough.
@@ -20,6 +20,10 @@ pub(super) fn volume_list<P: Platform>(registry: &Registry<P>, argument: u64) ->
     let mut at = 0;
     for disk in registry.disks() {
         let path = disk.path.as_bytes();
+        // A disk that came meanwhile is in the next list.
+        if at as usize + path.len() + 2 > needed {
+            break;
+        }
         buffer.put(at, path)?;
         buffer.put(at + path.len() as u64, b"\n")?;
         at += path.len() as u64 + 1;
@@ -55,26 +59,26 @@ pub(super) fn volume_stats<P: Platform>(registry: &Registry<P>, argument: u64) -
     address.checked_add(room).ok_or(Errno::FAULT)?;
     let mut text = Text::<P> { address, room, result: Ok(()), platform: core::marker::PhantomData };
     // A formatting error is the copy's error, which `result` has.
-    let _ = describe(&mut text, disk);
+    let _ = disk.with(|filtered| describe(&mut text, &disk, filtered))?;
     text.result?;
     P::User::write(text.address, &[0])
 }
 
-fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
-    let tracker = disk.device.tracker();
-    let state = match disk.drain.state(&disk.device) {
+fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered<P>) -> fmt::Result {
+    let (tracker, drain) = (&disk.tracker, &filtered.drain);
+    let state = match drain.state(&filtered.device) {
         State::Bitmap => "bitmap",
         State::Metadata => "metadata",
     };
     writeln!(text, "state: {state}")?;
     writeln!(text, "size_bytes: {}", tracker.sectors() << 9)?;
     writeln!(text, "block_bytes: {}", 1u64 << tracker.block_shift())?;
-    writeln!(text, "pending_bytes: {}", disk.pending_bytes())?;
+    writeln!(text, "pending_bytes: {}", tracker.pending_bytes())?;
     writeln!(text, "pending_extents: {}", tracker.capture.extents())?;
     writeln!(text, "falls_to_bitmap: {}", tracker.capture.falls())?;
     writeln!(text, "failed_writes: {}", tracker.counters.failures())?;
-    writeln!(text, "committed_bytes: {}", disk.drain.committed_bytes())?;
-    writeln!(text, "network_failures: {}", disk.drain.network_failures())?;
+    writeln!(text, "committed_bytes: {}", drain.committed_bytes())?;
+    writeln!(text, "network_failures: {}", drain.network_failures())?;
     writeln!(text, "marked_for_memory: {}", tracker.counters.marked_for_memory())?;
     for (op, operations, bytes) in Op::ALL {
         writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;

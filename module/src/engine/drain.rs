@@ -141,6 +141,7 @@ impl<P: Platform> Drain<P> {
         self.changes.count = 0;
         self.transaction += 1;
         let found = self.next_changes(disk);
+        disk.tracker().set_taken(self.taken.dirty());
         let (stamp, state) = found.unwrap_or_else(|| (Self::stamp(), disk.tracker().capture.state()));
         Out { stamp, state, resync: None }
     }
@@ -261,8 +262,7 @@ impl<P: Platform> Drain<P> {
 
     /// Bytes that wait, those of the block that is out not counted.
     pub fn pending_bytes(&self, disk: &P::Attached) -> u64 {
-        let tracker = disk.tracker();
-        (self.pending_blocks(disk) << tracker.block_shift()) + tracker.capture.bytes()
+        disk.tracker().pending_bytes()
     }
 
     /// The disk's state as a whole: extents alone, or dirty bits as well.

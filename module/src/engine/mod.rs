@@ -11,6 +11,7 @@ mod queue;
 mod registry;
 mod resync;
 mod tracker;
+mod waits;
 
 pub use bitmap::{Bitmap, Run};
 pub use capture::{Capture, State};
@@ -19,6 +20,7 @@ pub use common::{Common, Limits, Service};
 pub use counters::{Counters, Op};
 pub use drain::{Block, Changes, Drain, Previous};
 pub use queue::{Full, Queue};
-pub use registry::{Disk, Name, Registry, MAX_DISKS};
+pub use registry::{Disk, Filtered, Name, Registry, MAX_DISKS};
 pub use resync::{Hole, Resync, ResyncReport};
 pub use tracker::Tracker;
+pub use waits::Waits;

@@ -2,7 +2,8 @@
 //! The filtered disks.
 
 use crate::engine::{Drain, Tracker};
-use crate::platform::{Attached, Errno, Opened, Platform, Result};
+use crate::platform::{Attached, Errno, Lock, Mutex, Opened, Platform, Result};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Most disks that are filtered at once. Two bitmaps a disk are what bounds it.
 pub const MAX_DISKS: usize = 256;
@@ -41,140 +42,254 @@ impl<const N: usize> Name<N> {
     }
 }
 
-/// One filtered disk.
+/// What of a disk one request at a time uses, and may sleep over.
+pub struct Filtered<P: Platform> {
+    /// The filtered disk itself.
+    pub device: P::Attached,
+    /// Delivery of its changes.
+    pub drain: Drain<P>,
+}
+
+/// One disk, filtered or not any longer. It stays in memory as long as somebody uses it.
 pub struct Disk<P: Platform> {
     /// Never 0, and never given twice.
     pub id: u64,
     /// The path by which the agent names it.
     pub path: Name<256>,
-    /// Its persistent name.
-    pub persistent_name: Name<256>,
+    /// What its writes are told to.
+    pub tracker: P::Shared<Tracker<P>>,
     identity: u64,
-    /// The filtered disk itself.
-    pub device: P::Attached,
-    /// Delivery of its changes.
-    pub drain: Drain<P>,
-    /// Whether the agent has forbidden delivery for now.
-    pub drain_blocked: bool,
+    persistent_name: P::Lock<Name<256>>,
+    drain_blocked: AtomicBool,
+    filtered: P::Mutex<Option<Filtered<P>>>,
 }
 
 impl<P: Platform> Disk<P> {
-    /// Bytes that wait, those of the block that is out not counted.
-    pub fn pending_bytes(&self) -> u64 {
-        self.drain.pending_bytes(&self.device)
+    /// Does `work` on the disk while no other request does. Fails with [`Errno::NODEV`] when it is not filtered any longer,
+    /// and with [`Errno::INTR`] when the caller is killed while it waits for its turn.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Filtered<P>) -> R) -> Result<R> {
+        self.filtered.with(|filtered| filtered.as_mut().map(work))?.ok_or(Errno::NODEV)
+    }
+
+    /// Its persistent name.
+    pub fn persistent_name(&self) -> Name<256> {
+        self.persistent_name.with(|name| *name)
+    }
+
+    /// Gives it another one. Fails with [`Errno::INVAL`] when it does not have the `old` one.
+    pub fn rename(&self, old: &[u8], new: Name<256>) -> Result<()> {
+        self.persistent_name.with(|name| {
+            if name.as_bytes() != old {
+                return Err(Errno::INVAL);
+            }
+            *name = new;
+            Ok(())
+        })
+    }
+
+    /// Whether the agent has forbidden delivery for now.
+    pub fn is_drain_blocked(&self) -> bool {
+        self.drain_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Forbids delivery, or allows it.
+    pub fn block_drain(&self, blocked: bool) {
+        self.drain_blocked.store(blocked, Ordering::Relaxed);
     }
 }
 
-/// All filtered disks, and what they share. Its owner sees to it that one caller at a time gets in.
-pub struct Registry<P: Platform> {
-    disks: [Option<P::Boxed<Disk<P>>>; MAX_DISKS],
+/// What the registry's mutex keeps.
+struct Slots<P: Platform> {
+    disks: [Option<P::Shared<Disk<P>>>; MAX_DISKS],
+    /// Identities of disks that are being attached; 0 is none.
+    starting: [u64; MAX_STARTING],
     last_id: u64,
     closed: bool,
     drainer: bool,
 }
 
-impl<P: Platform> Registry<P> {
-    /// No disks.
-    pub const fn new() -> Self {
-        Registry { disks: [const { None }; MAX_DISKS], last_id: 0, closed: false, drainer: false }
-    }
+/// Disks that can be attached at the same time.
+const MAX_STARTING: usize = 64;
 
-    /// Whether [`Self::stop_all`] has been called.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// The filtered disks.
-    pub fn disks(&self) -> impl Iterator<Item = &Disk<P>> {
-        self.disks.iter().flatten().map(|disk| &**disk)
-    }
-
-    /// The filtered disks.
-    pub fn disks_mut(&mut self) -> impl Iterator<Item = &mut Disk<P>> {
-        self.disks.iter_mut().flatten().map(|disk| &mut **disk)
-    }
-
-    /// The disk that is filtered as `path`.
-    pub fn find_mut(&mut self, path: &[u8]) -> Option<&mut Disk<P>> {
-        self.disks_mut().find(|disk| disk.path.as_bytes() == path)
-    }
-
-    /// The disk with `id`.
-    pub fn disk_mut(&mut self, id: u64) -> Option<&mut Disk<P>> {
-        Some(self.disks.iter_mut().flatten().find(|disk| disk.id == id)?)
-    }
-
-    /// The disk that is filtered as `path`.
-    pub fn find(&self, path: &[u8]) -> Option<&Disk<P>> {
-        self.disks().find(|disk| disk.path.as_bytes() == path)
-    }
-
-    /// The disk that is filtered as `path` or has the persistent name.
-    pub fn find_by_any_name(&mut self, name: &[u8]) -> Option<&mut Disk<P>> {
-        let is_path = self.find(name).is_some();
-        self.disks_mut()
-            .find(|disk| if is_path { disk.path.as_bytes() } else { disk.persistent_name.as_bytes() } == name)
-    }
-
-    /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
-    ///
-    /// Fails as opening and attaching the disk do, and with [`Errno::NOSPC`] beyond [`MAX_DISKS`].
-    pub fn start(&mut self, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
-        let opened = P::Opened::open(path.with_nul())?;
-        let geometry = opened.geometry();
-        if let Some(disk) = self.disks().find(|disk| disk.identity == geometry.identity) {
-            return Ok(disk.id);
-        }
-        let slot = self.disks.iter().position(Option::is_none).ok_or(Errno::NOSPC)?;
-        let tracker = Tracker::<P>::new(geometry.sectors)?;
-        let drain = Drain::new(tracker.same_shape()?)?;
-        let device = opened.attach(P::boxed(tracker)?)?;
-        let id = self.last_id + 1;
-        let disk = Disk { id, path, persistent_name, identity: geometry.identity, device, drain, drain_blocked: false };
-        self.disks[slot] = Some(P::boxed(disk)?);
-        self.last_id = id;
-        Ok(id)
-    }
-
-    /// Filters the disk no longer, and forgets its changes. Fails with [`Errno::NODEV`] when it is not filtered.
-    pub fn stop(&mut self, path: &[u8]) -> Result<()> {
-        let named = |disk: &Option<P::Boxed<Disk<P>>>| disk.as_ref().is_some_and(|disk| disk.path.as_bytes() == path);
-        let slot = self.disks.iter_mut().find(|disk| named(disk)).ok_or(Errno::NODEV)?;
-        Self::stop_slot(slot)
-    }
-
-    fn stop_slot(slot: &mut Option<P::Boxed<Disk<P>>>) -> Result<()> {
-        if let Some(disk) = slot {
-            disk.device.detach()?;
-        }
-        *slot = None;
-        Ok(())
-    }
-
-    /// A drainer has come. Fails with [`Errno::INVAL`] where there is one.
-    pub fn drainer_comes(&mut self) -> Result<()> {
-        if self.drainer {
+impl<P: Platform> Slots<P> {
+    /// The disk if it is filtered already; otherwise notes that it is being attached.
+    fn reserve(&mut self, identity: u64) -> Result<Option<u64>> {
+        if self.closed {
             return Err(Errno::INVAL);
         }
-        self.drainer = true;
-        Ok(())
+        if let Some(disk) = self.disks.iter().flatten().find(|disk| disk.identity == identity) {
+            return Ok(Some(disk.id));
+        }
+        if self.starting.contains(&identity) {
+            return Err(Errno::BUSY);
+        }
+        let filtered = self.disks.iter().flatten().count();
+        let starting = self.starting.iter().filter(|&&identity| identity != 0).count();
+        if filtered + starting >= MAX_DISKS {
+            return Err(Errno::NOSPC);
+        }
+        *self.starting.iter_mut().find(|identity| **identity == 0).ok_or(Errno::BUSY)? = identity;
+        Ok(None)
     }
 
-    /// The drainer has gone. What it did not commit is delivered again to the next one.
-    pub fn drainer_goes(&mut self) {
-        self.drainer = false;
+    fn release(&mut self, identity: u64) {
+        self.starting.iter_mut().filter(|starting| **starting == identity).for_each(|starting| *starting = 0);
     }
 
-    /// Filters nothing any longer, and is closed from then on. Fails as detaching does; disks that came before are gone.
-    pub fn stop_all(&mut self) -> Result<()> {
-        self.disks.iter_mut().try_for_each(Self::stop_slot)?;
-        self.closed = true;
+    fn insert(&mut self, disk: P::Shared<Disk<P>>) -> Result<()> {
+        if self.closed {
+            return Err(Errno::INVAL);
+        }
+        *self.disks.iter_mut().find(|slot| slot.is_none()).ok_or(Errno::NOSPC)? = Some(disk);
         Ok(())
     }
 }
 
-impl<P: Platform> Default for Registry<P> {
-    fn default() -> Self {
-        Self::new()
+/// All filtered disks, and what they share. Any number of threads may use it.
+///
+/// Its own mutex is held for a search or a note, never over anything that waits for a disk or for an agent's memory. Each
+/// disk has a mutex of its own ([`Disk::with`]). Whoever has a disk's may take the registry's, never the other way.
+pub struct Registry<P: Platform> {
+    slots: P::Mutex<Slots<P>>,
+}
+
+impl<P: Platform> Registry<P> {
+    /// No disks. Fails with [`Errno::NOMEM`].
+    pub fn new() -> Result<Self> {
+        let slots = Slots {
+            disks: [const { None }; MAX_DISKS],
+            starting: [0; MAX_STARTING],
+            last_id: 0,
+            closed: false,
+            drainer: false,
+        };
+        Ok(Registry { slots: P::mutex(slots)? })
+    }
+
+    /// Whether [`Self::stop_all`] has been called.
+    pub fn is_closed(&self) -> bool {
+        self.slots.with_always(|slots| slots.closed)
+    }
+
+    /// The filtered disks.
+    pub fn disks(&self) -> impl Iterator<Item = P::Shared<Disk<P>>> + '_ {
+        (0..MAX_DISKS).filter_map(|index| self.slots.with_always(|slots| slots.disks[index].clone()))
+    }
+
+    fn find_by(&self, is_it: impl Fn(&Disk<P>) -> bool) -> Option<P::Shared<Disk<P>>> {
+        self.slots.with_always(|slots| slots.disks.iter().flatten().find(|disk| is_it(disk)).cloned())
+    }
+
+    /// The disk that is filtered as `path`.
+    pub fn find(&self, path: &[u8]) -> Option<P::Shared<Disk<P>>> {
+        self.find_by(|disk| disk.path.as_bytes() == path)
+    }
+
+    /// The disk with `id`.
+    pub fn find_id(&self, id: u64) -> Option<P::Shared<Disk<P>>> {
+        self.find_by(|disk| disk.id == id)
+    }
+
+    /// The disk with the persistent name.
+    pub fn find_persistent(&self, name: &[u8]) -> Option<P::Shared<Disk<P>>> {
+        self.find_by(|disk| disk.persistent_name().as_bytes() == name)
+    }
+
+    /// The disk that is filtered as `path` or has the persistent name.
+    pub fn find_by_any_name(&self, name: &[u8]) -> Option<P::Shared<Disk<P>>> {
+        self.find(name).or_else(|| self.find_persistent(name))
+    }
+
+    /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
+    ///
+    /// Fails as opening and attaching the disk do, with [`Errno::NOSPC`] beyond [`MAX_DISKS`], and with [`Errno::BUSY`] where
+    /// another caller is starting the same disk.
+    pub fn start(&self, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
+        let opened = P::Opened::open(path.with_nul())?;
+        let identity = opened.geometry().identity;
+        if let Some(id) = self.slots.with_always(|slots| slots.reserve(identity))? {
+            return Ok(id);
+        }
+        let started = self.attach(opened, path, persistent_name);
+        self.slots.with_always(|slots| slots.release(identity));
+        started
+    }
+
+    fn attach(&self, opened: P::Opened, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
+        let geometry = opened.geometry();
+        let tracker = P::shared(Tracker::<P>::new(geometry.sectors)?)?;
+        let drain = Drain::new(tracker.same_shape()?)?;
+        let id = self.slots.with_always(|slots| {
+            slots.last_id += 1;
+            slots.last_id
+        });
+        let disk: P::Shared<Disk<P>> = P::shared(Disk {
+            id,
+            path,
+            tracker: tracker.clone(),
+            identity: geometry.identity,
+            persistent_name: P::lock(persistent_name)?,
+            drain_blocked: AtomicBool::new(false),
+            filtered: P::mutex::<Option<Filtered<P>>>(None)?,
+        })?;
+        let device = opened.attach(tracker)?;
+        disk.filtered.with_always(|filtered| *filtered = Some(Filtered { device, drain }));
+        let inserted = self.slots.with_always(|slots| slots.insert(disk.clone()));
+        if inserted.is_err() {
+            disk.filtered.with_always(|filtered| *filtered = None);
+        }
+        inserted.map(|()| id)
+    }
+
+    /// Filters the disk no longer, and forgets its changes; whoever waits for them is woken. Fails with [`Errno::NODEV`]
+    /// when it is not filtered.
+    pub fn stop(&self, path: &[u8]) -> Result<()> {
+        self.stop_disk(&*self.find(path).ok_or(Errno::NODEV)?)
+    }
+
+    fn stop_disk(&self, disk: &Disk<P>) -> Result<()> {
+        disk.filtered.with(|filtered| {
+            filtered.as_mut().ok_or(Errno::NODEV)?.device.detach()?;
+            *filtered = None;
+            self.slots.with_always(|slots| {
+                slots
+                    .disks
+                    .iter_mut()
+                    .filter(|slot| slot.as_ref().is_some_and(|other| other.id == disk.id))
+                    .for_each(|slot| *slot = None)
+            });
+            Ok(())
+        })??;
+        disk.tracker.waits.wake();
+        Ok(())
+    }
+
+    /// A drainer has come. Fails with [`Errno::INVAL`] where there is one.
+    pub fn drainer_comes(&self) -> Result<()> {
+        self.slots.with_always(|slots| {
+            if slots.drainer {
+                return Err(Errno::INVAL);
+            }
+            slots.drainer = true;
+            Ok(())
+        })
+    }
+
+    /// The drainer has gone. What it did not commit is delivered again to the next one.
+    pub fn drainer_goes(&self) {
+        self.slots.with_always(|slots| slots.drainer = false);
+    }
+
+    /// Filters nothing any longer, and is closed from then on. Fails as detaching does; disks that came before are gone.
+    pub fn stop_all(&self) -> Result<()> {
+        self.slots.with_always(|slots| slots.closed = true);
+        let stopped = self.disks().try_for_each(|disk| match self.stop_disk(&disk) {
+            Err(Errno::NODEV) => Ok(()),
+            stopped => stopped,
+        });
+        if stopped.is_err() {
+            self.slots.with_always(|slots| slots.closed = false);
+        }
+        stopped
     }
 }

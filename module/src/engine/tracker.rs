@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a filtered disk's writes are told to: the hot path. Nothing here allocates or waits.
 
-use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Resync, State};
+use crate::abi::{threshold, MAX_CHANGES};
+use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Resync, State, Waits};
 use crate::platform::{Errno, Platform, Result};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bits of a sector number (512 bytes).
 const SECTOR_SHIFT: u32 = 9;
@@ -25,6 +27,10 @@ pub struct Tracker<P: Platform> {
     pub counters: Counters,
     /// Whether tracking has a hole.
     pub resync: Resync,
+    /// Who waits for changes.
+    pub waits: Waits<P>,
+    /// Dirty blocks that the drain has taken and not delivered yet.
+    taken: AtomicU64,
 }
 
 impl<P: Platform> Tracker<P> {
@@ -33,7 +39,16 @@ impl<P: Platform> Tracker<P> {
         let block_shift = Self::block_shift_for(sectors);
         let live = Self::empty_bitmap(sectors, block_shift)?;
         let capture = Capture::new()?;
-        Ok(Tracker { live, sectors, block_shift, capture, counters: Counters::default(), resync: Resync::default() })
+        Ok(Tracker {
+            live,
+            sectors,
+            block_shift,
+            capture,
+            counters: Counters::default(),
+            resync: Resync::default(),
+            waits: Waits::new()?,
+            taken: AtomicU64::new(0),
+        })
     }
 
     fn block_shift_for(sectors: u64) -> u32 {
@@ -78,6 +93,36 @@ impl<P: Platform> Tracker<P> {
         }
         let shift = self.block_shift - SECTOR_SHIFT;
         self.live.set(sector >> shift, end.min(self.sectors).div_ceil(1 << shift));
+        self.changed();
+    }
+
+    /// Something was noted or marked.
+    #[inline]
+    fn changed(&self) {
+        if self.waits.armed() && self.is_enough() {
+            self.waits.enough();
+        }
+    }
+
+    /// Whether so much waits that an agent should be told: 4 MiB, or as many extents as a block holds.
+    pub fn is_enough(&self) -> bool {
+        let extents = self.capture.extents();
+        extents >= MAX_CHANGES as u64 || self.pending_bytes() >= u64::from(threshold::VALUE)
+    }
+
+    /// Bytes that wait, those of a block that is out not counted.
+    pub fn pending_bytes(&self) -> u64 {
+        (self.pending_blocks() << self.block_shift) + self.capture.bytes()
+    }
+
+    /// Dirty blocks that wait, those of a block that is out not counted.
+    pub fn pending_blocks(&self) -> u64 {
+        self.live.dirty() + self.taken.load(Ordering::Relaxed)
+    }
+
+    /// The drain has `blocks` dirty blocks that it has not delivered yet.
+    pub(super) fn set_taken(&self, blocks: u64) {
+        self.taken.store(blocks, Ordering::Relaxed);
     }
 
     /// Whether a write should be told when it has completed. Otherwise it must be marked before it is begun.
@@ -92,7 +137,9 @@ impl<P: Platform> Tracker<P> {
             self.counters.failed();
         }
         let within = sector.saturating_add(sectors) <= self.sectors;
-        if !within || !self.capture.note(sector, sectors) {
+        if within && self.capture.note(sector, sectors) {
+            self.changed();
+        } else {
             self.mark(sector, sectors);
         }
     }
@@ -100,6 +147,7 @@ impl<P: Platform> Tracker<P> {
     /// The whole disk may change.
     pub fn mark_all(&self) {
         self.live.set(0, self.live.blocks());
+        self.changed();
     }
 
     /// A change could not be tracked.

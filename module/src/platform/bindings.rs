@@ -17,6 +17,18 @@ pub struct inv_spin {
     opaque: [u8; 0],
 }
 
+/// A mutex that the glue has made.
+#[repr(C)]
+pub struct inv_mutex {
+    opaque: [u8; 0],
+}
+
+/// An event that the glue has made.
+#[repr(C)]
+pub struct inv_event {
+    opaque: [u8; 0],
+}
+
 /// Facts about an opened disk.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -36,14 +48,22 @@ unsafe extern "C" {
     pub fn inv_spin_free(spin: *mut inv_spin);
     pub fn inv_spin_lock(spin: *mut inv_spin) -> u64;
     pub fn inv_spin_unlock(spin: *mut inv_spin, flags: u64);
+    pub fn inv_mutex_new() -> *mut inv_mutex;
+    pub fn inv_mutex_free(mutex: *mut inv_mutex);
+    pub fn inv_mutex_lock(mutex: *mut inv_mutex, killable: c_int) -> c_int;
+    pub fn inv_mutex_unlock(mutex: *mut inv_mutex);
+    pub fn inv_event_new() -> *mut inv_event;
+    pub fn inv_event_free(event: *mut inv_event);
+    pub fn inv_event_count(event: *mut inv_event) -> u32;
+    pub fn inv_event_happen(event: *mut inv_event);
+    pub fn inv_event_wait(event: *mut inv_event, seen: u32, milliseconds: u32) -> c_int;
     pub fn inv_alloc_zeroed(bytes: usize) -> *mut c_void;
     pub fn inv_free(memory: *mut c_void);
     pub fn inv_unix_time() -> u64;
     pub fn inv_copy_from_user(to: *mut c_void, from: u64, bytes: usize) -> c_int;
     pub fn inv_copy_to_user(to: u64, from: *const c_void, bytes: usize) -> c_int;
-    pub fn inv_lock();
-    pub fn inv_unlock();
     pub fn inv_panic();
+    pub fn inv_wake_pollers();
     pub fn inv_chardev_add() -> c_int;
     pub fn inv_chardev_del();
     pub fn inv_device_drain_frees();

@@ -50,7 +50,7 @@ impl Opened<ThisPlatform> for OpenedDisk {
         self.geometry
     }
 
-    fn attach(self, tracker: Boxed<Tracker<ThisPlatform>>) -> Result<AttachedDisk> {
+    fn attach(self, tracker: Shared<Tracker<ThisPlatform>>) -> Result<AttachedDisk> {
         let address: *const Tracker<ThisPlatform> = &*tracker;
         // SAFETY: the tracker stays where it is until `AttachedDisk` has detached the device.
         check(unsafe { bindings::inv_device_attach(self.device.as_ptr(), address.cast_mut().cast()) })?;
@@ -58,11 +58,11 @@ impl Opened<ThisPlatform> for OpenedDisk {
     }
 }
 
-type Boxed<T> = <ThisPlatform as Platform>::Boxed<T>;
+type Shared<T> = <ThisPlatform as Platform>::Shared<T>;
 
 /// A disk whose writes are told to a tracker; dropping it detaches it first.
 pub struct AttachedDisk {
-    tracker: Boxed<Tracker<ThisPlatform>>,
+    tracker: Shared<Tracker<ThisPlatform>>,
     opened: OpenedDisk,
 }
 

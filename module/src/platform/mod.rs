@@ -28,6 +28,8 @@ impl Errno {
     pub const INVAL: Errno = Errno(22);
     /// Not a request of this device.
     pub const NOTTY: Errno = Errno(25);
+    /// The time is over.
+    pub const TIMEDOUT: Errno = Errno(110);
     /// Not supported.
     pub const OPNOTSUPP: Errno = Errno(95);
     /// Too many disks.
@@ -49,24 +51,38 @@ pub struct Geometry {
 /// A kernel, or what stands in for one.
 pub trait Platform: Sized {
     /// A fixed number of 64-bit words, zero at first.
-    type Words: Deref<Target = [AtomicU64]> + Send;
+    type Words: Deref<Target = [AtomicU64]> + Send + Sync;
     /// One value on the heap.
-    type Boxed<T>: DerefMut<Target = T>;
+    type Boxed<T: Send>: DerefMut<Target = T> + Send;
+    /// One value on the heap that has several owners.
+    type Shared<T: Send + Sync>: Deref<Target = T> + Clone + Send + Sync;
     /// A value that interrupts and threads take turns at.
-    type Lock<T: Send>: Lock<T>;
+    type Lock<T: Send>: Lock<T> + Send + Sync;
+    /// A value that threads take turns at.
+    type Mutex<T: Send>: Mutex<T> + Send + Sync;
+    /// What threads wait for.
+    type Event: Event + Send + Sync;
     /// A disk that is open, and not filtered.
     type Opened: Opened<Self>;
     /// A disk that is filtered; dropping it detaches it.
-    type Attached: Attached<Self>;
+    type Attached: Attached<Self> + Send;
     /// The calling process's memory.
     type User: User;
 
     /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
     fn words(count: usize) -> Result<Self::Words>;
     /// Puts `value` on the heap. Fails with [`Errno::NOMEM`].
-    fn boxed<T>(value: T) -> Result<Self::Boxed<T>>;
+    fn boxed<T: Send>(value: T) -> Result<Self::Boxed<T>>;
+    /// Puts `value` on the heap, for several owners. Fails with [`Errno::NOMEM`].
+    fn shared<T: Send + Sync>(value: T) -> Result<Self::Shared<T>>;
     /// Puts `value` behind a lock. Fails with [`Errno::NOMEM`].
     fn lock<T: Send>(value: T) -> Result<Self::Lock<T>>;
+    /// Puts `value` behind a mutex. Fails with [`Errno::NOMEM`].
+    fn mutex<T: Send>(value: T) -> Result<Self::Mutex<T>>;
+    /// An event that has not happened. Fails with [`Errno::NOMEM`].
+    fn event() -> Result<Self::Event>;
+    /// Has every open file that is polled ask anew whether it is ready. From any context.
+    fn wake_pollers();
     /// What all disks share.
     fn common() -> &'static Common;
     /// Wall-clock time since the Unix epoch, in 100 ns.
@@ -79,6 +95,36 @@ pub trait Lock<T> {
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
 }
 
+/// A value that threads take turns at. Whoever has it may sleep.
+pub trait Mutex<T> {
+    /// Does `work` while nobody else has the value. Fails with [`Errno::INTR`] when the caller is killed while it waits for
+    /// its turn.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R>;
+    /// The same for a value that nobody has for long: always waits.
+    fn with_always<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
+}
+
+/// Why a thread waits no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// The event happened.
+    Happened,
+    /// The time is over.
+    TimedOut,
+    /// The thread has a signal.
+    Interrupted,
+}
+
+/// What threads wait for: something that happens again and again.
+pub trait Event {
+    /// How often it has happened. Wraps.
+    fn count(&self) -> u32;
+    /// It happens. From any context.
+    fn happen(&self);
+    /// Waits until it has happened more often than `seen`, or `milliseconds` are over. Signals end the wait.
+    fn wait(&self, seen: u32, milliseconds: u32) -> Waited;
+}
+
 /// A disk that is open, and not filtered.
 pub trait Opened<P: Platform>: Sized {
     /// Opens the disk at `path`, which ends with a NUL. Fails as opening it would, or because it cannot be filtered.
@@ -86,7 +132,7 @@ pub trait Opened<P: Platform>: Sized {
     /// Size and identity.
     fn geometry(&self) -> Geometry;
     /// From now on every write to the disk is told to `tracker`.
-    fn attach(self, tracker: P::Boxed<Tracker<P>>) -> Result<P::Attached>;
+    fn attach(self, tracker: P::Shared<Tracker<P>>) -> Result<P::Attached>;
 }
 
 /// A filtered disk.

@@ -5,10 +5,12 @@ use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
 use guest::extents::Extents;
 use guest::layout::Disk;
 use involflt::abi::{
-    self, GUID_BYTES, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats,
+    self, GUID_BYTES, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats, wait,
 };
+use nix::poll::{PollFd, PollFlags};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// The driver's device.
 pub const DEVICE: &str = "/dev/involflt";
@@ -122,9 +124,43 @@ impl Agent {
         Err(Failure::Failed(format!("{}: not empty after {most} batches", self.disk.name)))
     }
 
+    /// A handle of the same open file, by which another thread waits for the disk.
+    pub fn waiter(&self) -> Step<Waiter> {
+        let file = self.file.try_clone().doing(|| format!("{}: another handle", self.disk.name))?;
+        Ok(Waiter { file, disk: self.disk })
+    }
+
     /// The driver's counters of this disk, as its text says.
     pub fn statistics(&self) -> Step<Statistics> {
         volume_stats(&self.file, self.disk.node).doing(|| format!("{}: statistics", self.disk.name)).map(Statistics)
+    }
+}
+
+/// Waits for a disk's changes.
+pub struct Waiter {
+    file: File,
+    disk: &'static Disk,
+}
+
+impl Waiter {
+    /// Waits until there is enough to drain, for so many seconds at most.
+    pub fn wait(&self, seconds: i32) -> io::Result<()> {
+        let mut argument = [0; wait::BYTES];
+        argument.put(0, &guid(self.disk.node));
+        argument.put(wait::SECONDS, &seconds.to_le_bytes());
+        ioctl(&self.file, request::WAIT_FOR_DB_V2, &mut argument).map(drop)
+    }
+
+    /// What a poll of so many milliseconds finds.
+    pub fn poll(&self, milliseconds: u16) -> nix::Result<PollFlags> {
+        let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        nix::poll::poll(&mut files, milliseconds)?;
+        Ok(files[0].revents().unwrap_or(PollFlags::empty()))
+    }
+
+    /// Wakes everybody who waits for any disk.
+    pub fn wake_all(&self) -> io::Result<()> {
+        ioctl_word(&self.file, request::WAKEUP_ALL_THREADS, 0).map(drop)
     }
 }
 

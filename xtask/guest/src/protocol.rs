@@ -132,6 +132,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bad-requests", title: "bad pointers, sizes, disks and requests get an errno" },
     Scenario { name: "reload", title: "unload is refused while a disk is filtered, and clean otherwise" },
     Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
+    Scenario {
+        name: "waits",
+        title: "a wait and a poll end with enough changes, a wake-up, a signal, a stop; else in time",
+    },
     Scenario { name: "attach-storm", title: "100 times attach and detach during writes, then nothing is missed" },
     Scenario { name: "drain-protocol", title: "one write is one extent; a batch not committed comes again" },
     Scenario { name: "statistics", title: "operations dispatched to each disk are counted exactly" },

@@ -6,7 +6,7 @@ use crate::platform::{Errno, Result};
 use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{fence, AtomicU64, AtomicUsize, Ordering};
 
 /// At least one byte, so that no size needs a case of its own. The allocator aligns to 8 bytes and more.
 fn allocate(bytes: usize) -> Result<NonNull<u8>> {
@@ -51,6 +51,9 @@ impl Drop for Words {
 /// One value.
 pub struct Boxed<T>(NonNull<T>);
 
+// SAFETY: the value is owned, and the memory is tied to no thread.
+unsafe impl<T: Send> Send for Boxed<T> {}
+
 impl<T> Boxed<T> {
     pub fn new(value: T) -> Result<Self> {
         const { assert!(align_of::<T>() <= 8, "the allocator promises no more") };
@@ -80,6 +83,64 @@ impl<T> DerefMut for Boxed<T> {
 impl<T> Drop for Boxed<T> {
     fn drop(&mut self) {
         // SAFETY: the value is owned and is dropped once; then its memory goes back to where it came from.
+        unsafe {
+            self.0.as_ptr().drop_in_place();
+            bindings::inv_free(self.0.as_ptr().cast());
+        }
+    }
+}
+
+struct Counted<T> {
+    owners: AtomicUsize,
+    value: T,
+}
+
+/// One value that has several owners.
+pub struct Shared<T>(NonNull<Counted<T>>);
+
+// SAFETY: any owner may use the value, and the last one drops it, on whatever thread.
+unsafe impl<T: Send + Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub fn new(value: T) -> Result<Self> {
+        const { assert!(align_of::<Counted<T>>() <= 8, "the allocator promises no more") };
+        let memory = allocate(size_of::<Counted<T>>())?.cast::<Counted<T>>();
+        // SAFETY: the allocation is large enough, aligned, and owned.
+        unsafe { memory.as_ptr().write(Counted { owners: AtomicUsize::new(1), value }) };
+        Ok(Shared(memory))
+    }
+
+    fn counted(&self) -> &Counted<T> {
+        // SAFETY: the value was written in `new`, and an owner keeps it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        // There is memory for fewer owners than the number holds: each is at least the pointer to it.
+        self.counted().owners.fetch_add(1, Ordering::Relaxed);
+        Shared(self.0)
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.counted().value
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if self.counted().owners.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        fence(Ordering::Acquire);
+        // SAFETY: this was the last owner; the value is dropped once, then its memory goes back to where it came from.
         unsafe {
             self.0.as_ptr().drop_in_place();
             bindings::inv_free(self.0.as_ptr().cast());

@@ -5,13 +5,13 @@ mod memory;
 mod runtime;
 
 use crate::bindings;
-use crate::control::File;
-use crate::engine::{Common, Registry};
+use crate::engine::Common;
+use crate::entry;
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
 use crate::spin::Spin;
 use crate::platform::{Platform, Result, User};
-use core::cell::UnsafeCell;
-use memory::{Boxed, Words};
+use crate::wait::{Happening, Turns};
+use memory::{Boxed, Shared, Words};
 
 static COMMON: Common = Common::new();
 
@@ -20,8 +20,11 @@ pub struct Cglue;
 
 impl Platform for Cglue {
     type Words = Words;
-    type Boxed<T> = Boxed<T>;
+    type Boxed<T: Send> = Boxed<T>;
+    type Shared<T: Send + Sync> = Shared<T>;
     type Lock<T: Send> = Spin<T>;
+    type Mutex<T: Send> = Turns<T>;
+    type Event = Happening;
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
@@ -30,12 +33,29 @@ impl Platform for Cglue {
         Words::new(count)
     }
 
-    fn boxed<T>(value: T) -> Result<Boxed<T>> {
+    fn boxed<T: Send>(value: T) -> Result<Boxed<T>> {
         Boxed::new(value)
+    }
+
+    fn shared<T: Send + Sync>(value: T) -> Result<Shared<T>> {
+        Shared::new(value)
     }
 
     fn lock<T: Send>(value: T) -> Result<Spin<T>> {
         Spin::new(value)
+    }
+
+    fn mutex<T: Send>(value: T) -> Result<Turns<T>> {
+        Turns::new(value)
+    }
+
+    fn event() -> Result<Happening> {
+        Happening::new()
+    }
+
+    fn wake_pollers() {
+        // SAFETY: has no preconditions.
+        unsafe { bindings::inv_wake_pollers() }
     }
 
     fn common() -> &'static Common {
@@ -63,56 +83,19 @@ impl User for Caller {
     }
 }
 
-/// The registry, behind the glue's mutex.
-struct Global(UnsafeCell<Registry<Cglue>>);
-
-// SAFETY: the cell is reached through `with_registry` alone, which holds the glue's mutex.
-unsafe impl Sync for Global {}
-
-static REGISTRY: Global = Global(UnsafeCell::new(Registry::new()));
-
-fn with_registry<R>(work: impl FnOnce(&mut Registry<Cglue>) -> R) -> R {
-    // SAFETY: the mutex is never held here already: `work` cannot reach this function.
-    unsafe { bindings::inv_lock() };
-    // SAFETY: the mutex makes this the only reference.
-    let result = work(unsafe { &mut *REGISTRY.0.get() });
-    // SAFETY: the mutex is held, by this thread.
-    unsafe { bindings::inv_unlock() };
-    result
-}
-
-/// One ioctl.
-///
-/// # Safety
-/// `file` points to the open file's own state, which lives as long as the file.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64) -> core::ffi::c_long {
-    let result = with_registry(|registry| {
-        // SAFETY: the state is there by the caller's word, and the registry's mutex keeps other threads from it.
-        crate::control::ioctl(registry, unsafe { &mut *file }, word, argument)
-    });
-    match result {
-        Ok(()) => 0,
-        Err(errno) => -core::ffi::c_long::from(errno.0),
-    }
-}
-
-/// An open file is closed.
-///
-/// # Safety
-/// As for [`inv_rs_ioctl`].
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_release(file: *mut File) {
-    // SAFETY: the state is there by the caller's word, and nobody uses a file that is closed.
-    with_registry(|registry| crate::control::release(registry, unsafe { &*file }));
-}
-
-/// Nothing to make ready.
+/// Makes the registry. 0 or a negative errno.
 #[unsafe(no_mangle)]
 pub extern "C" fn inv_rs_init() -> i32 {
-    0
+    // SAFETY: the module is being loaded, and has no character device yet.
+    match unsafe { entry::begin() } {
+        Ok(()) => 0,
+        Err(errno) => -errno.0,
+    }
 }
 
 /// Every attached disk holds the module, so none is left.
 #[unsafe(no_mangle)]
-pub extern "C" fn inv_rs_exit() {}
+pub extern "C" fn inv_rs_exit() {
+    // SAFETY: the module is being unloaded, and has no character device any longer.
+    unsafe { entry::end() }
+}

@@ -2,24 +2,29 @@
 //! A platform for tests: memory from the standard library, disks that exist in name only, and a clock that ticks.
 
 use crate::engine::{Common, Tracker};
-use crate::platform::{Attached, Errno, Geometry, Lock, Opened, Platform, Result, User};
+use crate::platform::{self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, User, Waited};
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
-use std::sync::Mutex;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// The platform.
 pub struct Host;
 
 thread_local! {
     static TIME: Cell<u64> = const { Cell::new(0) };
+    static POLLERS_WOKEN: Cell<u64> = const { Cell::new(0) };
     /// Each thread its own, so that tests do not meet.
     static COMMON: &'static Common = Box::leak(Box::default());
 }
 
 impl Platform for Host {
     type Words = Box<[AtomicU64]>;
-    type Boxed<T> = Box<T>;
+    type Boxed<T: Send> = Box<T>;
+    type Shared<T: Send + Sync> = Arc<T>;
     type Lock<T: Send> = Mutex<T>;
+    type Mutex<T: Send> = Mutex<T>;
+    type Event = Happening;
     type Opened = NamedDisk;
     type Attached = TrackedDisk;
     type User = OwnMemory;
@@ -28,12 +33,28 @@ impl Platform for Host {
         Ok(std::iter::repeat_with(AtomicU64::default).take(count).collect())
     }
 
-    fn boxed<T>(value: T) -> Result<Box<T>> {
+    fn boxed<T: Send>(value: T) -> Result<Box<T>> {
         Ok(Box::new(value))
+    }
+
+    fn shared<T: Send + Sync>(value: T) -> Result<Arc<T>> {
+        Ok(Arc::new(value))
     }
 
     fn lock<T: Send>(value: T) -> Result<Mutex<T>> {
         Ok(Mutex::new(value))
+    }
+
+    fn mutex<T: Send>(value: T) -> Result<Mutex<T>> {
+        Ok(Mutex::new(value))
+    }
+
+    fn event() -> Result<Happening> {
+        Ok(Happening::default())
+    }
+
+    fn wake_pollers() {
+        POLLERS_WOKEN.with(|woken| woken.set(woken.get() + 1));
     }
 
     fn common() -> &'static Common {
@@ -51,6 +72,51 @@ impl Platform for Host {
 impl<T> Lock<T> for Mutex<T> {
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         work(&mut self.lock().expect("nothing panics while it has the value"))
+    }
+}
+
+impl<T> platform::Mutex<T> for Mutex<T> {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R> {
+        Ok(self.with_always(work))
+    }
+
+    fn with_always<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock().expect("nothing panics while it has the value"))
+    }
+}
+
+/// Something that happens again and again.
+#[derive(Default)]
+pub struct Happening {
+    count: Mutex<u32>,
+    changed: Condvar,
+}
+
+impl Event for Happening {
+    fn count(&self) -> u32 {
+        *self.count.lock().expect("nothing panics while it counts")
+    }
+
+    fn happen(&self) {
+        *self.count.lock().expect("nothing panics while it counts") += 1;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, seen: u32, milliseconds: u32) -> Waited {
+        let count = self.count.lock().expect("nothing panics while it counts");
+        let time = Duration::from_millis(milliseconds.into());
+        let waited = self.changed.wait_timeout_while(count, time, |count| *count == seen);
+        match waited.expect("nothing panics while it counts").1.timed_out() {
+            true => Waited::TimedOut,
+            false => Waited::Happened,
+        }
+    }
+}
+
+impl Host {
+    /// How often this thread has woken those who poll.
+    pub fn pollers_woken() -> u64 {
+        POLLERS_WOKEN.get()
     }
 }
 
@@ -72,21 +138,21 @@ impl Opened<Host> for NamedDisk {
         self.geometry
     }
 
-    fn attach(self, tracker: Box<Tracker<Host>>) -> Result<TrackedDisk> {
+    fn attach(self, tracker: Arc<Tracker<Host>>) -> Result<TrackedDisk> {
         Ok(TrackedDisk { tracker, settled: Cell::new(0) })
     }
 }
 
 /// A tracked disk; the test calls its tracker in the writes' place.
 pub struct TrackedDisk {
-    tracker: Box<Tracker<Host>>,
+    tracker: Arc<Tracker<Host>>,
     settled: Cell<u64>,
 }
 
 impl TrackedDisk {
     /// A disk of `sectors` sectors.
     pub fn new(sectors: u64) -> Result<Self> {
-        Ok(TrackedDisk { tracker: Box::new(Tracker::new(sectors)?), settled: Cell::new(0) })
+        Ok(TrackedDisk { tracker: Arc::new(Tracker::new(sectors)?), settled: Cell::new(0) })
     }
 
     /// How often a drain has waited for the writes in flight.

@@ -2,14 +2,16 @@
 //! The platform of kernels with Rust: the kernel's own crate.
 
 use crate::bindings;
-use crate::control::File;
-use crate::engine::{Common, Registry};
+use crate::engine::Common;
+use crate::entry;
 use crate::hooks::{AttachedDisk, OpenedDisk};
 use crate::spin::Spin;
 use crate::platform::{Errno, Platform, Result, User};
+use crate::wait::{Happening, Turns};
 use core::ops::Deref;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::time::{ClockSource, RealTime};
 use kernel::uaccess::{UserPtr, UserSlice};
 
@@ -21,20 +23,19 @@ module! {
     license: "GPL v2",
 }
 
-kernel::sync::global_lock! {
-    // SAFETY: initialised in `Involflt::init`, before the character device exists.
-    unsafe(uninit) static REGISTRY: Mutex<Registry<Rfl>> = Registry::new();
-}
-
 /// The module while it is loaded.
 struct Involflt;
 
 impl kernel::Module for Involflt {
     fn init(_module: &'static ThisModule) -> kernel::error::Result<Self> {
-        // SAFETY: called once, and nothing has used the lock yet.
-        unsafe { REGISTRY.init() };
+        // SAFETY: the module is being loaded, and has no character device yet.
+        unsafe { entry::begin() }.map_err(|_| ENOMEM)?;
         // SAFETY: called once; what it registers is taken back in `drop`.
-        kernel::error::to_result(unsafe { bindings::inv_chardev_add() })?;
+        if let Err(error) = kernel::error::to_result(unsafe { bindings::inv_chardev_add() }) {
+            // SAFETY: there is no character device.
+            unsafe { entry::end() };
+            return Err(error);
+        }
         Ok(Involflt)
     }
 }
@@ -44,6 +45,7 @@ impl Drop for Involflt {
         // SAFETY: `init` registered it, and every attached disk holds the module, so none is left.
         unsafe {
             bindings::inv_chardev_del();
+            entry::end();
             bindings::inv_device_drain_frees();
         }
     }
@@ -56,8 +58,11 @@ pub struct Rfl;
 
 impl Platform for Rfl {
     type Words = Words;
-    type Boxed<T> = KBox<T>;
+    type Boxed<T: Send> = KBox<T>;
+    type Shared<T: Send + Sync> = Arc<T>;
     type Lock<T: Send> = Spin<T>;
+    type Mutex<T: Send> = Turns<T>;
+    type Event = Happening;
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
@@ -70,12 +75,29 @@ impl Platform for Rfl {
         Ok(Words(words))
     }
 
-    fn boxed<T>(value: T) -> Result<KBox<T>> {
+    fn boxed<T: Send>(value: T) -> Result<KBox<T>> {
         KBox::new(value, GFP_KERNEL).map_err(|_| Errno::NOMEM)
+    }
+
+    fn shared<T: Send + Sync>(value: T) -> Result<Arc<T>> {
+        Arc::new(value, GFP_KERNEL).map_err(|_| Errno::NOMEM)
     }
 
     fn lock<T: Send>(value: T) -> Result<Spin<T>> {
         Spin::new(value)
+    }
+
+    fn mutex<T: Send>(value: T) -> Result<Turns<T>> {
+        Turns::new(value)
+    }
+
+    fn event() -> Result<Happening> {
+        Happening::new()
+    }
+
+    fn wake_pollers() {
+        // SAFETY: has no preconditions.
+        unsafe { bindings::inv_wake_pollers() }
     }
 
     fn common() -> &'static Common {
@@ -115,29 +137,4 @@ impl User for Caller {
     fn write(address: u64, from: &[u8]) -> Result<()> {
         Self::slice(address, from.len()).writer().write_slice(from).map_err(|_| Errno::FAULT)
     }
-}
-
-/// One ioctl.
-///
-/// # Safety
-/// `file` points to the open file's own state, which lives as long as the file.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64) -> core::ffi::c_long {
-    let mut registry = REGISTRY.lock();
-    // SAFETY: the state is there by the caller's word, and the registry's mutex keeps other threads from it.
-    match crate::control::ioctl(&mut *registry, unsafe { &mut *file }, word, argument) {
-        Ok(()) => 0,
-        Err(errno) => -core::ffi::c_long::from(errno.0),
-    }
-}
-
-/// An open file is closed.
-///
-/// # Safety
-/// As for [`inv_rs_ioctl`].
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_release(file: *mut File) {
-    let mut registry = REGISTRY.lock();
-    // SAFETY: the state is there by the caller's word, and nobody uses a file that is closed.
-    crate::control::release(&mut *registry, unsafe { &*file });
 }

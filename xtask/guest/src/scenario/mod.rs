@@ -6,6 +6,7 @@ mod lifecycle;
 mod requests;
 mod states;
 mod tracking;
+mod waits;
 mod writes;
 
 use crate::channel::Channel;
@@ -31,6 +32,7 @@ fn function(name: &str) -> Option<Function> {
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,
+        "waits" => |_| waits::scenario(),
         "buffered-plugged" => writes::buffered_plugged,
         "direct" => writes::direct,
         "synchronous" => writes::synchronous,

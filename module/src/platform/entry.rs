@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where the character device comes in. The same for both kernel platforms.
+
+use crate::control::{self, File};
+use crate::engine::Registry;
+use crate::platform::Result;
+use crate::ThisPlatform;
+use core::cell::UnsafeCell;
+
+/// The registry, while the module is loaded.
+struct Global(UnsafeCell<Option<Registry<ThisPlatform>>>);
+
+// SAFETY: the registry itself may be used by any thread; the cell is written by `begin` and `end` alone, when there is no
+// character device and so nobody else.
+unsafe impl Sync for Global where Registry<ThisPlatform>: Sync {}
+
+static REGISTRY: Global = Global(UnsafeCell::new(None));
+
+/// Makes the registry.
+///
+/// # Safety
+/// There is no character device.
+pub unsafe fn begin() -> Result<()> {
+    let registry = Registry::new()?;
+    // SAFETY: by the caller's word nobody else is here.
+    unsafe { *REGISTRY.0.get() = Some(registry) };
+    Ok(())
+}
+
+/// Drops it.
+///
+/// # Safety
+/// There is no character device any longer.
+pub unsafe fn end() {
+    // SAFETY: by the caller's word nobody else is here.
+    unsafe { *REGISTRY.0.get() = None };
+}
+
+/// # Safety
+/// There is a character device, or nobody else is here.
+unsafe fn registry() -> Option<&'static Registry<ThisPlatform>> {
+    // SAFETY: by the caller's word nobody writes to the cell.
+    unsafe { (*REGISTRY.0.get()).as_ref() }
+}
+
+/// One ioctl.
+///
+/// # Safety
+/// `file` points to the open file's own state, which lives as long as the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64) -> core::ffi::c_long {
+    // SAFETY: an open file keeps the character device; its state is there by the caller's word, and has atomics only.
+    let (registry, file) = unsafe { (registry(), &*file) };
+    let Some(registry) = registry else { return 0 };
+    match control::ioctl(registry, file, word, argument) {
+        Ok(()) => 0,
+        Err(errno) => -core::ffi::c_long::from(errno.0),
+    }
+}
+
+/// An open file is polled.
+///
+/// # Safety
+/// As for [`inv_rs_ioctl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_poll(file: *mut File) -> i32 {
+    // SAFETY: as in `inv_rs_ioctl`.
+    let (registry, file) = unsafe { (registry(), &*file) };
+    registry.map_or(0, |registry| control::poll(registry, file) as i32)
+}
+
+/// An open file is closed.
+///
+/// # Safety
+/// As for [`inv_rs_ioctl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_release(file: *mut File) {
+    // SAFETY: as in `inv_rs_ioctl`.
+    let (registry, file) = unsafe { (registry(), &*file) };
+    if let Some(registry) = registry {
+        control::release(registry, file);
+    }
+}
