@@ -6,7 +6,7 @@
 use involflt::control::{File, ioctl};
 use involflt::engine::{Hole, Registry};
 use involflt::host::{Host, OwnMemory};
-use involflt::platform::{Attached, User};
+use involflt::platform::User;
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{doctor, list::list, start::start, status::status, stop};
@@ -17,7 +17,6 @@ use involfltctl::doctor::module_file::ModuleFile;
 use involfltctl::driver::{Driver, Version};
 use involfltctl::error::{Error, Result};
 use involfltctl::request::{Argument, Request, Transport};
-use std::cell::RefCell;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +25,7 @@ use std::{fs, io};
 
 /// The driver in this process. The file's own disk is not kept: no request of this program needs it.
 #[derive(Clone)]
-struct InThisProcess(Rc<RefCell<Registry<Host>>>);
+struct InThisProcess(Rc<Registry<Host>>);
 
 const ARGUMENT: u64 = OwnMemory::BASE;
 const BUFFER: u64 = OwnMemory::BASE + (16 << 10);
@@ -36,7 +35,7 @@ impl Transport for InThisProcess {
         OwnMemory::reset((16 << 10) + buffer.len(), 0);
         request.put_buffer(argument, BUFFER, buffer.len());
         OwnMemory::write(ARGUMENT, argument.bytes()).unwrap();
-        ioctl(&mut self.0.borrow_mut(), &mut File::default(), request.word(), ARGUMENT)
+        ioctl(&self.0, &File::default(), request.word(), ARGUMENT)
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
         OwnMemory::read(BUFFER, buffer).unwrap();
@@ -45,7 +44,7 @@ impl Transport for InThisProcess {
 }
 
 fn driver() -> (Driver<InThisProcess>, InThisProcess) {
-    let here = InThisProcess(Rc::new(RefCell::new(Registry::new().unwrap())));
+    let here = InThisProcess(Rc::new(Registry::new().unwrap()));
     (Driver::new(here.clone()), here)
 }
 
@@ -133,8 +132,8 @@ fn disks() {
     transcript.add("involfltctl start --configured", &Output::of(Ok(many::report(&outcomes)), false));
     // The driver's host platform knows no /dev/gone.
     transcript.both("involfltctl start sda sdb gone", || started(&[sda.clone(), sdb.clone(), gone.clone()]));
-    here.0.borrow().find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 16);
-    let hole = |time| here.0.borrow().find(b"/dev/sdb:8000").unwrap().tracker.resync.raise(Hole::NewPath, time);
+    here.0.find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 16);
+    let hole = |time| here.0.find(b"/dev/sdb:8000").unwrap().tracker.resync.raise(Hole::NewPath, time);
     hole(17_954_366_450_000_000);
     transcript.both("involfltctl status sdb", || status(&driver, &["/dev/sdb:8000".into()]));
     hole(17_954_366_460_000_000);
@@ -158,7 +157,7 @@ fn no_driver() {
     let mut transcript = Transcript::default();
     transcript.both("involfltctl list", || list(&Driver::open_at("/nonexistent/involflt")?));
     let (driver, here) = driver();
-    here.0.borrow_mut().stop_all().unwrap();
+    here.0.stop_all().unwrap();
     transcript.both("involfltctl list", || list(&driver));
     transcript.is_golden("no-driver.txt");
 }
@@ -273,7 +272,7 @@ fn doctor_of_every_ailment() {
     let out_of_sync = {
         let (driver, here) = driver();
         start(&driver, &[disk("/dev/sda:8000")]).unwrap();
-        here.0.borrow().find(b"/dev/sda:8000").unwrap().tracker.resync.raise(Hole::Passthrough, 1);
+        here.0.find(b"/dev/sda:8000").unwrap().tracker.resync.raise(Hole::Passthrough, 1);
         driver.statistics("/dev/sda:8000")
     };
     let answer = healthy().answer.map(|answer| Answer { disks: vec![("/dev/sda:8000".into(), out_of_sync)], ..answer });

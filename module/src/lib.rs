@@ -8,6 +8,7 @@ pub mod abi;
 pub mod control;
 pub mod engine;
 pub mod platform;
+pub mod sync;
 
 #[path = "platform/host/mod.rs"]
 pub mod host;

@@ -5,6 +5,7 @@ pub mod abi;
 pub mod control;
 pub mod engine;
 pub mod platform;
+pub mod sync;
 
 #[path = "platform/bindings.rs"]
 pub mod bindings;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Dirty bits of a disk, one for each block of it.
 
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 const WORD_BITS: u64 = 64;
 

@@ -3,8 +3,8 @@
 
 use crate::abi::MAX_CHANGES;
 use crate::engine::{Changes, Clock, Stamp};
+use crate::sync::{AtomicU64, Ordering};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Longest extent, in sectors: agents read extents whole.
 const MAX_EXTENT: u64 = 1 << (20 - 9);

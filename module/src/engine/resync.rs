@@ -2,7 +2,7 @@
 //! The honest verdict that tracking has a hole.
 
 use crate::abi::resync_code;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Why a change could not be tracked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

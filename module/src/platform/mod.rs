@@ -4,8 +4,8 @@
 //! `rfl` and `cglue` implement it for real kernels, `host` for tests.
 
 use crate::engine::{Common, Tracker};
+use crate::sync::AtomicU64;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::AtomicU64;
 
 /// A positive errno, as Linux numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

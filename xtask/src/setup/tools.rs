@@ -97,6 +97,8 @@ const TOOLS: &[Tool] = &[
     test("dnf", "dnf", "installs module packages as Red Hat does"),
     test("chromium", "chromium", "looks at the report as a person would"),
     test("/usr/lib/python3/dist-packages/pip/__main__.py", "python3-pip", "fetches the validators of SBOMs"),
+    test("g++", "g++", "compiles libFuzzer"),
+    test("valgrind", "valgrind", "watches the memory of involfltctl"),
     test("strace", "strace", "sees to it that no secret is in a process's arguments"),
     test("shellcheck", "shellcheck", "reads the shell scripts"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),

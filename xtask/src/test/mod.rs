@@ -10,6 +10,7 @@ mod kernels;
 mod older;
 mod packages;
 mod page;
+mod proof;
 mod registry;
 mod rpm;
 mod sbom;
@@ -65,6 +66,8 @@ pub struct Test {
 enum Stage {
     /// Format, lints, licences and unit tests.
     Source,
+    /// The driver's code under loom and a fuzzer, involfltctl under valgrind.
+    Proof,
     /// Exit codes and errors of the commands.
     Commands,
     /// The program involfltctl as it is shipped.
@@ -95,6 +98,7 @@ impl Stage {
     fn run(self, context: &Context<'_>, tally: &mut Tally) {
         match self {
             Stage::Source => source::run(context, tally),
+            Stage::Proof => proof::run(context, tally),
             Stage::Commands => cli::run(context, tally),
             Stage::Ctl => ctl::run(context, tally),
             Stage::Registry => registry::run(context, tally),

@@ -3,10 +3,11 @@
 
 use crate::bindings;
 use crate::platform::{Errno, Result};
+use crate::sync::AtomicU64;
 use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use core::sync::atomic::{fence, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{fence, AtomicUsize, Ordering};
 
 /// At least one byte, so that no size needs a case of its own. The allocator aligns to 8 bytes and more.
 fn allocate(bytes: usize) -> Result<NonNull<u8>> {

@@ -9,7 +9,7 @@ use crate::spin::Spin;
 use crate::platform::{Errno, Platform, Result, User};
 use crate::wait::{Happening, Turns};
 use core::ops::Deref;
-use core::sync::atomic::AtomicU64;
+use crate::sync::AtomicU64;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{ClockSource, RealTime};
