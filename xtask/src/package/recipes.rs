@@ -9,6 +9,7 @@ use crate::error::{AtPath, Result};
 use crate::lock::LockedKernel;
 use crate::resolve::compare_versions;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -115,9 +116,10 @@ impl Recipes<'_> {
             .map(|(name, crc)| json!({ "name": name, "crc": format!("{crc:08x}") }))
             .collect();
         let (name, family, place) = match kernel.family {
-            Family::Suse => (format!("involflt-kmp-{}", kernel.flavour), "suse", "updates/involflt/involflt.ko"),
-            Family::Rhel => ("kmod-involflt".to_string(), "rhel", "extra/involflt/involflt.ko"),
+            Family::Suse => (format!("involflt-kmp-{}", kernel.flavour), "suse", "updates"),
+            Family::Rhel => ("kmod-involflt".to_string(), "rhel", "extra"),
         };
+        let modules = format!("/lib/modules/{}", kernel.release);
         Ok(Recipe {
             name,
             arch: Arch::Amd64,
@@ -128,7 +130,8 @@ impl Recipes<'_> {
                 "flavour": kernel.flavour,
                 "kernel_package": kernel.package,
                 "kernel": kernel.release,
-                "module_path": format!("/lib/modules/{}/{place}", kernel.release),
+                "module_path": format!("{modules}/{place}/involflt/involflt.ko"),
+                "module_dirs": [format!("{modules}/{place}/involflt"), format!("{modules}/{place}"), modules],
                 "symbols": symbols,
             })),
             files: vec![("involflt.ko".into(), module.to_path_buf()), ("COPYING".into(), self.licence.to_path_buf())],
@@ -163,14 +166,19 @@ impl Recipes<'_> {
     pub fn dkms(&self, tree: &Path) -> Result<[Recipe; 2]> {
         let mut listed = Vec::new();
         let mut files = Vec::new();
+        let mut dirs = BTreeSet::new();
         for path in crate::tree::files(tree)? {
+            // `usr/src` itself, and what is above it, is not ours.
+            let below =
+                path.ancestors().skip(1).filter(|dir| dir.starts_with("usr/src") && *dir != Path::new("usr/src"));
+            dirs.extend(below.map(|dir| format!("/{}", dir.display())));
             let from = tree.join(&path);
             let executable = from.metadata().at_path(&from)?.permissions().mode() & 0o111 != 0;
             let path = path.to_string_lossy().into_owned();
             listed.push(json!({ "path": path, "mode": if executable { "755" } else { "644" } }));
             files.push((format!("tree/{path}"), from));
         }
-        Ok(self.both("involflt-dkms", Arch::Amd64, "dkms", &json!({ "files": listed }), &files))
+        Ok(self.both("involflt-dkms", Arch::Amd64, "dkms", &json!({ "files": listed, "dirs": dirs }), &files))
     }
 
     /// A Debian package and an RPM from one template.

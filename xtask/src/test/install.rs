@@ -141,6 +141,9 @@ impl Install<'_> {
             let key = &self.published.keys.archive;
             root.bind(older::publish(&self.dist.join("apt"), first, second, key, &work)?, "/older");
         }
+        // So that a later upgrade has packages of ours alone to upgrade.
+        root.apt_get(&["update"])?.ok()?;
+        root.apt_get(&["upgrade"])?.ok()?;
         let before = root.run(FILES)?.ok()?;
         let mut steps = vec![("tampered repositories", self.hostile(&root, &work)?.join("; "))];
         let keyring = self.dist.join("keys/involflt-archive-keyring.gpg");
@@ -310,7 +313,8 @@ fn older(root: &Root, newer: &LockedKernel) -> Result<String> {
 /// The same from the .rpm, whose scripts are run by Debian's rpm; dkms itself is Debian's, so that no rpm provides it.
 fn by_rpm(root: &Root, release: &str) -> Result<()> {
     root.apt_get(&["install", "rpm"])?.ok()?;
-    let rpm = |arguments: &str| root.run(&format!("rpm --dbpath /tmp/rpm {arguments}"))?.ok();
+    // Debian's rpm has its database in the home directory.
+    let rpm = |arguments: &str| root.run(&format!("HOME=/tmp/rpm rpm {arguments}"))?.ok();
     rpm("--import /rpm/repodata/repomd.xml.key")?;
     rpm("--checksig /rpm/x86_64/involflt-dkms-*.rpm")?;
     rpm("-i --nodeps /rpm/x86_64/involflt-dkms-*.rpm")?;
@@ -319,7 +323,8 @@ fn by_rpm(root: &Root, release: &str) -> Result<()> {
         return Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())));
     }
     rpm("-e --nodeps involflt-dkms")?;
-    root.run(&format!("! modinfo -k {release} involflt; rm -r /tmp/rpm"))?.ok()?;
+    // `/usr/share/licenses` belongs to the distribution where rpm is at home.
+    root.run(&format!("! modinfo -k {release} involflt && rmdir /usr/share/licenses && rm -r /tmp/rpm"))?.ok()?;
     root.apt_get(&["purge", "rpm"])?.ok().map(drop)
 }
 

@@ -102,8 +102,9 @@ fn finished(command: &mut Command) -> Result<Output> {
     Err(Error::kernel(format!("{}: {said}", output.status)).note(name))
 }
 
-/// The test programs that cargo tells of.
+/// The test programs that cargo tells of; it also tells of the program that they run.
 fn executables(messages: &str) -> Vec<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let messages = messages.filter(|message| message["profile"]["test"] == true);
     messages.filter_map(|message| Some(message.get("executable")?.as_str()?.into())).collect()
 }
