@@ -131,7 +131,7 @@ impl Recipes<'_> {
                 "kernel_package": kernel.package,
                 "kernel": kernel.release,
                 "module_path": format!("{modules}/{place}/involflt/involflt.ko"),
-                "module_dirs": [format!("{modules}/{place}/involflt"), format!("{modules}/{place}"), modules],
+                "module_dirs": [format!("{modules}/{place}/involflt"), format!("{modules}/{place}")],
                 "symbols": symbols,
             })),
             files: vec![("involflt.ko".into(), module.to_path_buf()), ("COPYING".into(), self.licence.to_path_buf())],
@@ -178,7 +178,8 @@ impl Recipes<'_> {
             listed.push(json!({ "path": path, "mode": if executable { "755" } else { "644" } }));
             files.push((format!("tree/{path}"), from));
         }
-        Ok(self.both("involflt-dkms", Arch::Amd64, "dkms", &json!({ "files": listed, "dirs": dirs }), &files))
+        let deepest_first: Vec<String> = dirs.into_iter().rev().collect();
+        Ok(self.both("involflt-dkms", Arch::Amd64, "dkms", &json!({ "files": listed, "dirs": deepest_first }), &files))
     }
 
     /// A Debian package and an RPM from one template.
