@@ -5,6 +5,7 @@
 use super::{Context, Tally};
 use crate::error::{AtPath, Error, Result};
 use serde_json::Value;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -50,10 +51,11 @@ impl Proof<'_> {
     fn fuzz(&self, name: &str) -> Result<String> {
         self.cargo("fuzz", FUZZING, &["build", "--package", "proof", "--bin", name, "--target", TARGET])?;
         let program = self.target("fuzz").join(TARGET).join("debug").join(name);
-        let found = self.context.tree.join(format!("dist/{name}-"));
+        let found = self.target("found");
+        fs::create_dir_all(&found).at_path(&found)?;
         let mut command = Command::new(&program);
         command.args([format!("-runs={RUNS}"), "-seed=1".into(), "-timeout=20".into(), "-print_final_stats=1".into()]);
-        command.arg(format!("-artifact_prefix={}", found.display()));
+        command.arg(format!("-artifact_prefix={}", found.join(format!("{name}-")).display()));
         let output = finished(&mut command)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let covered = said.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next());
