@@ -7,6 +7,7 @@
 pub mod abi;
 pub mod control;
 pub mod engine;
+pub mod persist;
 pub mod platform;
 pub mod sync;
 

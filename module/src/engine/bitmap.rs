@@ -67,6 +67,21 @@ impl<W: Deref<Target = [AtomicU64]>> Bitmap<W> {
         }
     }
 
+    /// The bits `64 * index` to `64 * index + 63`, the lowest first; none past the end.
+    pub fn word(&self, index: u64) -> u64 {
+        let word = usize::try_from(index).ok().and_then(|index| self.words.get(index));
+        word.map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    /// Sets those of the bits `64 * index` to `64 * index + 63` that are set in `bits`, as far as they are in the bitmap.
+    pub fn set_word(&self, index: u64, bits: u64) {
+        let Some(word) = usize::try_from(index).ok().and_then(|index| self.words.get(index)) else { return };
+        let room = self.blocks.saturating_sub(index * WORD_BITS);
+        let bits = if room < WORD_BITS { bits & !(u64::MAX << room) } else { bits };
+        let new = bits & !word.fetch_or(bits, Ordering::AcqRel);
+        self.dirty.fetch_add(i64::from(new.count_ones()), Ordering::AcqRel);
+    }
+
     /// Moves every set bit into `to`, a bitmap of the same size.
     pub fn move_into(&self, to: &Self) {
         for (from, to_word) in self.words.iter().zip(to.words.iter()) {

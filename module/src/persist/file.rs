@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The file: two headers, and the bits behind them.
+
+use super::block::{bytes_at, open, put, seal, Kind, Place, BITS, BLOCK, FRAME};
+use super::crc32c::crc32c;
+use super::header::{Header, State};
+use crate::engine::Bitmap;
+use crate::platform::{Errno, Platform, Result};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Headers are the blocks 0 and 1: while one is written, the other is whole.
+const HEADERS: u64 = 2;
+const WORDS: u64 = BITS / 64;
+/// Beside a block's checksum: it has bits.
+const HAS_BITS: u64 = 1 << 32;
+
+/// The blocks of a file, by way of whatever has it.
+pub trait Blocks {
+    /// Whole blocks that the file has.
+    fn blocks(&self) -> u64;
+    /// Reads block `index`. Fails as reading does.
+    fn read(&mut self, index: u64, to: &mut [u8; BLOCK]) -> Result<()>;
+    /// Writes block `index`, which the file may not have yet. Fails as writing does.
+    fn write(&mut self, index: u64, from: &[u8; BLOCK]) -> Result<()>;
+    /// Returns when all that was written outlives a power cut.
+    fn flush(&mut self) -> Result<()>;
+}
+
+/// Why the bits of a file are not true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// No header is whole: another program's file, or none.
+    NotOurs,
+    /// It is of another disk: another name, or another size.
+    OtherDisk,
+    /// It was in use when the machine stopped.
+    InUse,
+    /// It ends before its last block.
+    Truncated,
+    /// The block of bits with this index is none of this file, or not whole.
+    Block(u64),
+    /// Some block of bits is an older one than the header knows.
+    Stale,
+    /// It could not be read.
+    Unreadable(Errno),
+}
+
+/// What there is of a file.
+pub enum Opened<P: Platform, F> {
+    /// Its bits are true, as far as the header says; [`BitmapFile::load`] is the proof.
+    Clean(BitmapFile<P, F>),
+    /// They are not.
+    Damaged(F, Damage),
+}
+
+/// A file with a whole header.
+pub struct BitmapFile<P: Platform, F> {
+    file: F,
+    header: P::Boxed<Header>,
+    block: P::Boxed<[u8; BLOCK]>,
+    /// Of each block of bits, its checksum and [`HAS_BITS`].
+    sums: P::Words,
+}
+
+impl<P: Platform, F: Blocks> BitmapFile<P, F> {
+    /// Makes `file` a bitmap file of a disk: without bits, in use. `header` says of what; the rest of it is not looked at.
+    /// Fails as writing does, or with [`Errno::NOMEM`].
+    pub fn create(file: F, header: Header) -> Result<Self> {
+        let mut this =
+            Self::new(file, Header { generation: 0, state: State::InUse, digest: 0, resync: None, ..header })?;
+        for block in 0..this.header.blocks() {
+            this.write_bits(block, |_| 0)?;
+        }
+        this.begin()?;
+        Ok(this)
+    }
+
+    /// Looks at the headers of a file. `name` and `sectors` are those of the disk whose file it should be.
+    /// Fails with [`Errno::NOMEM`].
+    pub fn open(mut file: F, name: &[u8; 256], sectors: u64) -> Result<Opened<P, F>> {
+        let mut block = P::boxed([0; BLOCK])?;
+        let header = match read_header(&mut file, &mut block) {
+            Ok(header) => header,
+            Err(damage) => return Ok(Opened::Damaged(file, damage)),
+        };
+        let damage = if header.name != *name || header.sectors != sectors {
+            Damage::OtherDisk
+        } else if header.state == State::InUse {
+            Damage::InUse
+        } else if file.blocks() < HEADERS + header.blocks() {
+            Damage::Truncated
+        } else {
+            return Ok(Opened::Clean(Self::new(file, header)?));
+        };
+        Ok(Opened::Damaged(file, damage))
+    }
+
+    fn new(file: F, header: Header) -> Result<Self> {
+        let blocks = usize::try_from(header.blocks()).map_err(|_| Errno::NOMEM)?;
+        Ok(BitmapFile { file, header: P::boxed(header)?, block: P::boxed([0; BLOCK])?, sums: P::words(blocks)? })
+    }
+
+    /// The header that is in force.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Sets the file's bits in `bitmap`. Where that fails, those of the blocks before the damage are set.
+    pub fn load(&mut self, bitmap: &Bitmap<P::Words>) -> core::result::Result<(), Damage> {
+        let sums = &self.sums;
+        read_bits(&mut self.file, &self.header, &mut self.block, |bits| {
+            let mut any = 0;
+            for (word, bits) in bits.words() {
+                bitmap.set_word(word, bits);
+                any |= bits;
+            }
+            remember(sums, bits.index, bits.sum, any != 0);
+        })
+    }
+
+    /// From here on the bits are not true. Only when this has returned may the disk change. Fails as writing does; what the
+    /// file says then is not known.
+    pub fn begin(&mut self) -> Result<()> {
+        self.header.state = State::InUse;
+        self.header.resync = None;
+        self.write_headers()
+    }
+
+    /// Writes `bitmap`, whose disk does not change any more, and says that the bits are true. Whatever fails, and wherever
+    /// it is broken off: unless this has written all, the file says that it is in use.
+    pub fn close(&mut self, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
+        for index in 0..self.header.blocks() {
+            let words = index * WORDS..(index + 1) * WORDS;
+            let had = self.sum(index) & HAS_BITS != 0;
+            if had || words.clone().any(|word| bitmap.word(word) != 0) {
+                self.write_bits(index, |word| bitmap.word(index * WORDS + word))?;
+            }
+        }
+        self.file.flush()?;
+        let sums = (0..self.header.blocks()).map(|index| (self.sum(index) as u32).to_le_bytes());
+        self.header.digest = sums.fold(0, |digest, sum| crc32c(digest, &sum));
+        self.header.stamp = last.stamp;
+        self.header.resync = last.resync;
+        self.header.state = State::Clean;
+        let done = self.write_headers();
+        if done.is_err() {
+            self.header.state = State::InUse;
+        }
+        done
+    }
+
+    /// The older header first, so that one is whole at any time.
+    fn write_headers(&mut self) -> Result<()> {
+        for _ in 0..HEADERS {
+            self.header.generation += 1;
+            let index = self.header.generation % HEADERS;
+            self.header.seal(index, &mut self.block);
+            self.file.write(index, &self.block)?;
+            self.file.flush()?;
+        }
+        Ok(())
+    }
+
+    fn write_bits(&mut self, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
+        self.block.fill(0);
+        let mut any = 0;
+        for at in 0..WORDS {
+            put(&mut self.block, FRAME + at as usize * 8, &word(at).to_le_bytes());
+            any |= word(at);
+        }
+        let place = Place { identity: self.header.identity, index, generation: self.header.generation };
+        let sum = seal(&mut self.block, Kind::Bits, place);
+        self.file.write(HEADERS + index, &self.block)?;
+        remember(&self.sums, index, sum, any != 0);
+        Ok(())
+    }
+
+    fn sum(&self, index: u64) -> u64 {
+        self.sums.get(index as usize).map_or(0, |sum| sum.load(Ordering::Relaxed))
+    }
+}
+
+fn remember(sums: &[AtomicU64], index: u64, sum: u32, has_bits: bool) {
+    if let Some(word) = sums.get(index as usize) {
+        word.store(u64::from(sum) | if has_bits { HAS_BITS } else { 0 }, Ordering::Relaxed);
+    }
+}
+
+/// One block of bits.
+pub struct Bits<'a> {
+    /// Its number among the blocks of bits.
+    pub index: u64,
+    sum: u32,
+    block: &'a [u8; BLOCK],
+}
+
+impl Bits<'_> {
+    /// Numbers of 64-bit words of the disk's bitmap, and the words.
+    pub fn words(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        (0..WORDS).map(|word| {
+            (self.index * WORDS + word, u64::from_le_bytes(bytes_at(self.block, FRAME + word as usize * 8)))
+        })
+    }
+}
+
+/// Gives each block of bits of a file with `header`, in order, by way of `block`. Fails at the first that is not the one
+/// that was written last, or, where an older one is in its place, at the end.
+pub fn read_bits(
+    file: &mut impl Blocks,
+    header: &Header,
+    block: &mut [u8; BLOCK],
+    mut each: impl FnMut(Bits<'_>),
+) -> core::result::Result<(), Damage> {
+    let mut digest = 0;
+    for index in 0..header.blocks() {
+        file.read(HEADERS + index, block).map_err(Damage::Unreadable)?;
+        let (place, sum) = open(block, Kind::Bits).ok_or(Damage::Block(index))?;
+        if place.identity != header.identity || place.index != index {
+            return Err(Damage::Block(index));
+        }
+        digest = crc32c(digest, &sum.to_le_bytes());
+        each(Bits { index, sum, block });
+    }
+    // A block that never reached the disk has an older one in its place, which is as whole.
+    if digest == header.digest {
+        Ok(())
+    } else {
+        Err(Damage::Stale)
+    }
+}
+
+/// The whole header with the highest generation, by way of `block`.
+pub fn read_header(file: &mut impl Blocks, block: &mut [u8; BLOCK]) -> core::result::Result<Header, Damage> {
+    let mut newest: Option<Header> = None;
+    for index in 0..HEADERS.min(file.blocks()) {
+        file.read(index, block).map_err(Damage::Unreadable)?;
+        if let Some(header) = Header::open(index, block) {
+            if newest.is_none_or(|newest| newest.generation < header.generation) {
+                newest = Some(header);
+            }
+        }
+    }
+    newest.ok_or(Damage::NotOurs)
+}

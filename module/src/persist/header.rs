@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The header: what the file is for, and whether its bits are true.
+
+use super::block::{bytes_at, open, put, seal, Identity, Kind, Place, BITS, BLOCK, FRAME};
+use crate::engine::Stamp;
+
+/// Whether the bits are true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// They are: nothing has changed since they were written.
+    Clean,
+    /// They are not: changes were tracked in memory.
+    InUse,
+}
+
+const VERSION: u32 = 1;
+
+const AT_VERSION: usize = FRAME;
+const AT_STATE: usize = FRAME + 4;
+const AT_SECTORS: usize = FRAME + 8;
+const AT_BLOCK_SHIFT: usize = FRAME + 16;
+const AT_DIGEST: usize = FRAME + 20;
+const AT_STAMP: usize = FRAME + 24;
+const AT_RESYNC: usize = FRAME + 40;
+const AT_RESYNC_COUNT: usize = FRAME + 48;
+const AT_RESYNC_TIME: usize = FRAME + 56;
+const AT_NAME: usize = FRAME + 64;
+/// Longest persistent name, in bytes.
+const NAME: usize = 256;
+
+/// A hole that was not taken back before the file was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resync {
+    /// The driver's number of the first reason.
+    pub reason: u32,
+    /// How many there were, at least 1.
+    pub count: u64,
+    /// When the first came: 100 ns since the Unix epoch.
+    pub time: u64,
+}
+
+/// What the file is for, and whether its bits are true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The file's.
+    pub identity: Identity,
+    /// Grows with each header that is written.
+    pub generation: u64,
+    /// Whether the bits are true.
+    pub state: State,
+    /// Capacity of the disk, in 512-byte sectors.
+    pub sectors: u64,
+    /// log2 of the bytes that a bit is for, 9 to 40.
+    pub block_shift: u32,
+    /// CRC-32C over the checksums of all blocks of bits in order, each as four little-endian bytes.
+    pub digest: u32,
+    /// The latest stamp that was given.
+    pub stamp: Stamp,
+    /// A hole.
+    pub resync: Option<Resync>,
+    /// The disk's persistent name, filled up with NULs.
+    pub name: [u8; NAME],
+}
+
+impl Header {
+    /// Bits of the disk.
+    pub fn bits(&self) -> u64 {
+        self.sectors.div_ceil(1 << (self.block_shift - 9))
+    }
+
+    /// Blocks of bits.
+    pub fn blocks(&self) -> u64 {
+        self.bits().div_ceil(BITS)
+    }
+
+    /// The header as block `index` of the file.
+    pub fn seal(&self, index: u64, block: &mut [u8; BLOCK]) {
+        block.fill(0);
+        put(block, AT_VERSION, &VERSION.to_le_bytes());
+        put(block, AT_STATE, &(self.state as u32).to_le_bytes());
+        put(block, AT_SECTORS, &self.sectors.to_le_bytes());
+        put(block, AT_BLOCK_SHIFT, &self.block_shift.to_le_bytes());
+        put(block, AT_DIGEST, &self.digest.to_le_bytes());
+        put(block, AT_STAMP, &self.stamp.time().to_le_bytes());
+        if let Some(resync) = self.resync {
+            put(block, AT_RESYNC, &resync.reason.to_le_bytes());
+            put(block, AT_RESYNC_COUNT, &resync.count.to_le_bytes());
+            put(block, AT_RESYNC_TIME, &resync.time.to_le_bytes());
+        }
+        put(block, AT_NAME, &self.name);
+        seal(block, Kind::Header, Place { identity: self.identity, index, generation: self.generation });
+    }
+
+    /// The header that block `index` of a file has; `None` where it has none, or one of another version.
+    pub fn open(index: u64, block: &[u8; BLOCK]) -> Option<Header> {
+        let (place, _) = open(block, Kind::Header).filter(|(place, _)| place.index == index)?;
+        let u32_at = |at| u32::from_le_bytes(bytes_at(block, at));
+        let u64_at = |at| u64::from_le_bytes(bytes_at(block, at));
+        let block_shift = u32_at(AT_BLOCK_SHIFT);
+        if u32_at(AT_VERSION) != VERSION || !(9..=40).contains(&block_shift) {
+            return None;
+        }
+        let count = u64_at(AT_RESYNC_COUNT);
+        Some(Header {
+            identity: place.identity,
+            generation: place.generation,
+            state: if u32_at(AT_STATE) == State::Clean as u32 { State::Clean } else { State::InUse },
+            sectors: u64_at(AT_SECTORS),
+            block_shift,
+            digest: u32_at(AT_DIGEST),
+            stamp: Stamp::from_word(u64_at(AT_STAMP)),
+            resync: (count != 0).then(|| Resync { reason: u32_at(AT_RESYNC), count, time: u64_at(AT_RESYNC_TIME) }),
+            name: bytes_at(block, AT_NAME),
+        })
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The bitmap file: what of a disk's changes outlives a shutdown. `docs/bitmap.md` has the layout and its reasons.
+//!
+//! Every block says whose it is, which one it is and when it was written, and has a checksum. Between [`BitmapFile::begin`]
+//! and [`BitmapFile::close`] the file says "in use", so whatever ends the time between the two, it is no clean stop.
+
+mod block;
+mod crc32c;
+mod file;
+mod header;
+
+pub use block::{Identity, BLOCK};
+pub use file::{read_bits, read_header, BitmapFile, Bits, Blocks, Damage, Opened};
+pub use header::{Header, Resync, State};

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The bitmap file against a disk that forgets: whatever of the unflushed writes a power cut lets through, whole or in part.
+
+use involflt::engine::{Bitmap, Stamp};
+use involflt::host::Host;
+use involflt::persist::{BitmapFile, Blocks, Damage, Header, Opened, Resync, State, BLOCK};
+use involflt::platform::{Errno, Result};
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+
+const SECTOR: usize = 512;
+/// Three blocks of bits, the last one not full.
+const BITS: u64 = 2 * 32_256 + 100;
+const SECTORS: u64 = BITS * 8 - 3;
+
+type Block = [u8; BLOCK];
+
+/// A file, what of it outlives a power cut, and what was written since.
+#[derive(Default)]
+struct Disk {
+    durable: Vec<Block>,
+    written: Vec<(usize, Block)>,
+    /// Writes and flushes until the power is cut, or one fails.
+    left: usize,
+}
+
+#[derive(Clone)]
+struct File(Rc<RefCell<Disk>>);
+
+impl File {
+    fn new(blocks: usize) -> File {
+        File(Rc::new(RefCell::new(Disk { durable: vec![[0; BLOCK]; blocks], written: Vec::new(), left: usize::MAX })))
+    }
+
+    fn step(&self) -> Result<()> {
+        let mut disk = self.0.borrow_mut();
+        disk.left = disk.left.checked_sub(1).ok_or(Errno::INTR)?;
+        Ok(())
+    }
+
+    /// Of each write since the last flush, the sectors whose bit is set come through; they come in the order of `order`.
+    fn cut(&self, sectors: &[u8], order: &[usize]) {
+        let mut disk = self.0.borrow_mut();
+        let mut written: Vec<_> = std::mem::take(&mut disk.written);
+        for at in order {
+            let count = written.len().max(1);
+            if !written.is_empty() {
+                written.swap(0, at % count);
+            }
+        }
+        for (at, (index, block)) in written.into_iter().enumerate() {
+            let through = sectors.get(at % sectors.len().max(1)).copied().unwrap_or(0);
+            disk.grow(index);
+            for sector in 0..BLOCK / SECTOR {
+                if through >> sector & 1 == 1 {
+                    let range = sector * SECTOR..(sector + 1) * SECTOR;
+                    disk.durable[index][range.clone()].copy_from_slice(&block[range]);
+                }
+            }
+        }
+        disk.left = usize::MAX;
+    }
+}
+
+impl Disk {
+    fn grow(&mut self, index: usize) {
+        if self.durable.len() <= index {
+            self.durable.resize(index + 1, [0; BLOCK]);
+        }
+    }
+}
+
+impl Blocks for File {
+    fn blocks(&self) -> u64 {
+        let disk = self.0.borrow();
+        let written = disk.written.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+        disk.durable.len().max(written) as u64
+    }
+
+    fn read(&mut self, index: u64, to: &mut Block) -> Result<()> {
+        let disk = self.0.borrow();
+        let written = disk.written.iter().rev().find(|(at, _)| *at as u64 == index).map(|(_, block)| block);
+        *to = *written.or(disk.durable.get(index as usize)).ok_or(Errno::INVAL)?;
+        Ok(())
+    }
+
+    fn write(&mut self, index: u64, from: &Block) -> Result<()> {
+        // The write at which the power is cut may have begun.
+        self.0.borrow_mut().written.push((index as usize, *from));
+        self.step()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.step()?;
+        let mut disk = self.0.borrow_mut();
+        for (index, block) in std::mem::take(&mut disk.written) {
+            disk.grow(index);
+            disk.durable[index] = block;
+        }
+        Ok(())
+    }
+}
+
+fn name() -> [u8; 256] {
+    let mut name = [0; 256];
+    name[..4].copy_from_slice(b"_sda");
+    name
+}
+
+fn header() -> Header {
+    Header {
+        identity: *b"0123456789abcdef",
+        generation: 0,
+        state: State::InUse,
+        sectors: SECTORS,
+        block_shift: 12,
+        digest: 0,
+        stamp: Stamp::default(),
+        resync: None,
+        name: name(),
+    }
+}
+
+fn bitmap(bits: &BTreeSet<u64>) -> Bitmap<Box<[AtomicU64]>> {
+    let words = Bitmap::<Box<[AtomicU64]>>::words_for(BITS).unwrap();
+    let bitmap = Bitmap::new(std::iter::repeat_with(AtomicU64::default).take(words).collect(), BITS);
+    bits.iter().for_each(|bit| bitmap.set(*bit, bit + 1));
+    bitmap
+}
+
+fn bits(bitmap: &Bitmap<Box<[AtomicU64]>>) -> BTreeSet<u64> {
+    (0..BITS).filter(|bit| bitmap.word(bit / 64) >> (bit % 64) & 1 == 1).collect()
+}
+
+fn open(file: &File) -> Opened<Host, File> {
+    BitmapFile::open(file.clone(), &name(), SECTORS).unwrap()
+}
+
+/// What the next boot finds: the bits, or why there are none.
+fn found(file: &File) -> std::result::Result<(BTreeSet<u64>, Header), Damage> {
+    match open(file) {
+        Opened::Damaged(_, damage) => Err(damage),
+        Opened::Clean(mut opened) => {
+            let loaded = bitmap(&BTreeSet::new());
+            opened.load(&loaded)?;
+            Ok((bits(&loaded), *opened.header()))
+        }
+    }
+}
+
+fn created() -> (File, BitmapFile<Host, File>) {
+    let file = File::new(0);
+    let opened = BitmapFile::create(file.clone(), header()).unwrap();
+    (file, opened)
+}
+
+#[test]
+fn a_clean_stop_keeps_bits_stamp_and_resync() {
+    let (file, mut opened) = created();
+    assert_eq!(found(&file).unwrap_err(), Damage::InUse);
+    let dirty = BTreeSet::from([0, 63, 64, 32_255, 32_256, BITS - 1]);
+    let resync = Some(Resync { reason: 3, count: 2, time: 77 });
+    opened.close(&bitmap(&dirty), Header { stamp: Stamp::from_word(99), resync, ..header() }).unwrap();
+    let (bits, header) = found(&file).unwrap();
+    assert_eq!((bits, header.stamp, header.resync), (dirty, Stamp::from_word(99), resync));
+}
+
+#[test]
+fn bits_that_are_gone_do_not_come_back() {
+    let (file, mut opened) = created();
+    opened.close(&bitmap(&(0..BITS).collect()), header()).unwrap();
+    let Opened::Clean(mut opened) = open(&file) else { panic!("it is clean") };
+    opened.load(&bitmap(&BTreeSet::new())).unwrap();
+    opened.begin().unwrap();
+    opened.close(&bitmap(&BTreeSet::from([7])), header()).unwrap();
+    assert_eq!(found(&file).unwrap().0, BTreeSet::from([7]));
+}
+
+#[test]
+fn another_disk_s_file_is_not_taken() {
+    let (file, mut opened) = created();
+    opened.close(&bitmap(&BTreeSet::new()), header()).unwrap();
+    let mut other = name();
+    other[3] = b'b';
+    let damage = |name, sectors| match BitmapFile::<Host, _>::open(file.clone(), name, sectors).unwrap() {
+        Opened::Damaged(_, damage) => damage,
+        Opened::Clean(_) => panic!("it is another disk's"),
+    };
+    assert_eq!(damage(&other, SECTORS), Damage::OtherDisk);
+    assert_eq!(damage(&name(), SECTORS + 8), Damage::OtherDisk);
+}
+
+#[test]
+fn damage_is_named() {
+    let (file, mut opened) = created();
+    opened.close(&bitmap(&BTreeSet::from([5])), header()).unwrap();
+    let damaged = |change: &dyn Fn(&mut Vec<Block>)| {
+        let copy = File::new(0);
+        copy.0.borrow_mut().durable = file.0.borrow().durable.clone();
+        change(&mut copy.0.borrow_mut().durable);
+        found(&copy).unwrap_err()
+    };
+    assert_eq!(damaged(&|blocks| blocks.truncate(4)), Damage::Truncated);
+    assert_eq!(damaged(&|blocks| blocks.clear()), Damage::NotOurs);
+    assert_eq!(damaged(&|blocks| blocks[..2].fill([0; BLOCK])), Damage::NotOurs);
+    assert_eq!(damaged(&|blocks| blocks[3][200] ^= 1), Damage::Block(1));
+    assert_eq!(damaged(&|blocks| blocks.swap(2, 3)), Damage::Block(0));
+    assert!(found(&file).is_ok(), "and the file itself is good");
+}
+
+#[test]
+fn a_block_that_never_reached_the_disk_is_missed() {
+    let (file, mut opened) = created();
+    let empty = file.0.borrow().durable.clone();
+    opened.close(&bitmap(&BTreeSet::from([5])), header()).unwrap();
+    file.0.borrow_mut().durable[2] = empty[2];
+    assert_eq!(found(&file).unwrap_err(), Damage::Stale);
+}
+
+/// A session of the driver, as far as it gets.
+fn session(file: &File, dirty: &BTreeSet<u64>, begun: &mut bool) -> Result<()> {
+    let mut opened = match open(file) {
+        Opened::Clean(mut opened) => {
+            opened.load(&bitmap(&BTreeSet::new())).expect("it was closed");
+            opened
+        }
+        Opened::Damaged(file, _) => BitmapFile::create(file, header())?,
+    };
+    opened.begin()?;
+    *begun = true;
+    opened.close(&bitmap(dirty), header())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// After a cut the file says what the last clean stop said and nothing has changed since, or that it knows nothing.
+    #[test]
+    fn a_power_cut_never_makes_old_bits_true(
+        before in prop::collection::btree_set(0..BITS, 0..20),
+        after in prop::collection::btree_set(0..BITS, 0..20),
+        steps in 0..20_usize,
+        sectors in prop::collection::vec(any::<u8>(), 1..8),
+        order in prop::collection::vec(0..8_usize, 0..8),
+    ) {
+        let (file, mut opened) = created();
+        opened.close(&bitmap(&before), header()).unwrap();
+        file.0.borrow_mut().left = steps;
+        let mut begun = false;
+        let done = session(&file, &after, &mut begun);
+        file.cut(&sectors, &order);
+        match found(&file) {
+            Ok((bits, _)) if done.is_ok() => prop_assert_eq!(bits, after),
+            // Closing had not ended, and yet all of it had come through.
+            Ok((bits, _)) if begun => prop_assert_eq!(bits, after),
+            Ok((bits, _)) => prop_assert_eq!(bits, before),
+            Err(_) => prop_assert!(done.is_err(), "a clean stop was lost"),
+        }
+    }
+}
