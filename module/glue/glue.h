@@ -43,6 +43,17 @@ struct inv_geometry {
 	__u64 identity;		/* the same for every path to one disk */
 };
 
+/* A SCSI command that came past the block layer's own operations. */
+struct inv_scsi {
+	__u64 bytes;		/* that it sends or fetches */
+	const __u8 *cdb;
+	const __u8 *data;	/* what it sends, as far as it lies in one piece */
+	__u32 cdb_bytes;
+	__u32 data_bytes;
+	__u32 block_sectors;	/* 512-byte sectors in a logical block */
+	__u32 sends;
+};
+
 /* An open file of the driver, zero at first. What it holds belongs to Rust. */
 struct inv_file {
 	__u64 disk;
@@ -114,6 +125,7 @@ void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_mark_all(const void *tracker);
 void inv_rs_hole(const void *tracker, __u32 hole);
+void inv_rs_scsi(const void *tracker, const struct inv_scsi *command);
 /* May sleep. */
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);

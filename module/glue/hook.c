@@ -15,6 +15,7 @@
 #include <scsi/scsi_device.h>
 #include "compat.h"
 #include "glue.h"
+#include "passthrough.h"
 
 /* Bios that can be tracked at once when the slab allocator gives nothing. */
 #define INV_RESERVED_BIOS	256
@@ -40,6 +41,7 @@ struct inv_device {
 	struct module *driver;
 	void *tracker;
 	bool attached;
+	bool scsi;
 
 	/* blk-mq disks */
 	struct inv_queue *queues[INV_MAX_QUEUES];
@@ -248,22 +250,22 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 						struct inv_queue, copy);
 	struct inv_device *dev = hooked->dev;
 	struct request *rq = bd->rq;
-	struct inv_range range = {};
+	struct inv_range range;
 	unsigned int bytes;
 	blk_status_t status;
 	bool counts;
 
+	/* Not every one of them that changes something sends data. */
+	if (blk_rq_is_passthrough(rq)) {
+		inv_passthrough(dev->tracker, rq, dev->scsi);
+		return hooked->ops->queue_rq(hctx, bd);
+	}
 	if (!op_is_write(req_op(rq)))
 		return hooked->ops->queue_rq(hctx, bd);
 
 	bytes = blk_rq_bytes(rq);
-	if (blk_rq_is_passthrough(rq)) {
-		inv_rs_hole(dev->tracker, INV_HOLE_PASSTHROUGH);
-	} else {
-		range = inv_decode(hctx->queue, req_op(rq), blk_rq_pos(rq),
-				   blk_rq_sectors(rq));
-		inv_track_request(dev, rq);
-	}
+	range = inv_decode(hctx->queue, req_op(rq), blk_rq_pos(rq), blk_rq_sectors(rq));
+	inv_track_request(dev, rq);
 	counts = range.sectors || range.whole_disk;
 	if (counts)
 		inv_rs_count(dev->tracker, range.op, bytes);
@@ -301,11 +303,7 @@ static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
  */
 static bool inv_is_multipath_path(struct gendisk *disk)
 {
-	struct device *parent = disk_to_dev(disk)->parent;
-
-	return IS_ENABLED(CONFIG_SCSI) && parent && parent->bus &&
-	       !strcmp(parent->bus->name, "scsi") &&
-	       to_scsi_device(parent)->handler;
+	return inv_is_scsi(disk) && to_scsi_device(disk_to_dev(disk)->parent)->handler;
 }
 
 /*
@@ -429,6 +427,7 @@ static struct inv_device *inv_device_new(struct gendisk *disk)
 	}
 	dev->disk = disk;
 	dev->queue = disk->queue;
+	dev->scsi = inv_is_scsi(disk);
 	init_waitqueue_head(&dev->idle);
 	get_device(disk_to_dev(disk));
 	err = inv_find_queues(dev);

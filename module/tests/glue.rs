@@ -69,6 +69,7 @@ fn in_c(rust: &str) -> String {
         "core::ffi::c_long" => "long",
         "c_char" => "char",
         "c_void" => "void",
+        "u8" | "AtomicU8" => "__u8",
         "u32" => "__u32",
         "u64" => "__u64",
         "usize" => "size_t",
@@ -78,6 +79,7 @@ fn in_c(rust: &str) -> String {
         "inv_spin" => "struct inv_spin",
         "inv_device" => "struct inv_device",
         "inv_geometry" => "struct inv_geometry",
+        "bindings::inv_scsi" => "struct inv_scsi",
         other => panic!("no C type is known for {other}"),
     }
     .to_string()
@@ -152,14 +154,20 @@ fn the_structures_have_the_same_fields() {
         let at = text.find(start).unwrap_or_else(|| panic!("no {start}"));
         text[at..].split(['{', '}']).nth(1).expect("a structure has a body").to_string()
     };
-    let c = body(&header, "struct inv_geometry {");
-    let c = c.split(';').map(str::trim).filter(|field| !field.is_empty());
-    let c: Vec<_> = c.map(|field| (field.rsplit(' ').next().unwrap_or_default().to_string(), c_type(field))).collect();
-    let rust = body(BINDINGS, "pub struct inv_geometry {");
-    let rust = rust.split(',').filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(": "));
-    let rust: Vec<_> = rust.map(|(name, kind)| (name.to_string(), in_c(kind))).collect();
-    assert_eq!(rust, c);
-    assert!(!c.is_empty());
+    let of_c = |name: &str| -> Vec<(String, String)> {
+        let fields = body(&header, &format!("struct {name} {{"));
+        let fields = fields.split(';').map(str::trim).filter(|field| !field.is_empty());
+        fields.map(|field| (field.rsplit([' ', '*']).next().unwrap_or_default().into(), c_type(field))).collect()
+    };
+    let of_rust = |name: &str| -> Vec<(String, String)> {
+        let fields = body(BINDINGS, &format!("pub struct {name} {{"));
+        let fields = fields.split(',').filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(": "));
+        fields.map(|(name, kind)| (name.to_string(), in_c(kind))).collect()
+    };
+    for name in ["inv_geometry", "inv_scsi"] {
+        assert_eq!(of_rust(name), of_c(name));
+        assert!(!of_c(name).is_empty());
+    }
 }
 
 #[test]

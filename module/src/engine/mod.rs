@@ -10,6 +10,7 @@ mod drain;
 mod queue;
 mod registry;
 mod resync;
+pub mod scsi;
 mod tracker;
 mod waits;
 

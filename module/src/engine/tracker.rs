@@ -2,6 +2,7 @@
 //! What a filtered disk's writes are told to: the hot path. Nothing here allocates or waits.
 
 use crate::abi::{threshold, MAX_CHANGES};
+use crate::engine::scsi::{self, Command, Effect};
 use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Resync, State, Waits};
 use crate::platform::{Errno, Platform, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -140,6 +141,30 @@ impl<P: Platform> Tracker<P> {
         if within && self.capture.note(sector, sectors) {
             self.changed();
         } else {
+            self.mark(sector, sectors);
+        }
+    }
+
+    /// A SCSI command came past the block layer's own operations, and is about to be given to the disk, whose logical blocks
+    /// have `block_sectors` sectors. What it may change is marked; where nobody knows, that is a hole.
+    pub fn scsi(&self, command: &Command<'_>, block_sectors: u64) {
+        match command.effect() {
+            Effect::Nothing => {}
+            Effect::Blocks { first, count } => self.mark_blocks(first, count, block_sectors),
+            Effect::From(first) => {
+                self.mark_blocks(first, (self.sectors / block_sectors).saturating_sub(first), block_sectors)
+            }
+            Effect::Listed(list) => list.chunks_exact(scsi::DESCRIPTOR).map(scsi::extent).for_each(|(first, count)| {
+                self.mark_blocks(first, count, block_sectors);
+            }),
+            Effect::Unknown => self.hole(Hole::Passthrough),
+        }
+    }
+
+    /// A disk refuses what goes past its end.
+    fn mark_blocks(&self, first: u64, count: u64, block_sectors: u64) {
+        let (sector, sectors) = (first.saturating_mul(block_sectors), count.saturating_mul(block_sectors));
+        if sectors != 0 && sector.saturating_add(sectors) <= self.sectors {
             self.mark(sector, sectors);
         }
     }

@@ -4,6 +4,7 @@
 #![allow(missing_docs, non_camel_case_types)]
 
 use core::ffi::{c_char, c_int, c_void};
+use core::sync::atomic::AtomicU8;
 
 /// A disk that the glue has open.
 #[repr(C)]
@@ -35,6 +36,18 @@ pub struct inv_event {
 pub struct inv_geometry {
     pub sectors: u64,
     pub identity: u64,
+}
+
+/// A passthrough SCSI command.
+#[repr(C)]
+pub struct inv_scsi {
+    pub bytes: u64,
+    pub cdb: *const u8,
+    pub data: *const AtomicU8,
+    pub cdb_bytes: u32,
+    pub data_bytes: u32,
+    pub block_sectors: u32,
+    pub sends: u32,
 }
 
 unsafe extern "C" {

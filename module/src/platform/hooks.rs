@@ -2,6 +2,7 @@
 //! Disks of a real kernel: the glue's handles in, the tracker's calls out. The same for both kernel platforms.
 
 use crate::bindings;
+use crate::engine::scsi::Command;
 use crate::engine::{Hole, Op, Tracker};
 use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result};
 use crate::ThisPlatform;
@@ -185,4 +186,37 @@ pub unsafe extern "C" fn inv_rs_mark_all(disk: *const c_void) {
 pub unsafe extern "C" fn inv_rs_hole(disk: *const c_void, hole: u32) {
     // SAFETY: the glue calls this for an attached device only.
     unsafe { tracker(disk) }.hole(Hole::from_number(hole));
+}
+
+/// A passthrough SCSI command is about to be given to the disk.
+///
+/// # Safety
+/// As for [`tracker`]; `command` and what it points to are the caller's until this returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindings::inv_scsi) {
+    // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
+    let given = unsafe { &*command };
+    // SAFETY: the glue calls this for an attached device only.
+    let tracker = unsafe { tracker(disk) };
+    let command = Command {
+        // SAFETY: the kernel's copy of the command, so many bytes long, which nobody changes meanwhile.
+        cdb: unsafe { slice(given.cdb, given.cdb_bytes) },
+        // SAFETY: mapped, so many bytes long. A process may change them meanwhile, so they are atomics.
+        data: unsafe { slice(given.data, given.data_bytes) },
+        bytes: given.bytes,
+        sends: given.sends != 0,
+    };
+    tracker.scsi(&command, given.block_sectors.into());
+}
+
+/// A slice of the glue's memory; none for NULL.
+///
+/// # Safety
+/// `start` is NULL, or is `length` values of `T` as long as the slice is in use, which nobody changes but as `T` allows.
+unsafe fn slice<'a, T>(start: *const T, length: u32) -> &'a [T] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: by the caller's word.
+    unsafe { core::slice::from_raw_parts(start, length as usize) }
 }

@@ -100,6 +100,22 @@ impl Agent {
         ioctl(&self.file, request::COMMIT_DIRTY_BLOCKS_TRANS, &mut argument).map(drop)
     }
 
+    /// What the driver says of a hole, which is taken back as when a resync has begun.
+    pub fn take_hole(&mut self) -> Step<Option<String>> {
+        let name = self.disk.name;
+        let mut block = vec![0; dirty_block::BYTES];
+        ioctl(&self.file, request::GET_DIRTY_BLOCKS_TRANS_V2, &mut block)
+            .doing(|| format!("{name}: get dirty blocks"))?;
+        let required = block.u32_at(dirty_block::FLAGS) & dirty_block::FLAG_RESYNC_REQUIRED != 0;
+        let text = until_nul(&block[dirty_block::RESYNC_TEXT as usize..][..dirty_block::RESYNC_TEXT_BYTES]);
+        let mut argument = [0; commit::BYTES];
+        argument.put(0, &guid(self.disk.node));
+        argument.put(commit::TRANSACTION, &block.u64_at(dirty_block::TRANSACTION).to_le_bytes());
+        argument.put(commit::FLAGS, &commit::FLAG_RESYNC_STARTED.to_le_bytes());
+        ioctl(&self.file, request::COMMIT_DIRTY_BLOCKS_TRANS, &mut argument).doing(|| format!("{name}: commit"))?;
+        Ok(required.then_some(text))
+    }
+
     /// Gets and commits one batch; says whether there was something in it.
     pub fn drain_once(&mut self) -> Step<bool> {
         let batch = self.get()?;

@@ -146,6 +146,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "libaio", title: "batches of io_submit" },
     Scenario { name: "discard", title: "discards" },
     Scenario { name: "write-zeroes", title: "write-zeroes" },
+    Scenario { name: "passthrough", title: "SCSI commands past the block layer are decoded, or make a hole" },
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
     Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },

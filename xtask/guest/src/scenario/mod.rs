@@ -3,6 +3,7 @@
 
 mod ctl;
 mod lifecycle;
+mod passthrough;
 mod requests;
 mod states;
 mod tracking;
@@ -40,6 +41,7 @@ fn function(name: &str) -> Option<Function> {
         "libaio" => writes::libaio,
         "discard" => writes::discard,
         "write-zeroes" => writes::write_zeroes,
+        "passthrough" => passthrough::passthrough,
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,

@@ -6,6 +6,7 @@ pub mod file_system;
 pub mod libaio;
 pub mod plain;
 pub mod ranges;
+pub mod scsi;
 pub mod uring;
 
 use crate::sys::{self, Step};

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A passthrough command is in a scsi_request before it is in the scsi_cmnd (before 5.18). */
+#include <linux/blkdev.h>
+#include <scsi/scsi_request.h>
+unsigned char *probe(struct request *rq);
+unsigned char *probe(struct request *rq)
+{
+	return scsi_req(rq)->cmd;
+}
