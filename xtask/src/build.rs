@@ -156,6 +156,7 @@ fn make_command(kernel: &LockedKernel, kdir: &Kdir) -> Vec<String> {
     command.push(format!("PLATFORM={platform}"));
     command.push(format!("CC={}", kernel.compiler));
     command.push("INVOLFLT_REBUILD_RUST=0".to_string());
+    command.extend(kernel.service_pack.map(|pack| format!("PATCH_LEVEL={pack}")));
     if kernel.platform == Platform::Rfl {
         command.push(format!("KERNELRELEASE={}", kernel.kernel));
     }

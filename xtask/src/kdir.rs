@@ -3,9 +3,11 @@
 
 use crate::container::{Engine, Job, Mount};
 use crate::error::{AtPath, Error, Result};
+use crate::kernels::{Distro, Layout};
 use crate::lock::{LockedKernel, LockedPackage, Platform, Role};
 use crate::root::Root;
 use crate::store::{Store, key};
+use crate::unpack;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -54,15 +56,36 @@ fn unpack(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kdir> {
     let tree = store.entry("kdirs", &key, |partial| {
         packages(kernel, Role::Kdir).try_for_each(|package| {
             let file = store.package(package, &kernel.archive, offline)?;
+            if package.path.ends_with(".rpm") {
+                make_dir(partial)?;
+                return unpack::rpm_into(&file, partial);
+            }
             unpack_deb(&file, partial)
         })
     })?;
-    let inside = format!("/usr/src/linux-headers-{}", kernel.kernel);
+    let layout = Distro::find(&kernel.distro).and_then(Distro::layout);
+    let inside = inside(layout, &kernel.kernel, &kernel.flavour);
     let host = tree.join(&inside[1..]);
     if !host.join("Makefile").exists() {
         return Err(Error::kernel(format!("its header packages hold no {inside}")));
     }
     Ok(Kdir { host, inside, mounts: mounts(&tree)?, key })
+}
+
+/// Where a kernel's packages put its KDIR; Debian's have no layout.
+pub fn inside(layout: Option<Layout>, kernel: &str, flavour: &str) -> String {
+    match layout {
+        None => format!("/usr/src/linux-headers-{kernel}"),
+        Some(Layout::Suse) => {
+            let version = kernel.strip_suffix(&format!("-{flavour}")).unwrap_or(kernel);
+            format!("/usr/src/linux-{version}-obj/x86_64/{flavour}")
+        }
+        Some(Layout::RedHat) => format!("/usr/src/kernels/{kernel}"),
+    }
+}
+
+fn make_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).at_path(path)
 }
 
 /// Unpacks a binary package's files below `to`.
@@ -85,7 +108,7 @@ fn mounts(tree: &Path) -> Result<Vec<Mount>> {
         for entry in fs::read_dir(&dir).at_path(&dir)? {
             let entry = entry.at_path(&dir)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("linux-") {
+            if name.starts_with("linux-") || name == "kernels" {
                 mounts.push(Mount::read_only(entry.path(), format!("/{parent}/{name}")));
             }
         }

@@ -61,6 +61,12 @@ pub struct LockedKernel {
     pub kernel: String,
     /// Base URL of the archive that `path` of each package is below.
     pub archive: String,
+    /// Debian release whose compiler builds it in place of the distribution's own image; `kernels.yaml` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_root: Option<String>,
+    /// SLES: the service pack that the KDIR's own configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_pack: Option<u32>,
     /// Compiler command that built the kernel: `gcc-12`.
     pub compiler: String,
     /// `CONFIG_CC_VERSION_TEXT` of the kernel.

@@ -4,9 +4,10 @@
 
 use crate::container::privileged;
 use crate::error::{AtPath, Error, Result};
+use crate::kernels::{Distro, FAMILIES};
 use crate::lock::{LockedKernel, Platform};
 use crate::registry;
-use crate::store::{Store, key, remove};
+use crate::store::{Store, key, remove, sha256_file};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +40,8 @@ pub struct RootSpec {
     release: String,
     mirror: String,
     packages: Vec<String>,
+    /// The distribution's own image, which has its compilers, in place of a Debian.
+    image: Option<String>,
 }
 
 /// A build root that is there.
@@ -53,13 +56,25 @@ pub struct Root {
 impl RootSpec {
     /// The root that a kernel is built in.
     pub fn for_kernel(kernel: &LockedKernel) -> Self {
-        let rust = kernel.platform == Platform::Rfl || kernel.release == CORE_RELEASE;
-        Self::new(&kernel.release, &kernel.archive, &kernel.compiler, rust)
+        if rpm_distro(kernel).is_some() && kernel.build_root.is_none() {
+            return Self::of_image(kernel);
+        }
+        let release = kernel.build_root.as_ref().unwrap_or(&kernel.release);
+        let rust = kernel.platform == Platform::Rfl || release == CORE_RELEASE;
+        Self::new(release, &debian_archive(kernel), &kernel.compiler, rust)
     }
 
     /// The root that the Rust object for kernels without Rust is built in.
     pub fn for_core(any: &LockedKernel) -> Self {
-        Self::new(CORE_RELEASE, &any.archive, CORE_COMPILER, true)
+        Self::new(CORE_RELEASE, &debian_archive(any), CORE_COMPILER, true)
+    }
+
+    /// The image that the vendor publishes for building modules.
+    fn of_image(kernel: &LockedKernel) -> Self {
+        let family = FAMILIES.iter().find(|family| family.name == kernel.distro);
+        let image = family.map(|family| family.image_of(&kernel.release));
+        let release = format!("{}-{}", kernel.distro, kernel.release);
+        RootSpec { release, mirror: String::new(), packages: Vec::new(), image }
     }
 
     fn new(release: &str, archive: &str, compiler: &str, rust: bool) -> Self {
@@ -70,12 +85,13 @@ impl RootSpec {
         packages.sort();
         // A security archive holds updates only; its main archive stands beside it.
         let mirror = archive.trim_end_matches('/').trim_end_matches("-security").to_string();
-        RootSpec { release: release.to_string(), mirror, packages }
+        RootSpec { release: release.to_string(), mirror, packages, image: None }
     }
 
     /// The root, made where the store has none. `started` is called only when it has to be made.
     pub fn get(&self, store: &Store, offline: bool, started: impl FnOnce()) -> Result<Root> {
-        let id = format!("{}-{}", self.release, key([self.packages.join(" ").as_str()]));
+        let parts = [self.packages.join(" ")].into_iter().chain(self.image.clone()).collect::<Vec<_>>();
+        let id = format!("{}-{}", self.release, key(parts.iter().map(String::as_str)));
         let path = store.entry("roots", &id, |partial| {
             if offline {
                 return Err(Error::infra(format!(
@@ -87,7 +103,10 @@ impl RootSpec {
             started();
             self.make(partial, &store.kind("logs")?.join(format!("{id}.log")))
         })?;
-        let status = path.join("var/lib/dpkg/status");
+        let status = match self.image {
+            None => path.join("var/lib/dpkg/status"),
+            Some(_) => path.join(IMAGE_ID),
+        };
         let tool_chain = key([std::fs::read_to_string(&status).at_path(&status)?.as_str()]);
         Ok(Root { path, tool_chain })
     }
@@ -95,6 +114,9 @@ impl RootSpec {
     /// mmdebstrap installs the packages either way: into the registry's image, or into a root of its own making.
     fn make(&self, to: &Path, log: &Path) -> Result<()> {
         let image = to.with_extension("tar");
+        if let Some(name) = &self.image {
+            return pulled(name, &image, to);
+        }
         let variant = match registry::export(&self.image(), &image, None)? {
             true => {
                 vec!["--variant=custom".to_string(), format!("--setup-hook=tar -C \"$1\" -xf '{}'", image.display())]
@@ -125,6 +147,36 @@ impl RootSpec {
         Err(Error::infra(format!("the build root of {} could not be made from {}", self.release, self.mirror))
             .note(format!("mmdebstrap's words are in {}", log.display())))
     }
+}
+
+/// In the root of an image: the hash of the image's files.
+const IMAGE_ID: &str = "involflt-image";
+
+/// A vendor's image as a root. Unlike a Debian it cannot be made in any other way.
+fn pulled(name: &str, tar: &Path, to: &Path) -> Result<()> {
+    if !registry::export(name, tar, None)? {
+        return Err(Error::infra(format!("the image {name} cannot be pulled"))
+            .note("registries, mirrors and credentials are the container engine's own configuration")
+            .note("or build with a Debian's compilers: `build-root: bookworm` under `distros:` in kernels.yaml"));
+    }
+    std::fs::create_dir_all(to).at_path(to)?;
+    let output = privileged("tar").arg("-xf").arg(tar).arg("-C").arg(to).output().at_path("tar")?;
+    let id = sha256_file(tar)?;
+    remove(tar)?;
+    if !output.status.success() {
+        return Err(Error::infra(format!("the image {name}: {}", String::from_utf8_lossy(&output.stderr).trim())));
+    }
+    std::fs::write(to.join(IMAGE_ID), id).at_path(to)
+}
+
+fn rpm_distro(kernel: &LockedKernel) -> Option<&'static Distro> {
+    Distro::find(&kernel.distro).filter(|distro| distro.layout().is_some())
+}
+
+/// The Debian archive that a root's packages come from: the kernel's own, where it is Debian's.
+fn debian_archive(kernel: &LockedKernel) -> String {
+    let debian = Distro::find("debian").expect("is in the table");
+    if rpm_distro(kernel).is_some() { debian.mirror.to_string() } else { kernel.archive.clone() }
 }
 
 /// The host's own proxies, retries and dates' rules, which the roots' apt must follow too.

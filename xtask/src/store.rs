@@ -4,7 +4,9 @@
 //! An entry is made under a temporary name and renamed into place while its lock is held, so a reader sees it whole or
 //! not at all, and two runs at once make it once.
 
-use crate::error::{AtPath, Error, Result};
+use crate::credentials::Access;
+use crate::error::{AtPath, Error, Kind, Result};
+use crate::fetch::{self, Patience, Size};
 use crate::lock::LockedPackage;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -135,6 +137,9 @@ fn file_name(package: &LockedPackage) -> &str {
 
 fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
+    if package.path.ends_with(".rpm") {
+        return download_rpm(package, &url, to);
+    }
     let output = Command::new(APT_HELPER)
         .args(["-o", "Acquire::Retries=3", "download-file", &url])
         .arg(to)
@@ -150,6 +155,22 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
         return Err(Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve"));
     }
     Err(Error::infra(format!("{url}: {said}")).note("the download is tried anew by the next run"))
+}
+
+/// apt knows nothing of the credentials and of the bounds that repositories of rpms need.
+fn download_rpm(package: &LockedPackage, url: &str, to: &Path) -> Result<()> {
+    let fetched = fetch::get(url, to, Size::Exactly(package.size), &Access::public(), Patience::PACKAGE);
+    fetched.map_err(|error| match error.kind {
+        Kind::Kernel => {
+            Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve")
+        }
+        _ => error,
+    })?;
+    if sha256_file(to)? == package.sha256 {
+        return Ok(());
+    }
+    Err(Error::infra(format!("{url}: its bytes are not those that its index has the checksum of"))
+        .note("a mirror in the middle of an update: try again, or name another one"))
 }
 
 /// A file that was altered after it came is thrown out by name, never used.

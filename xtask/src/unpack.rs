@@ -5,7 +5,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::store::remove;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What a tool said: its output, or its complaint.
 pub type Said = std::result::Result<Vec<u8>, String>;
@@ -46,4 +46,39 @@ pub fn package(file: &Path, to: &Path) -> Result<std::result::Result<(), String>
 /// A package's files below `to`; what is no package is an error of infrastructure.
 pub fn own_package(file: &Path, to: &Path) -> Result<()> {
     package(file, to)?.map_err(|said| Error::infra(format!("{}: {said}", file.display())))
+}
+
+/// Adds an rpm's files to those below `to`, which is there.
+pub fn rpm_into(file: &Path, to: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--no-same-owner", "--delay-directory-restore", "--directory"]).arg(to);
+    rpm_tar(file, tar).map(drop)
+}
+
+/// One file of an rpm, by its absolute path, as text.
+pub fn rpm_member(file: &Path, path: &str) -> Result<String> {
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--to-stdout", "--occurrence=1"]).arg(format!(".{path}"));
+    let data = rpm_tar(file, tar).map_err(|_| Error::kernel(format!("{}: has no {path}", file.display())))?;
+    Ok(String::from_utf8_lossy(&data).into_owned())
+}
+
+/// Gives an rpm's payload to tar, which refuses to write outside of its directory; what tar wrote to its output.
+fn rpm_tar(file: &Path, mut tar: Command) -> Result<Vec<u8>> {
+    let input = File::open(file).at_path(file)?;
+    let mut unpack = Command::new("rpm2archive")
+        .args(["--nocompression", "-"])
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .at_path("rpm2archive")?;
+    let archive = unpack.stdout.take().expect("is piped");
+    let output = tar.env("LC_ALL", "C").stdin(archive).output().at_path("tar")?;
+    // tar stops at a member that it was asked for, so rpm2archive may end with a broken pipe: tar says what came of it.
+    unpack.wait().at_path("rpm2archive")?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::infra(format!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr).trim())))
 }

@@ -99,7 +99,7 @@ fn unknown_names() {
     bad("trixie-backports", "trixie-backport", (9, 26), "unknown suite `trixie-backport` of debian", "`trixie`");
     bad("[bookworm,", "[sid-security,", (9, 16), "unknown suite `sid-security`", "a release");
     bad("distro: debian", "distro: debain", (8, 15), "unknown distro `debain`", "`debian`");
-    bad("  debian:", "  sles:", (3, 3), "unknown distro `sles`", "`debian`");
+    bad("  debian:", "  plan9:", (3, 3), "unknown distro `plan9`", "`debian`");
     bad("[security]", "[security, proposed]", (10, 27), "unknown pocket `proposed`", "`backports`");
     bad("arch: amd64", "arch: x86_64", (11, 13), "unknown architecture `x86_64`", "`amd64`, `arm64`");
     bad("series: own", "series: mine", (14, 15), "unknown value `mine`", "`own` or `all`");

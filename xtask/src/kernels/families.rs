@@ -31,6 +31,14 @@ pub struct Family {
 }
 
 impl Family {
+    /// The image of a release. Vendors tag theirs in different ways; what follows a space is for people.
+    pub fn image_of(&self, release: &str) -> String {
+        let image = self.image.split(' ').next().unwrap_or(self.image);
+        let release = release.replace("-sp", ".");
+        let major = release.split('.').next().unwrap_or_default();
+        image.replace("RELEASE", &release).replace("ubi9", &format!("ubi{major}"))
+    }
+
     /// Whether `kernels.yaml` can name it: only then is there a resolver for it.
     pub fn resolved(&self) -> bool {
         super::Distro::find(self.name).is_some()

@@ -6,15 +6,17 @@ mod distro;
 mod document;
 mod families;
 mod release;
+mod repositories;
 
 #[cfg(test)]
 mod bad_files;
 
 pub use constraint::Constraint;
-pub use distro::{ARCHITECTURES, DISTROS, Distro, POCKETS, is_security};
+pub use distro::{ARCHITECTURES, Archive, DISTROS, Distro, Layout, POCKETS, is_security};
 pub use document::{Document, Step};
 pub use families::{FAMILIES, Family};
-pub use release::ReleaseCommand;
+pub use release::{ReleaseCommand, parse as parse_release};
+pub use repositories::{fill as fill_path, paths as repository_paths};
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -52,6 +54,10 @@ pub struct ArchiveSettings {
     pub keyring: Option<PathBuf>,
     /// Whether an index past its Valid-Until is refused.
     pub check_valid_until: Option<bool>,
+    /// Paths below the mirror in place of the vendor's own, for rpm distributions; `RELEASE` stands for the release.
+    pub repositories: Option<Vec<String>>,
+    /// Debian release whose compilers build for this rpm distribution, in place of its own image.
+    pub build_root: Option<String>,
 }
 
 /// One entry of a group: kernels of some suites of one distribution.
@@ -236,6 +242,10 @@ impl Kernels {
     fn check_flavours(&self, group: &str, index: usize, selector: &Selector) -> Result<()> {
         self.nonempty(group, index, "flavours", &selector.flavours, "at least one flavour, such as `amd64`")?;
         self.check_list(group, index, "flavours", &selector.flavours)?;
+        let distro = Distro::find(&selector.distro).expect("was checked before");
+        if let Archive::RpmMd { repositories, .. } = distro.archive {
+            return self.check_rpm_flavours(group, index, selector, repositories);
+        }
         let suffix = &selector.arch;
         for (item, flavour) in selector.flavours.iter().enumerate() {
             if flavour == suffix || flavour.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('-')) {
@@ -245,6 +255,23 @@ impl Kernels {
             let expected = format!("`{suffix}`, `cloud-{suffix}` or `rt-{suffix}`: a flavour ends in its architecture");
             let message = format!("flavour `{flavour}` is not one of {suffix}");
             return Err(self.document.error(&steps, message, expected));
+        }
+        Ok(())
+    }
+
+    fn check_rpm_flavours(
+        &self,
+        group: &str,
+        index: usize,
+        selector: &Selector,
+        repositories: &[repositories::RepositoryPath],
+    ) -> Result<()> {
+        for (item, flavour) in selector.flavours.iter().enumerate() {
+            for suite in &selector.suites {
+                let known = repositories::flavours(repositories, suite);
+                let steps = place(group, index, [Step::Key("flavours".into()), Step::Item(item)]);
+                self.known(&steps, &format!("flavour of {} {suite}", selector.distro), flavour, &known)?;
+            }
         }
         Ok(())
     }

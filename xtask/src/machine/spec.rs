@@ -173,6 +173,8 @@ mod tests {
             flavour: "amd64".into(),
             kernel: "6.12.1-amd64".into(),
             archive: archive.into(),
+            build_root: None,
+            service_pack: None,
             compiler: "gcc-14".into(),
             compiler_version: String::new(),
             rustc: None,

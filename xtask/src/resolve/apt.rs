@@ -53,7 +53,7 @@ impl<'a> Archives<'a> {
         };
         let mirrors = Mirrors {
             main: choose(&settings.mirror, host.0, distro.mirror),
-            security: choose(&settings.security_mirror, host.1, distro.security_mirror),
+            security: choose(&settings.security_mirror, host.1, distro.security_mirror()),
         };
         Ok(Archives { distro, settings, mirrors, store })
     }
@@ -265,7 +265,7 @@ fn host_targets(store: &Store) -> Result<String> {
 fn host_mirrors(distro: &Distro, targets: &str) -> (Option<String>, Option<String>) {
     let end = |url: &str| url.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned();
     let of = |security: bool| {
-        let public = if security { distro.security_mirror } else { distro.mirror };
+        let public = if security { distro.security_mirror() } else { distro.mirror };
         targets.lines().find_map(|line| {
             let [url, suite, component] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
             let known = distro.release_of(suite).is_some() && is_security(suite) == security;

@@ -3,13 +3,16 @@
 
 use super::candidate::Candidate;
 use crate::error::{AtPath, Error, Kind, Result};
+use crate::kdir;
+use crate::kernels::Layout;
 use crate::store::Store;
+use crate::unpack;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Facts of one kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     /// `gcc-12`.
@@ -20,15 +23,34 @@ pub struct Facts {
     pub rustc: Option<String>,
     /// `CONFIG_MODVERSIONS=y`.
     pub modversions: bool,
+    /// What a kernel of SUSE says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suse: Option<Suse>,
+    /// `UTS_RELEASE` of `utsrelease.h`; read for rpm distributions only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+}
+
+/// `CONFIG_SUSE_VERSION` and `CONFIG_SUSE_PATCHLEVEL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suse {
+    /// 12, 15, 16.
+    pub version: u32,
+    /// The service pack.
+    pub service_pack: u32,
 }
 
 /// Facts of a candidate, from the store or from its headers package.
-pub fn read(candidate: &Candidate, store: &Store, offline: bool) -> Result<Facts> {
+pub fn read(candidate: &Candidate, layout: Option<Layout>, store: &Store, offline: bool) -> Result<Facts> {
     let headers = &candidate.packages[0];
     let path = store.entry("facts", &format!("{}.json", headers.sha256), |path| {
         let package =
             store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, offline, error))?;
-        let facts = from_config(&config(&package, &candidate.kernel)?)?;
+        let facts = match layout {
+            None => from_config(&config(&package, &candidate.kernel)?)?,
+            Some(layout) => from_rpm(&package, layout, candidate)?,
+        };
         std::fs::write(path, serde_json::to_vec(&facts).expect("facts are plain data")).at_path(path)
     })?;
     let text = std::fs::read(&path).at_path(&path)?;
@@ -56,6 +78,16 @@ fn refused(candidate: &Candidate, offline: bool, error: Error) -> Error {
     let Candidate { suite, archive, packages, .. } = candidate;
     let path = &packages[0].path;
     Error::kernel(format!("the index of {suite} lists {path}, and the mirror {archive} does not have it"))
+}
+
+/// The same of a headers package that is an rpm.
+fn from_rpm(package: &Path, layout: Layout, candidate: &Candidate) -> Result<Facts> {
+    let kdir = kdir::inside(Some(layout), &candidate.kernel, &candidate.flavour);
+    let member = |name: &str| unpack::rpm_member(package, &format!("{kdir}/{name}"));
+    let mut facts = from_config(&member(".config")?)?;
+    let header = member("include/generated/utsrelease.h")?;
+    facts.release = header.split('"').nth(1).map(String::from);
+    Ok(facts)
 }
 
 /// The `.config` inside a headers package.
@@ -92,7 +124,11 @@ fn from_config(config: &str) -> Result<Facts> {
     } else {
         None
     };
-    Ok(Facts { compiler, compiler_version, rustc, modversions: value("CONFIG_MODVERSIONS") == Some("y") })
+    let number = |name: &str| value(name).and_then(|value| value.parse().ok());
+    let suse = number("CONFIG_SUSE_VERSION").zip(number("CONFIG_SUSE_PATCHLEVEL"));
+    let suse = suse.map(|(version, service_pack)| Suse { version, service_pack });
+    let modversions = value("CONFIG_MODVERSIONS") == Some("y");
+    Ok(Facts { compiler, compiler_version, rustc, modversions, suse, release: None })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From the selectors of `kernels.yaml` to exact kernels: through the archives' indices, or out of `kernels.lock`.
 
+mod agreement;
 mod apt;
 mod candidate;
 mod command;
@@ -9,6 +10,8 @@ mod index;
 mod listing;
 pub mod lockfile;
 mod pick;
+mod rpm_archive;
+pub mod rpm_md;
 mod version;
 
 #[cfg(test)]
@@ -20,7 +23,7 @@ pub use version::compare as compare_versions;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
-use crate::kernels::{DEFAULT_GROUP, DISTROS, Distro, Kernels};
+use crate::kernels::{Archive, DEFAULT_GROUP, DISTROS, Distro, Kernels};
 use crate::lock::{LockedKernel, LockedPackage, Platform};
 use crate::select::{Expression, Subject};
 use crate::store::Store;
@@ -233,7 +236,7 @@ fn resolve(
         bounds.iter().all(|group| members[group].contains(&index))
     })?;
     let chosen: Vec<&Available<Candidate>> = chosen.into_iter().map(|index| &available[index]).collect();
-    let mut resolved = look_into(&chosen, store, offline, listener)?;
+    let mut resolved = look_into(&chosen, kernels, store, offline, listener)?;
     lockfile::sort(&mut resolved.kernels);
     resolved.refused.sort_by(|a, b| a.id.cmp(&b.id));
     narrow_by_platform(expressions, resolved, |expression, kernel| {
@@ -342,17 +345,47 @@ fn available(
     listener: &dyn Listener,
 ) -> Result<Both> {
     let mut wanted: BTreeMap<&'static str, BTreeSet<Wanted>> = BTreeMap::new();
+    let mut rpms: BTreeMap<&'static str, BTreeSet<rpm_archive::Wanted>> = BTreeMap::new();
     for selector in groups.iter().flat_map(|group| kernels.group(group).unwrap_or_default()) {
         let distro = Distro::find(&selector.distro).expect("was checked when the file was read");
         let suites = selector.expanded().into_iter().flatten();
-        let suites = suites.map(|suite| Wanted { suite, arch: selector.arch.clone() });
-        wanted.entry(distro.name).or_default().extend(suites);
+        match distro.archive {
+            Archive::Apt { .. } => {
+                let suites = suites.map(|suite| Wanted { suite, arch: selector.arch.clone() });
+                wanted.entry(distro.name).or_default().extend(suites);
+            }
+            Archive::RpmMd { .. } => {
+                let flavours = |suite: String| {
+                    let one =
+                        move |flavour: &String| rpm_archive::Wanted { suite: suite.clone(), flavour: flavour.clone() };
+                    selector.flavours.iter().map(one)
+                };
+                rpms.entry(distro.name).or_default().extend(suites.flat_map(flavours));
+            }
+        }
     }
     let mut all = (Vec::new(), Vec::new());
     for (name, wanted) in wanted {
         let distro = Distro::find(name).expect("is its own name");
         let archives = Archives::open(distro, kernels.archive(name), store)?;
         kernels_of(distro, archives.indices(&wanted, offline, listener)?, &mut all);
+    }
+    for (name, wanted) in rpms {
+        let distro = Distro::find(name).expect("is its own name");
+        let archive = rpm_archive::RpmArchive::open(distro, kernels.archive(name), store);
+        for (suite, found) in archive.kernels(&wanted, offline, listener)? {
+            let release = distro.release_of(&suite).expect("was checked when the file was read").root;
+            let arch = || "amd64".to_string();
+            let complete = unique(found.kernels).into_iter();
+            all.0.extend(complete.map(|candidate| Available { distro: distro.name, release, arch: arch(), candidate }));
+            let incomplete = found.incomplete.into_iter();
+            all.1.extend(incomplete.map(|candidate| Available {
+                distro: distro.name,
+                release,
+                arch: arch(),
+                candidate,
+            }));
+        }
     }
     Ok(all)
 }
@@ -393,6 +426,7 @@ fn unique(kernels: Vec<Candidate>) -> Vec<Candidate> {
 /// Reads what only the packages themselves tell, a few at a time.
 fn look_into(
     chosen: &[&Available<Candidate>],
+    kernels: &Kernels,
     store: &Store,
     offline: bool,
     listener: &dyn Listener,
@@ -404,7 +438,7 @@ fn look_into(
         for _ in 0..AT_ONCE.min(chosen.len()) {
             scope.spawn(|| {
                 while let Some(one) = { queue.lock().expect("no holder panics").next() } {
-                    let outcome = facts::read(&one.candidate, store, offline).map(|facts| lock(one, facts, listener));
+                    let outcome = look_at(one, kernels, store, offline, listener);
                     let stop = add(&mut resolution.lock().expect("no holder panics"), one, outcome);
                     if stop {
                         return;
@@ -414,6 +448,23 @@ fn look_into(
         }
     });
     resolution.into_inner().expect("no holder panics")
+}
+
+fn look_at(
+    one: &Available<Candidate>,
+    kernels: &Kernels,
+    store: &Store,
+    offline: bool,
+    listener: &dyn Listener,
+) -> Result<LockedKernel> {
+    let layout = Distro::find(one.distro).and_then(Distro::layout);
+    let facts = facts::read(&one.candidate, layout, store, offline)?;
+    if layout.is_some() {
+        agreement::check(one.distro, &one.candidate, &facts)?;
+    }
+    let mut locked = lock(one, facts, listener);
+    locked.build_root = kernels.archive(one.distro).build_root;
+    Ok(locked)
 }
 
 /// Adds one outcome; a failure that is not the kernel's own fails everything, and `true` says so.
@@ -440,6 +491,8 @@ fn lock(one: &Available<Candidate>, facts: facts::Facts, listener: &dyn Listener
         flavour: candidate.flavour.clone(),
         kernel: candidate.kernel.clone(),
         archive: candidate.archive.clone(),
+        build_root: None,
+        service_pack: facts.suse.map(|suse| suse.service_pack),
         compiler: facts.compiler,
         compiler_version: facts.compiler_version,
         rustc: facts.rustc,
@@ -476,6 +529,13 @@ pub fn gone(kernels: &[LockedKernel], args: &MatrixArgs, store: &Store, listener
         let wanted: BTreeSet<Wanted> =
             of_distro.map(|kernel| Wanted { suite: kernel.suite.clone(), arch: kernel.arch.clone() }).collect();
         if wanted.is_empty() {
+            continue;
+        }
+        if distro.layout().is_some() {
+            let of_distro: Vec<&LockedKernel> = kernels.iter().filter(|kernel| kernel.distro == distro.name).collect();
+            let archive = rpm_archive::RpmArchive::open(distro, settings.archive(distro.name), store);
+            there.extend(archive.files(&of_distro, args.offline, listener)?);
+            read.extend(of_distro.iter().map(|kernel| (distro.name, kernel.suite.clone())));
             continue;
         }
         let archives = Archives::open(distro, settings.archive(distro.name), store)?;

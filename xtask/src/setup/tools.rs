@@ -53,6 +53,8 @@ const fn test(name: &'static str, package: &'static str, why: &'static str) -> T
 const TOOLS: &[Tool] = &[
     build("/usr/lib/apt/apt-helper", "apt", "downloads packages with the host's own mirror and proxy settings"),
     build("gpgv", "gpgv", "verifies the archives' indices"),
+    build("curl", "curl", "downloads indices and packages of rpm distributions"),
+    build("zstd", "zstd", "unpacks the indices of rpm distributions"),
     build(
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",

@@ -22,6 +22,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use trust::Trust;
+
+pub use trust::detached;
 use xshell::Shell;
 
 /// How the findings are printed.

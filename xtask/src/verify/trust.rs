@@ -55,30 +55,35 @@ impl Trust {
 
     /// Checks a detached signature; the inner error says what is wrong with it.
     pub fn detached(&self, signature: &Path, file: &Path) -> Result<std::result::Result<(), String>> {
-        self.verdict(self.gpgv().arg(signature).arg(file))
+        detached(&self.keyring, signature, file)
     }
 
     /// Checks a clear-signed text and gives what was signed.
     pub fn clear_signed(&self, file: &Path, work: &Path) -> Result<std::result::Result<Vec<u8>, String>> {
         let output = work.join(crate::store::key([file.to_string_lossy().as_ref()]));
-        let verdict = self.verdict(self.gpgv().arg("--output").arg(&output).arg(file))?;
+        let verdict = verdict(gpgv(&self.keyring).arg("--output").arg(&output).arg(file))?;
         Ok(match verdict {
             Ok(()) => Ok(fs::read(&output).at_path(&output)?),
             Err(cause) => Err(cause),
         })
     }
+}
 
-    fn gpgv(&self) -> Command {
-        let mut command = Command::new("gpgv");
-        command.args(["--quiet", "--status-fd", "1", "--keyring"]).arg(&self.keyring);
-        command
-    }
+/// Checks a detached signature with the keys of a binary keyring; the inner error says what is wrong with it.
+pub fn detached(keyring: &Path, signature: &Path, file: &Path) -> Result<std::result::Result<(), String>> {
+    verdict(gpgv(keyring).arg(signature).arg(file))
+}
 
-    /// gpgv's exit code alone is not enough: an expired key's good signature leaves it at 0.
-    fn verdict(&self, command: &mut Command) -> Result<std::result::Result<(), String>> {
-        let output = command.env("LC_ALL", "C").output().at_path("gpgv")?;
-        Ok(judge(&String::from_utf8_lossy(&output.stdout), output.status.success()))
-    }
+fn gpgv(keyring: &Path) -> Command {
+    let mut command = Command::new("gpgv");
+    command.args(["--quiet", "--status-fd", "1", "--keyring"]).arg(keyring);
+    command
+}
+
+/// gpgv's exit code alone is not enough: an expired key's good signature leaves it at 0.
+fn verdict(command: &mut Command) -> Result<std::result::Result<(), String>> {
+    let output = command.env("LC_ALL", "C").output().at_path("gpgv")?;
+    Ok(judge(&String::from_utf8_lossy(&output.stdout), output.status.success()))
 }
 
 /// Status lines of `doc/DETAILS` of GnuPG, the worst first.

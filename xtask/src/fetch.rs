@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Downloads that end: bounded in bytes, in time and in redirects, whatever the server does.
+//!
+//! curl transfers, with the host's own proxies and certificates. Its options and its credentials go through its standard
+//! input, so that no secret is an argument; its own `--max-filesize` counts nothing where a server tells no length, so
+//! the bytes are counted here.
+
+use crate::credentials::Access;
+use crate::error::{AtPath, Error, Result};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Redirects that are followed.
+const REDIRECTS: u32 = 5;
+/// Bytes a second that a server has to send; one that sends less for [`Patience::stall`] stalls.
+const SLOWEST: u32 = 1024;
+
+/// How long a server is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Seconds with next to no data after which a server is given up, also before it answers.
+    pub stall: u32,
+    /// Seconds that a whole transfer may take.
+    pub whole: u32,
+}
+
+impl Patience {
+    /// For indices.
+    pub const INDEX: Patience = Patience { stall: 20, whole: 600 };
+    /// For packages.
+    pub const PACKAGE: Patience = Patience { stall: 30, whole: 3600 };
+}
+
+/// How long a file is.
+#[derive(Debug, Clone, Copy)]
+pub enum Size {
+    /// As a signed index says, in bytes.
+    Exactly(u64),
+    /// Not known; longer than this many bytes it is refused.
+    AtMost(u64),
+}
+
+/// Downloads `url` into a new file. What is left of it after a failure is the caller's to remove.
+///
+/// Fails as [`crate::error::Kind::Kernel`] where the server does not have the file, else as infrastructure.
+pub fn get(url: &str, to: &Path, size: Size, access: &Access, patience: Patience) -> Result<()> {
+    let mut curl = Command::new("curl");
+    curl.args(["--disable", "--config", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = curl.spawn().at_path("curl").map_err(|error| error.note("apt-get install curl"))?;
+    let said = child.stdin.take().expect("is piped").write_all(settings(url, access, patience)?.as_bytes());
+    let mut file = File::create(to).at_path(to)?;
+    let limit = match size {
+        Size::Exactly(bytes) | Size::AtMost(bytes) => bytes,
+    };
+    let mut body = child.stdout.take().expect("is piped").take(limit.saturating_add(1));
+    let copied = std::io::copy(&mut body, &mut file);
+    let too_long = matches!(copied, Ok(bytes) if bytes > limit);
+    if too_long || copied.is_err() {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().at_path("curl")?;
+    let bytes = copied.at_path(to)?;
+    match size {
+        _ if too_long => Err(Error::infra(format!("{url}: it is longer than {limit} bytes, {}", why_limit(size)))),
+        _ if !output.status.success() => Err(refused(url, bytes, &output, patience)),
+        Size::Exactly(expected) if bytes < expected => Err(truncated(url, bytes, expected)),
+        _ => said.at_path("curl"),
+    }
+}
+
+fn why_limit(size: Size) -> &'static str {
+    match size {
+        Size::Exactly(_) => "which its index says that it has",
+        Size::AtMost(_) => "which no such file should be",
+    }
+}
+
+fn truncated(url: &str, bytes: u64, expected: u64) -> Error {
+    Error::infra(format!("{url}: it is cut off: {bytes} of {expected} bytes came"))
+        .note("a mirror in the middle of an update: try again, or name another one")
+}
+
+/// curl's configuration file.
+fn settings(url: &str, access: &Access, patience: Patience) -> Result<String> {
+    let mut text = format!(
+        "silent\nshow-error\nfail\nlocation\nglobsoff\nmax-redirs = {REDIRECTS}\nproto = \"=http,https,file\"\n\
+         proto-redir = \"=http,https\"\nconnect-timeout = {}\nspeed-limit = {SLOWEST}\nspeed-time = {}\nmax-time = {}\n",
+        patience.stall, patience.stall, patience.whole
+    );
+    for (option, value) in [("url", url)].into_iter().chain(access.options()) {
+        if value.contains(char::is_control) {
+            return Err(Error::input(format!("{url:?}: its {option} has a control character")));
+        }
+        text += &format!("{option} = \"{}\"\n", value.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    Ok(text)
+}
+
+/// What a failure of curl means; the numbers are those of curl(1), EXIT CODES.
+fn refused(url: &str, bytes: u64, output: &Output, patience: Patience) -> Error {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().strip_prefix("curl: ").unwrap_or(said.trim());
+    match output.status.code() {
+        Some(18) => Error::infra(format!("{url}: it is cut off after {bytes} bytes"))
+            .note("a mirror in the middle of an update: try again, or name another one"),
+        Some(28) => Error::infra(format!(
+            "{url}: the mirror stalls: {bytes} bytes came, then less than {SLOWEST} bytes a second for {} s, or all of it took more than {} s",
+            patience.stall, patience.whole
+        ))
+        .note("try again, or name another mirror"),
+        Some(47) => Error::infra(format!("{url}: it leads in a circle: more than {REDIRECTS} redirects")),
+        Some(22) if ["401", "403"].iter().any(|code| said.ends_with(code)) => {
+            Error::infra(format!("{url}: the server wants other credentials: {said}"))
+                .note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"")
+        }
+        Some(22 | 37) if said.ends_with("404") || said.contains("Couldn't open file") => {
+            Error::kernel(format!("{url}: the server does not have it"))
+        }
+        _ => Error::infra(format!("{url}: {said}")),
+    }
+}

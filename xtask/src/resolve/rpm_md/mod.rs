@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! rpm-md repositories: a signed `repomd.xml`, and the `primary` index that it names.
+//!
+//! Nothing of a repository comes into the store before its signature and its checksums were found good. Every step is
+//! bounded: bytes by what the signed file says and by a ceiling of our own, time by [`Patience`], memory by reading the
+//! index as it is unpacked.
+
+mod kernels;
+mod primary;
+mod repomd;
+mod unpacked;
+
+pub use kernels::{Place, find, is_kernel_package};
+pub use primary::Package;
+
+use crate::credentials::Access;
+use crate::error::{AtPath, Error, Result};
+use crate::fetch::{self, Patience, Size};
+use crate::store::{Store, key, remove};
+use crate::verify;
+use repomd::Primary;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Bytes that a `repomd.xml` may have; those of the largest repositories have some 15 kB.
+const REPOMD: u64 = 1 << 20;
+/// Bytes that a signature may have.
+const SIGNATURE: u64 = 1 << 16;
+
+/// A repository.
+pub struct Repository<'a> {
+    /// Base URL, without a slash at the end.
+    pub url: String,
+    /// The keys that sign it, armoured or binary.
+    pub keyring: PathBuf,
+    /// The package of the distribution that has these keys.
+    pub keyring_package: &'static str,
+    /// What its server is shown.
+    pub access: Access,
+    /// How long its server is waited for.
+    pub patience: Patience,
+    /// Where its indices are kept.
+    pub store: &'a Store,
+}
+
+impl Repository<'_> {
+    /// Brings the index up to date; where anything is wrong with the new one, the old one stays.
+    pub fn update(&self) -> Result<()> {
+        let dir = self.dir()?;
+        let lock = self.store.lock_file(&format!("rpm-md-{}", self.key()))?;
+        lock.lock().at_path(&dir)?;
+        let new = dir.with_extension("partial");
+        remove(&new)?;
+        fs::create_dir_all(&new).at_path(&new)?;
+        let outcome = self.fetch(&new).and_then(|()| {
+            remove(&dir)?;
+            fs::rename(&new, &dir).at_path(&dir)
+        });
+        remove(&new)?;
+        outcome.map_err(|error| self.refused(error))
+    }
+
+    /// The packages of the index that was read last whose names are `wanted`. Its signature is checked here too.
+    pub fn packages(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Package>> {
+        let dir = self.dir()?;
+        if !dir.is_dir() {
+            return Err(Error::infra(format!("{}: its index is not in the store ({})", self.url, dir.display()))
+                .note("run `cargo xtask resolve` once without --offline, or use kernels.lock as it is with --locked"));
+        }
+        let primary = self.verified(&dir)?;
+        let reader = unpacked::open(&dir.join(&primary.file), &primary)?;
+        primary::read(reader, wanted).map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: Error) -> Error {
+        // What the server does not have is no kernel's failure here: it is the index that is not there.
+        let error = Error { kind: crate::error::Kind::Infra, ..error };
+        error.at(format!("the repository {} cannot be read", self.url))
+    }
+
+    fn key(&self) -> String {
+        key([self.url.as_str()])
+    }
+
+    fn dir(&self) -> Result<PathBuf> {
+        Ok(self.store.kind("rpm-md")?.join(self.key()))
+    }
+
+    fn fetch(&self, to: &Path) -> Result<()> {
+        let get = |path: &str, file: &str, size| {
+            let url = format!("{}/{path}", self.url);
+            fetch::get(&url, &to.join(file), size, &self.access, self.patience)
+        };
+        get("repodata/repomd.xml", "repomd.xml", Size::AtMost(REPOMD))?;
+        get("repodata/repomd.xml.asc", "repomd.xml.asc", Size::AtMost(SIGNATURE))?;
+        let primary = self.signed(to)?;
+        get(&primary.path, &primary.file, Size::Exactly(primary.size))?;
+        self.checked(to, &primary)?;
+        // Read to its end before it is kept: a bomb, or what is not what was signed, is found now and not by a later run.
+        std::io::copy(&mut unpacked::open(&to.join(&primary.file), &primary)?, &mut std::io::sink())
+            .map(drop)
+            .map_err(|error| Error::infra(error.to_string()))
+    }
+
+    /// What a directory's `repomd.xml` names, once its signature and the file it names were found good.
+    fn verified(&self, dir: &Path) -> Result<Primary> {
+        let primary = self.signed(dir)?;
+        self.checked(dir, &primary)?;
+        Ok(primary)
+    }
+
+    fn signed(&self, dir: &Path) -> Result<Primary> {
+        let (index, signature) = (dir.join("repomd.xml"), dir.join("repomd.xml.asc"));
+        let keyring = self.binary_keyring(dir)?;
+        if let Err(cause) = verify::detached(&keyring, &signature, &index)? {
+            return Err(Error::infra(format!("repodata/repomd.xml: {cause}"))
+                .note(format!("the keys that are trusted are in {}", self.keyring.display())));
+        }
+        remove(&keyring)?;
+        repomd::primary(&fs::read_to_string(&index).at_path(&index)?)
+    }
+
+    fn checked(&self, dir: &Path, primary: &Primary) -> Result<()> {
+        let path = dir.join(&primary.file);
+        let length = fs::metadata(&path).at_path(&path)?.len();
+        let mut hash = primary.checksum.hasher();
+        let mut file = fs::File::open(&path).at_path(&path)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer).at_path(&path)? {
+                0 => break,
+                read => hash.update(&buffer[..read]),
+            }
+        }
+        match length == primary.size && hash.finish() == primary.checksum.hex {
+            true => Ok(()),
+            false => Err(Error::infra(format!(
+                "{}: its bytes are not those that repomd.xml has the checksum of",
+                primary.path
+            ))
+            .note("a mirror in the middle of an update: try again, or name another one")),
+        }
+    }
+
+    /// gpgv wants a binary keyring, vendors of rpms publish armoured keys.
+    fn binary_keyring(&self, dir: &Path) -> Result<PathBuf> {
+        let bytes = match fs::read(&self.keyring) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(Error::infra(format!("{}: the keyring cannot be read: {error}", self.keyring.display()))
+                    .note(format!("the distribution's package {} has it", self.keyring_package))
+                    .note("name the file: `keyring:` under `distros:` in kernels.yaml"));
+            }
+        };
+        let to = dir.join("keyring.gpg");
+        if bytes.starts_with(b"-----BEGIN") {
+            let mut command = Command::new("gpg");
+            command.args(["--batch", "--yes", "--no-tty", "--quiet", "--no-autostart", "--dearmor", "--output"]);
+            let said = crate::unpack::ask(command.arg(&to).arg(&self.keyring))?;
+            said.map_err(|said| Error::input(format!("{}: {said}", self.keyring.display())))?;
+        } else {
+            fs::write(&to, bytes).at_path(&to)?;
+        }
+        Ok(to)
+    }
+}
