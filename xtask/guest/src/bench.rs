@@ -8,62 +8,130 @@ use crate::channel::Channel;
 use crate::module;
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
+use crate::world::joined;
 use guest::layout::{Disk, FileSystem};
-use guest::protocol::{INVOLFLT, Measured, Message};
+use guest::protocol::{INVOLFLT, Measured, Message, Setting};
 use involflt::abi::attribute::common::HIGH_WATER_NOT_STARTED;
 use nix::libc;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-/// What the null_blk module is loaded with: one queue, and requests that complete while they are given to it.
-pub const NULL_BLK: &std::ffi::CStr = c"irqmode=0 queue_mode=2 submit_queues=1 nr_devices=1 gb=1";
-/// No file system is made on it.
-static DISK: Disk = Disk {
-    name: "null_blk",
-    node: "/dev/nullb0",
-    size: 1 << 30,
-    image_offset: 0,
-    file_system: FileSystem::Ext4,
-    partitioned: false,
-};
+/// What the null_blk module is loaded with: requests that complete while they are given to it, by any processor.
+pub const NULL_BLK: &std::ffi::CStr = c"irqmode=0 queue_mode=2 submit_queues=4 nr_devices=64 gb=1";
+const SIZE: u64 = 1 << 30;
 const WRITES: u64 = 20_000;
 const LENGTH: u64 = 4096;
+/// Extents that may wait: more than are written.
+const EXTENTS: u32 = 65_536;
 
-/// Measures every state and tells the host.
-pub fn run(channel: &mut Channel) -> Step {
-    measure(channel, Measured::NOT_LOADED)?;
+/// Measures every setting in every state, and tells the host.
+pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
+    let first = settings[0];
+    for setting in settings {
+        measure(channel, setting, Measured::NOT_LOADED)?;
+    }
+    measure(channel, &first, Measured::AGAIN)?;
     module::load(INVOLFLT)?;
-    measure(channel, Measured::NOT_FILTERED)?;
-    filtered(channel, Measured::BITMAP, 0)?;
-    filtered(channel, Measured::METADATA, 65536)
-}
-
-/// Measures with the disk filtered, in the state that this limit of extents makes; the state must still be the same then.
-fn filtered(channel: &mut Channel, state: &str, limit: u32) -> Step {
-    set_common(HIGH_WATER_NOT_STARTED, limit)?;
-    let agent = Agent::attach(&DISK)?;
-    measure(channel, state)?;
-    let found = agent.statistics()?.text("state")?;
-    ensure(found == state, || format!("measured in the state {found}, not {state}"))?;
-    agent.detach()
-}
-
-fn measure(channel: &mut Channel, state: &str) -> Step {
-    let file = open(DISK.node, libc::O_DIRECT)?;
-    let buffer = Buffer::new(LENGTH as usize);
-    writes(&file, &buffer, WRITES / 20)?;
-    let start = instructions();
-    writes(&file, &buffer, WRITES)?;
-    let instructions = instructions() - start;
-    channel.send(&Message::Measured(Measured { state: state.into(), writes: WRITES, instructions }));
+    measure(channel, &first, Measured::NOT_FILTERED)?;
+    for setting in settings {
+        filtered(channel, setting, Measured::BITMAP, 0)?;
+        filtered(channel, setting, Measured::METADATA, EXTENTS)?;
+    }
     Ok(())
 }
 
-/// Writes with gaps between them, so that no two become one extent.
-fn writes(file: &File, buffer: &Buffer, count: u64) -> Step {
-    for index in 0..count {
-        let offset = index * 2 * LENGTH;
-        file.write_all_at(buffer.bytes(), offset).doing(|| format!("{}: write at {offset}", DISK.node))?;
+/// Measures with the disks filtered, in the state that this limit of extents makes; it must still be the same then.
+fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -> Step {
+    set_common(HIGH_WATER_NOT_STARTED, limit)?;
+    let free = free_bytes()?;
+    let mut agents = (0..setting.disks).map(|index| Agent::attach(disk(index))).collect::<Step<Vec<_>>>()?;
+    let bytes = free.saturating_sub(free_bytes()?) / u64::from(setting.disks);
+    channel.send(&Message::Memory { setting: *setting, bytes, extents: EXTENTS.into() });
+    measure(channel, setting, state)?;
+    for agent in &agents {
+        let found = agent.statistics()?.text("state")?;
+        ensure(found == state, || format!("measured in the state {found}, not {state}"))?;
+    }
+    if setting.disks == 1 && state == Measured::METADATA {
+        drain(channel, setting, &mut agents[0])?;
+    }
+    agents.into_iter().try_for_each(Agent::detach)
+}
+
+/// What it takes to drain the extents that wait, and to copy as many bytes as they are for.
+fn drain(channel: &mut Channel, setting: &Setting, agent: &mut Agent) -> Step {
+    let count = agent.statistics()?.get("pending_bytes")? / LENGTH;
+    let mut send = |state: &str, writes, instructions| {
+        let state = state.to_string();
+        channel.send(&Message::Measured(Measured { setting: *setting, state, writes, instructions }));
+    };
+    let start = instructions();
+    agent.drain_all()?;
+    send(Measured::DRAIN, count, instructions() - start);
+    let (from, mut to) = (vec![1_u8; LENGTH as usize], vec![0_u8; LENGTH as usize]);
+    let start = instructions();
+    for _ in 0..WRITES {
+        to.copy_from_slice(std::hint::black_box(&from));
+        std::hint::black_box(&mut to);
+    }
+    send(Measured::COPY, WRITES, instructions() - start);
+    Ok(())
+}
+
+/// Bytes of memory that nobody uses.
+fn free_bytes() -> Step<u64> {
+    let text = fs::read_to_string("/proc/meminfo").doing(|| "/proc/meminfo".into())?;
+    let free = text.lines().find_map(|line| line.strip_prefix("MemFree:")?.trim().strip_suffix(" kB"));
+    let free: u64 = free.unwrap_or_default().parse().doing(|| "MemFree of /proc/meminfo".into())?;
+    Ok(free << 10)
+}
+
+/// One of null_blk's. No file system is made on it.
+fn disk(index: u32) -> &'static Disk {
+    Box::leak(Box::new(Disk {
+        name: "null_blk",
+        node: Box::leak(format!("/dev/nullb{index}").into_boxed_str()),
+        size: SIZE,
+        image_offset: 0,
+        file_system: FileSystem::Ext4,
+        partitioned: false,
+    }))
+}
+
+fn measure(channel: &mut Channel, setting: &Setting, state: &str) -> Step {
+    let disks = (0..setting.written).map(|index| open(disk(index).node, libc::O_DIRECT)).collect::<Step<Vec<_>>>()?;
+    write(&disks, setting, WRITES / 20)?;
+    let start = instructions();
+    write(&disks, setting, WRITES)?;
+    let instructions = instructions() - start;
+    let state = state.to_string();
+    channel.send(&Message::Measured(Measured { setting: *setting, state, writes: WRITES, instructions }));
+    Ok(())
+}
+
+fn write(disks: &[File], setting: &Setting, count: u64) -> Step {
+    let writers = setting.writers as usize;
+    if writers == 1 {
+        return writes(disks, 0..count);
+    }
+    let each = count / writers as u64;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..writers)
+            .map(|index| {
+                let disk = std::slice::from_ref(&disks[index % disks.len()]);
+                scope.spawn(move || writes(disk, index as u64 * each..(index as u64 + 1) * each))
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| joined(thread.join()))
+    })
+}
+
+/// Writes to the disks in turns, with gaps between the writes, so that no two become one extent.
+fn writes(disks: &[File], places: std::ops::Range<u64>) -> Step {
+    let buffer = Buffer::new(LENGTH as usize);
+    for (place, disk) in places.zip(disks.iter().cycle()) {
+        let offset = place * 2 * LENGTH;
+        disk.write_all_at(buffer.bytes(), offset).doing(|| format!("null_blk: write at {offset}"))?;
     }
     Ok(())
 }

@@ -48,8 +48,8 @@ fn init() -> Step {
 }
 
 fn work(plan: &Plan, channel: &mut Channel) -> Step {
-    if plan.bench {
-        return bench::run(channel);
+    if !plan.bench.is_empty() {
+        return bench::run(channel, &plan.bench);
     }
     find_disks()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;

@@ -27,30 +27,49 @@ pub struct Plan {
     pub scenarios: Vec<String>,
     /// Whether the NVMe driver is loaded with its own multipath on.
     pub nvme_multipath: bool,
-    /// Whether to measure instead of running scenarios; then no disk is there but what the modules make.
-    pub bench: bool,
+    /// What to measure instead of running scenarios; then no disk is there but what the modules make.
+    pub bench: Vec<Setting>,
 }
 
-/// Instructions that writes took in one state of the driver.
+/// Who writes to what while instructions are counted. Disks are null_blk's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Disks that are filtered.
+    pub disks: u32,
+    /// Threads that write, each on a processor of its own.
+    pub writers: u32,
+    /// Of the disks, those that are written to, in turns: by each thread to its own where there are several.
+    pub written: u32,
+}
+
+/// Instructions that writes of 4 KiB took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
+    /// Who wrote to what.
+    pub setting: Setting,
     /// One of the names below.
     pub state: String,
     /// Number of writes.
     pub writes: u64,
-    /// What all of them took.
+    /// What all of them took, on all processors.
     pub instructions: u64,
 }
 
 impl Measured {
     /// The module is not loaded.
     pub const NOT_LOADED: &'static str = "not-loaded";
-    /// It is loaded, and the disk is not filtered.
+    /// The module is still not loaded: what a measurement differs by from itself.
+    pub const AGAIN: &'static str = "again";
+    /// It is loaded, and no disk is filtered.
     pub const NOT_FILTERED: &'static str = "not-filtered";
-    /// The disk is filtered, in the bitmap state.
+    /// The disks are filtered, in the bitmap state.
     pub const BITMAP: &'static str = "bitmap";
     /// In the metadata state.
     pub const METADATA: &'static str = "metadata";
+    /// What it takes to drain the extents of as many writes, instead of the writes themselves.
+    pub const DRAIN: &'static str = "drain";
+    /// What it takes to copy as many bytes in memory.
+    pub const COPY: &'static str = "copy";
 }
 
 /// How a scenario ended.
@@ -108,6 +127,15 @@ pub enum Message {
     },
     /// A measurement of a bench.
     Measured(Measured),
+    /// Memory that a bench saw go when disks were attached.
+    Memory {
+        /// With so many disks.
+        setting: Setting,
+        /// Bytes a disk.
+        bytes: u64,
+        /// Extents that can wait for a disk with it.
+        extents: u64,
+    },
     /// The guest can go no further.
     Abort {
         /// Why.

@@ -174,7 +174,7 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         modules: image.modules.iter().map(|path| name(path)).collect(),
         scenarios: plan_scenarios(request),
         nvme_multipath: nvme_multipath(request.kernel),
-        bench: false,
+        bench: Vec::new(),
     };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut files = vec![("/init".to_string(), read(&request.programs.guest)?), (PLAN.to_string(), plan)];

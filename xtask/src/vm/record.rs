@@ -63,7 +63,7 @@ impl Record {
             Message::Abort { reason } => self.abort = Some(reason),
             Message::Finished => self.finished = true,
             // Only a bench measures.
-            Message::Measured(_) => {}
+            Message::Measured(_) | Message::Memory { .. } => {}
         }
         None
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask bench`.
 
+mod plot;
+mod report;
+
 use super::emulator::{self, End, Patience, QEMU, escaped};
 use super::{Programs, cpio, image, kernel_log};
 use crate::build::Farm;
@@ -11,8 +14,9 @@ use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::resolve::{MatrixArgs, matrix};
 use crate::store::Store;
-use guest::protocol::{INVOLFLT, MODULES, Measured, Message, PLAN, Plan};
-use serde::{Deserialize, Serialize};
+use guest::protocol::{INVOLFLT, MODULES, Message, PLAN, Plan, Setting};
+use object::{Object, ObjectSection, SectionKind};
+use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,17 +25,25 @@ use xshell::{Shell, cmd};
 
 /// The kernel that the limits are for.
 const KERNEL: &str = "6.1.* debian:bookworm amd64 !cloud-amd64 !rt-amd64";
-/// Instructions that a 4 KiB direct write may cost more than without the module, by state.
-const LIMITS: [(&str, i64); 3] = [(Measured::NOT_FILTERED, 0), (Measured::BITMAP, 350), (Measured::METADATA, 800)];
-/// The counts repeat to 0.1 %; a cost of nothing may be as much as that.
-const NOISE_PER_MILLE: i64 = 1;
+/// What is measured on one processor, and what on four.
+const SETTINGS: [(u32, &[Setting]); 2] = [
+    (
+        1,
+        &[
+            Setting { disks: 1, writers: 1, written: 1 },
+            Setting { disks: 8, writers: 1, written: 8 },
+            Setting { disks: 64, writers: 1, written: 64 },
+        ],
+    ),
+    (4, &[Setting { disks: 1, writers: 4, written: 1 }, Setting { disks: 4, writers: 4, written: 4 }]),
+];
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(300), longest: Duration::from_secs(600) };
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on";
 
 /// Counts what the driver costs a write, in guest instructions, and compares with the last committed count.
 ///
-/// One kernel boots on one emulated processor that counts instructions, with a null_blk disk that completes at once.
-/// Writes docs/bench.json.
+/// One kernel boots on emulated processors that count instructions, with null_blk disks that complete at once: on one
+/// processor, and on four. Writes docs/bench.json and docs/bench.svg.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench
@@ -49,56 +61,6 @@ pub struct Bench {
     format: Option<Format>,
 }
 
-/// `docs/bench.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Report {
-    kernel: String,
-    /// Instructions of one 4 KiB direct write without the module.
-    base: i64,
-    states: Vec<State>,
-}
-
-/// What a state adds to the base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    state: String,
-    added: i64,
-    limit: i64,
-}
-
-impl Report {
-    fn new(kernel: &str, measured: &[Measured]) -> Result<Report> {
-        let a_write = |state: &str| -> Result<i64> {
-            let found = measured.iter().find(|measured| measured.state == state);
-            let found = found.ok_or_else(|| Error::kernel(format!("the VM measured no state {state}")))?;
-            Ok((found.instructions as f64 / found.writes as f64).round() as i64)
-        };
-        let base = a_write(Measured::NOT_LOADED)?;
-        let state =
-            |(state, limit): (&str, i64)| Ok(State { state: state.to_string(), added: a_write(state)? - base, limit });
-        let states = LIMITS.into_iter().map(state).collect::<Result<_>>()?;
-        Ok(Report { kernel: kernel.to_string(), base, states })
-    }
-
-    fn beyond(&self) -> Option<&State> {
-        let noise = self.base * NOISE_PER_MILLE / 1000;
-        self.states.iter().find(|state| state.added > state.limit.max(noise))
-    }
-
-    fn print(&self, before: Option<&Report>) {
-        println!("{}: a 4 KiB direct write costs {} instructions", self.kernel, self.base);
-        println!("  {:<14}{:>8}{:>8}  ratio to the last commit", "state", "added", "limit");
-        for state in &self.states {
-            let last = before.and_then(|report| report.states.iter().find(|other| other.state == state.state));
-            let ratio = match last {
-                Some(last) if last.added > 0 => format!("{:.3}", state.added as f64 / last.added as f64),
-                _ => "-".to_string(),
-            };
-            println!("  {:<14}{:>8}{:>8}  {ratio}", state.state, state.added, state.limit);
-        }
-    }
-}
-
 impl Bench {
     /// Measures; fails with the kind [`crate::error::Kind::Kernel`] beyond a limit.
     pub fn run(self, shell: &Shell) -> Result<()> {
@@ -106,19 +68,19 @@ impl Bench {
         let _in_use = store.in_use()?;
         let listener = display::open(self.format);
         let kernel = self.kernel(&store, &*listener)?;
-        let measured = self.measure(&kernel, &store, &*listener)?;
+        let (module, told) = self.measure(&kernel, &store, &*listener)?;
         drop(listener);
-        let report = Report::new(&kernel.id(), &measured)?;
+        let report = Report::new(&kernel.id(), &told, text_bytes(&module)?)?;
         report.print(committed(shell).as_ref());
-        let path = crate::work_tree::top().join("docs/bench.json");
+        let docs = crate::work_tree::top().join("docs");
         let text = serde_json::to_string_pretty(&report).map_err(|error| Error::infra(error.to_string()))?;
-        fs::write(&path, text + "\n").at_path(&path)?;
+        for (name, text) in [("bench.json", text + "\n"), ("bench.svg", plot::svg(&report))] {
+            let path = docs.join(name);
+            fs::write(&path, text).at_path(&path)?;
+        }
         match report.beyond() {
             None => Ok(()),
-            Some(State { state, added, limit }) => {
-                Err(Error::kernel(format!("{state}: {added} instructions a write, at most {limit} are allowed"))
-                    .note("again: cargo xtask bench"))
-            }
+            Some(what) => Err(Error::kernel(what).note("again: cargo xtask bench")),
         }
     }
 
@@ -134,7 +96,13 @@ impl Bench {
         }
     }
 
-    fn measure(&self, kernel: &LockedKernel, store: &Store, listener: &dyn Listener) -> Result<Vec<Measured>> {
+    /// The module, and what the guests told.
+    fn measure(
+        &self,
+        kernel: &LockedKernel,
+        store: &Store,
+        listener: &dyn Listener,
+    ) -> Result<(PathBuf, Vec<Message>)> {
         let id = kernel.id();
         let stage = |stage: &str| listener.event(Event::Stage { subject: id.clone(), stage: stage.to_string() });
         let tree = crate::work_tree::top();
@@ -150,12 +118,24 @@ impl Bench {
         };
         stage("bench: image");
         let image = image::image(kernel, store, self.matrix.offline, &["null_blk"])?;
-        let initramfs = out.join("initramfs");
-        write_initramfs(&initramfs, &image, &module)?;
-        stage("bench: measure");
-        let log = out.join(format!("{id}.log"));
-        boot(&image.vmlinuz, &initramfs, &log)
+        let mut told = Vec::new();
+        for (processors, settings) in SETTINGS {
+            stage(&format!("bench: {processors} processors"));
+            let initramfs = out.join("initramfs");
+            write_initramfs(&initramfs, &image, &module, settings)?;
+            let log = out.join(format!("{id}-{processors}.log"));
+            told.extend(boot(&image.vmlinuz, &initramfs, processors, &log)?);
+        }
+        Ok((module, told))
     }
+}
+
+/// Bytes of code that a module has in memory.
+fn text_bytes(module: &Path) -> Result<u64> {
+    let data = fs::read(module).at_path(module)?;
+    let file = object::File::parse(&*data).map_err(|error| Error::kernel(format!("{}: {error}", module.display())))?;
+    let text = file.sections().filter(|section| section.kind() == SectionKind::Text);
+    Ok(text.map(|section| section.size()).sum())
 }
 
 /// The report that is committed, if one is.
@@ -165,11 +145,11 @@ fn committed(shell: &Shell) -> Option<Report> {
     serde_json::from_str(&text).ok()
 }
 
-fn write_initramfs(path: &Path, image: &image::Image, module: &Path) -> Result<()> {
+fn write_initramfs(path: &Path, image: &image::Image, module: &Path, settings: &[Setting]) -> Result<()> {
     let read = |path: &Path| fs::read(path).at_path(path);
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let modules = image.modules.iter().map(|path| name(path)).collect();
-    let plan = Plan { modules, scenarios: Vec::new(), nvme_multipath: false, bench: true };
+    let plan = Plan { modules, scenarios: Vec::new(), nvme_multipath: false, bench: settings.to_vec() };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut cpio = cpio::Cpio::new(fs::File::create(path).at_path(path)?);
     let mut write = || {
@@ -186,11 +166,21 @@ fn write_initramfs(path: &Path, image: &image::Image, module: &Path) -> Result<(
     cpio.finish().map(drop).at_path(path)
 }
 
-fn boot(vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<Vec<Measured>> {
+fn boot(vmlinuz: &Path, initramfs: &Path, processors: u32, log: &Path) -> Result<Vec<Message>> {
     let mut command = Command::new(QEMU);
     command
         .args(["-machine", "pc,i8042=off", "-accel", "tcg,thread=single", "-icount", "shift=0", "-cpu", "max"])
-        .args(["-smp", "1", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args([
+            "-smp",
+            &processors.to_string(),
+            "-m",
+            "1024",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
         .args(["-append", KERNEL_ARGUMENTS])
         .arg("-kernel")
         .arg(vmlinuz)
@@ -199,51 +189,21 @@ fn boot(vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<Vec<Measured>> {
         .arg("-serial")
         .arg(format!("file:{}", escaped(log)))
         .args(["-serial", "stdio"]);
-    let (mut measured, mut failed, mut finished) = (Vec::new(), None, false);
+    let (mut told, mut failed, mut finished) = (Vec::new(), None, false);
     let end =
         emulator::run(command, &log.with_extension("qemu.err"), PATIENCE, None, |line| {
             match serde_json::from_str(line) {
-                Ok(Message::Measured(one)) => measured.push(one),
+                Ok(message @ (Message::Measured(_) | Message::Memory { .. })) => told.push(message),
                 Ok(Message::Abort { reason }) => failed = Some(reason),
                 Ok(Message::Finished) => finished = true,
                 _ => {}
             }
         })?;
     if finished && end == End::Exited {
-        return Ok(measured);
+        return Ok(told);
     }
     let console = fs::read(log).at_path(log)?;
     let last = kernel_log::tail(&String::from_utf8_lossy(&console), 12);
     Err(Error::kernel(failed.unwrap_or_else(|| format!("the VM did not finish; the console's last lines:\n{last}")))
         .note(format!("console: {}", log.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn measured(costs: [u64; 4]) -> Vec<Measured> {
-        let states = [Measured::NOT_LOADED, Measured::NOT_FILTERED, Measured::BITMAP, Measured::METADATA];
-        let measured =
-            |(state, cost): (&str, u64)| Measured { state: state.into(), writes: 10, instructions: cost * 10 };
-        states.into_iter().zip(costs).map(measured).collect()
-    }
-
-    #[test]
-    fn a_state_beyond_its_limit_is_named() {
-        let beyond = |costs| {
-            let report = Report::new("6.1", &measured(costs)).unwrap();
-            report.beyond().map(|state| state.state.clone())
-        };
-        assert_eq!(beyond([13_000, 13_000, 13_350, 13_800]), None);
-        assert_eq!(beyond([13_000, 13_013, 13_100, 13_100]), None, "noise");
-        assert_eq!(beyond([13_000, 13_014, 13_100, 13_100]).as_deref(), Some(Measured::NOT_FILTERED));
-        assert_eq!(beyond([13_000, 13_000, 13_351, 13_100]).as_deref(), Some(Measured::BITMAP));
-    }
-
-    #[test]
-    fn a_state_that_was_not_measured_is_an_error() {
-        let error = Report::new("6.1", &measured([1, 1, 1, 1])[..3]).unwrap_err();
-        assert_eq!(error.message, "the VM measured no state metadata");
-    }
 }
