@@ -107,6 +107,19 @@ impl<'a> Farm<'a> {
         core_object::get(self.source, &root, self.engine(&root)?, self.store, || stage("Rust object"))
     }
 
+    /// Writes the source as it is shipped: with the Rust object, compiled, and its SHA-256, which each build verifies.
+    ///
+    /// The object is made where the store has none; of `any` kernel of the distribution only the archive counts.
+    pub fn write_shipped(&self, any: &LockedKernel, to: &Path, stage: &dyn Fn(&str)) -> Result<()> {
+        let core = self.core_object(any, stage)?;
+        self.source.write(to)?;
+        let shipped = to.join(core_object::NAME);
+        fs::copy(&core, &shipped).at_path(&shipped)?;
+        let sum = to.join(format!("{}.sha256", core_object::NAME));
+        let text = format!("{}  {}\n", crate::store::sha256_file(&core)?, core_object::NAME);
+        fs::write(&sum, text).at_path(&sum)
+    }
+
     fn key(&self, kernel: &LockedKernel, kdir: &Kdir, root: &Root, core: Option<&Path>) -> Result<String> {
         let core = core.map(crate::store::sha256_file).transpose()?.unwrap_or_default();
         let source = self.source.key();

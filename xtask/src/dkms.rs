@@ -2,10 +2,9 @@
 //! The files of `involflt-dkms`: the driver's source with the prebuilt Rust object, and what calls DKMS.
 
 use crate::build::Farm;
-use crate::core_object;
 use crate::error::{AtPath, Error, Result};
 use crate::lock::LockedKernel;
-use crate::store::{remove, sha256_file};
+use crate::store::remove;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -33,14 +32,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 ///
 /// The Rust object is made where the store has none, for which `any` kernel of the distribution tells the archive.
 pub fn stage(farm: &Farm<'_>, any: &LockedKernel, out: &Path, said: &dyn Fn(&str)) -> Result<()> {
-    let core = farm.core_object(any, said)?;
     remove(out)?;
     let source = out.join(format!("usr/src/involflt-{VERSION}"));
-    farm.source.write(&source)?;
-    let shipped = source.join(core_object::NAME);
-    fs::copy(&core, &shipped).at_path(&shipped)?;
-    let checksum = format!("{}  {}\n", sha256_file(&core)?, core_object::NAME);
-    write(&source.join(format!("{}.sha256", core_object::NAME)), &checksum)?;
+    farm.write_shipped(any, &source, said)?;
     write(&source.join("dkms.conf"), &rendered(CONF)?)?;
     for (template, to) in PROGRAMS {
         write(&out.join(to), &rendered(template)?)?;

@@ -33,6 +33,7 @@ mod sbom;
 mod select;
 mod setup;
 mod sign;
+mod source;
 mod static_program;
 mod store;
 mod store_command;
@@ -65,6 +66,7 @@ enum Command {
     Release(kernels::ReleaseCommand),
     Report(report::Report),
     Resolve(resolve::Resolve),
+    Source(source::Source),
     Store(store_command::StoreCommand),
     Test(test::Test),
     Verify(verify::Verify),
@@ -91,6 +93,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Release(command) => command.run(shell),
         Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),
+        Command::Source(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
         Command::Test(command) => command.run(shell),
         Command::Verify(command) => command.run(shell),

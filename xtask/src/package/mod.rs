@@ -8,11 +8,10 @@ mod templates;
 mod tools;
 mod version;
 
-#[cfg(test)]
-pub use recipe::DATE;
-pub use recipe::Recipe;
-pub use recipes::{Family, PublicKeys, Recipes, RpmKernel, SignedModule};
+pub use recipe::{DATE, Recipe};
+pub use recipes::{Family, MAINTAINER, PublicKeys, Recipes, RpmKernel, SignedModule};
 pub use set::{Home, Package, make};
 pub use templates::Templates;
 pub use tools::Tools;
+pub use version::REVISION;
 pub use version::of_kernel as kernel_version;

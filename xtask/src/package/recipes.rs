@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Who answers for the packages.
-const MAINTAINER: &str = "The involflt developers <involflt@users.noreply.github.com>";
+pub const MAINTAINER: &str = "The involflt developers <involflt@users.noreply.github.com>";
 /// The same as RPMs have it.
 const VENDOR: &str = "The involflt developers";
 

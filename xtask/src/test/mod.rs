@@ -17,6 +17,7 @@ mod sbom;
 mod secrets;
 mod signing;
 mod source;
+mod source_packages;
 mod stand_in;
 mod stranger;
 mod tally;
@@ -80,6 +81,8 @@ enum Stage {
     Utils,
     /// DKMS builds on machines of each release, without Rust.
     Dkms,
+    /// The source packages, built without network, cargo and rustc.
+    SourcePackages,
     /// Keys in files and on a token, and all that can be wrong with them.
     Signing,
     /// Packages: reproducible, and clean for lintian and rpmlint.
@@ -105,6 +108,7 @@ impl Stage {
             Stage::Kernels => kernels::run(context, tally),
             Stage::Utils => utils::run(context, tally),
             Stage::Dkms => dkms::run(context, tally),
+            Stage::SourcePackages => source_packages::run(context, tally),
             Stage::Signing => signing::run(context, tally),
             Stage::Packages => packages::run(context, tally),
             Stage::Verify => verify::run(context, tally),
