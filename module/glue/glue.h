@@ -69,8 +69,11 @@ struct inv_event;
 int inv_device_open(const char *path, struct inv_device **out,
 		    struct inv_geometry *geometry);
 int inv_device_attach(struct inv_device *dev, void *tracker);
-/* Looks for what has come to the disk since: a hole, if it took writes unseen. */
-void inv_device_refresh(struct inv_device *dev);
+/*
+ * Looks for what has come to the disk since: a hole, if it took writes unseen.
+ * Gives the capacity in 512-byte sectors.
+ */
+__u64 inv_device_refresh(struct inv_device *dev);
 void inv_device_settle(struct inv_device *dev);
 int inv_device_detach(struct inv_device *dev, int killable);
 void inv_device_close(struct inv_device *dev);

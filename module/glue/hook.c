@@ -553,10 +553,11 @@ void inv_device_settle(struct inv_device *dev)
 		inv_unfreeze(dev->queues[i]->queue, inv_freeze(dev->queues[i]->queue));
 }
 
-void inv_device_refresh(struct inv_device *dev)
+u64 inv_device_refresh(struct inv_device *dev)
 {
 	if (inv_is_nvme_head(dev->disk))
 		inv_hook_new_paths(dev);
+	return get_capacity(dev->disk);
 }
 
 /*

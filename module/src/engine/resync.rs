@@ -19,6 +19,8 @@ pub enum Hole {
     Unhooked,
     /// A change past the end that the disk had when it was attached.
     OutOfRange,
+    /// The disk has another size than before.
+    Resized,
 }
 
 impl Hole {
@@ -37,7 +39,7 @@ impl Hole {
     pub fn code(self) -> u32 {
         match self {
             Hole::NoMemory => resync_code::NO_MEMORY,
-            Hole::OutOfRange => resync_code::OUT_OF_RANGE,
+            Hole::OutOfRange | Hole::Resized => resync_code::OUT_OF_RANGE,
             Hole::NewPath => resync_code::NEW_PATH,
             Hole::Unhooked => resync_code::SEE_TEXT,
             Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
@@ -53,6 +55,7 @@ impl Hole {
             Hole::NewPath => "a path to the disk came before it was filtered",
             Hole::Unhooked => "the disk was not filtered for a moment",
             Hole::OutOfRange => "a change past the known end of the disk",
+            Hole::Resized => "the disk's size has changed",
         }
     }
 
@@ -64,6 +67,7 @@ impl Hole {
             Hole::NewPath => 3,
             Hole::Unhooked => 4,
             Hole::OutOfRange => 5,
+            Hole::Resized => 6,
         }
     }
 
@@ -74,6 +78,7 @@ impl Hole {
             3 => Hole::NewPath,
             4 => Hole::Unhooked,
             5 => Hole::OutOfRange,
+            6 => Hole::Resized,
             _ => Hole::UnknownOp,
         }
     }

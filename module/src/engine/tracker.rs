@@ -21,6 +21,8 @@ const MAX_BLOCKS: u64 = 128 << 20;
 pub struct Tracker<P: Platform> {
     live: Bitmap<P::Words>,
     sectors: u64,
+    /// The capacity when somebody looked last, in sectors.
+    sectors_seen: AtomicU64,
     block_shift: u32,
     /// Its extents.
     pub capture: Capture<P>,
@@ -43,6 +45,7 @@ impl<P: Platform> Tracker<P> {
         Ok(Tracker {
             live,
             sectors,
+            sectors_seen: AtomicU64::new(sectors),
             block_shift,
             capture,
             counters: Counters::default(),
@@ -79,6 +82,14 @@ impl<P: Platform> Tracker<P> {
     /// Capacity when the disk was attached, in 512-byte sectors.
     pub fn sectors(&self) -> u64 {
         self.sectors
+    }
+
+    /// The disk has so many sectors now. Another number than the last time is a hole: what came beyond the old end is lost,
+    /// and an agent must make its target as large.
+    pub fn has_sectors(&self, sectors: u64) {
+        if self.sectors_seen.swap(sectors, Ordering::Relaxed) != sectors {
+            self.hole(Hole::Resized);
+        }
     }
 
     /// log2 of the block size in bytes.

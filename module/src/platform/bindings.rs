@@ -53,7 +53,7 @@ pub struct inv_scsi {
 unsafe extern "C" {
     pub fn inv_device_open(path: *const c_char, out: *mut *mut inv_device, geometry: *mut inv_geometry) -> c_int;
     pub fn inv_device_attach(dev: *mut inv_device, tracker: *mut c_void) -> c_int;
-    pub fn inv_device_refresh(dev: *mut inv_device);
+    pub fn inv_device_refresh(dev: *mut inv_device) -> u64;
     pub fn inv_device_settle(dev: *mut inv_device);
     pub fn inv_device_detach(dev: *mut inv_device, killable: c_int) -> c_int;
     pub fn inv_device_close(dev: *mut inv_device);

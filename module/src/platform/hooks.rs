@@ -81,7 +81,8 @@ impl Attached<ThisPlatform> for AttachedDisk {
 
     fn refresh(&self) {
         // SAFETY: the device is open and attached.
-        unsafe { bindings::inv_device_refresh(self.opened.device.as_ptr()) }
+        let sectors = unsafe { bindings::inv_device_refresh(self.opened.device.as_ptr()) };
+        self.tracker.has_sectors(sectors);
     }
 
     fn settle(&self) {

@@ -139,7 +139,8 @@ pub trait Opened<P: Platform>: Sized {
 pub trait Attached<P: Platform> {
     /// What the disk's writes are told to.
     fn tracker(&self) -> &Tracker<P>;
-    /// Looks for new ways to the disk (multipath); tells the tracker of a hole where one has taken writes unseen.
+    /// Looks for new ways to the disk (multipath) and another size; tells the tracker of a hole where writes may have been
+    /// taken unseen.
     fn refresh(&self);
     /// Returns when every write that was told to the tracker before the call has completed.
     fn settle(&self);

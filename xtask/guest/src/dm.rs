@@ -32,8 +32,17 @@ fn header(name: &str, targets: u32) -> [u8; SIZE] {
 /// Makes the device `name` of `size` bytes that is `backing` from `offset` on. The first one made is `/dev/dm-0`.
 pub fn linear(name: &str, backing: &str, offset: u64, size: u64) -> Step {
     let control: File = open("/dev/mapper/control", 0)?;
-    let run = |nr, buffer: &mut [u8]| ioctl(&control, nr, buffer).doing(|| format!("device-mapper {name}"));
-    run(DEV_CREATE, &mut header(name, 0))?;
+    ioctl(&control, DEV_CREATE, &mut header(name, 0)).doing(|| format!("device-mapper {name}"))?;
+    load(&control, name, backing, offset, size)
+}
+
+/// Gives the device `name` another size.
+pub fn resize(name: &str, backing: &str, offset: u64, size: u64) -> Step {
+    load(&open("/dev/mapper/control", 0)?, name, backing, offset, size)
+}
+
+fn load(control: &File, name: &str, backing: &str, offset: u64, size: u64) -> Step {
+    let run = |nr, buffer: &mut [u8]| ioctl(control, nr, buffer).doing(|| format!("device-mapper {name}"));
     let mut table = header(name, 1);
     table.put(HEADER + 8, &(size / 512).to_le_bytes());
     table.put(HEADER + 24, b"linear");

@@ -95,5 +95,7 @@ pub const DISKS: [Disk; 4] = [
     },
 ];
 
+/// What device-mapper calls the dm-linear disk.
+pub const LINEAR_NAME: &str = "linear";
 /// Node of the device below the dm-linear disk.
 pub const BACKING_NODE: &str = "/dev/vdb";

@@ -84,7 +84,7 @@ fn find_disks() -> Step {
         ensure(found.trim() == serial, || format!("{node} has the serial {found:?}, not {serial}"))?;
     }
     let linear = layout::DISKS.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
-    dm::linear("linear", layout::BACKING_NODE, linear.image_offset, linear.size)?;
+    dm::linear(layout::LINEAR_NAME, layout::BACKING_NODE, linear.image_offset, linear.size)?;
     dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)
 }
 

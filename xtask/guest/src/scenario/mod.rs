@@ -5,6 +5,7 @@ mod ctl;
 mod lifecycle;
 mod passthrough;
 mod requests;
+mod resize;
 mod states;
 mod tracking;
 mod waits;
@@ -41,6 +42,7 @@ fn function(name: &str) -> Option<Function> {
         "libaio" => writes::libaio,
         "discard" => writes::discard,
         "write-zeroes" => writes::write_zeroes,
+        "resize" => resize::resize,
         "passthrough" => passthrough::passthrough,
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
