@@ -159,7 +159,7 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
 
 /// apt knows nothing of the credentials and of the bounds that repositories of rpms need.
 fn download_rpm(package: &LockedPackage, url: &str, to: &Path) -> Result<()> {
-    let fetched = fetch::get(url, to, Size::Exactly(package.size), &Access::public(), Patience::PACKAGE);
+    let fetched = fetch::get(url, to, Size::Exactly(package.size), &Access::to(url)?, Patience::PACKAGE);
     fetched.map_err(|error| match error.kind {
         Kind::Kernel => {
             Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve")

@@ -7,6 +7,7 @@ mod document;
 mod families;
 mod release;
 mod repositories;
+mod selector;
 
 #[cfg(test)]
 mod bad_files;
@@ -62,27 +63,23 @@ pub struct ArchiveSettings {
 
 /// One entry of a group: kernels of some suites of one distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "selector::Written")]
 pub struct Selector {
     /// Distribution: `debian`.
     pub distro: String,
     /// Releases (with their `pockets`) and single suites such as `trixie-backports`.
     pub suites: Vec<String>,
     /// Pockets that are read along with a release.
-    #[serde(default = "default_pockets")]
     pub pockets: Vec<String>,
     /// Architecture.
-    #[serde(default = "default_arch")]
     pub arch: String,
     /// Flavours: `amd64`, `cloud-amd64`, `rt-amd64`.
     pub flavours: Vec<String>,
     /// How many per suite, flavour and series; all where not given.
     pub newest: Option<usize>,
     /// The suite's own kernel series, or also those offered beside it.
-    #[serde(default)]
     pub series: Series,
     /// Which versions.
-    #[serde(default)]
     pub version: Option<Constraint>,
 }
 

@@ -76,7 +76,7 @@ impl<'a> RpmArchive<'a> {
     }
 
     fn packages(&self, url: &str, offline: bool, listener: &dyn Listener) -> Result<Vec<Package>> {
-        let repository = self.repository(url);
+        let repository = self.repository(url)?;
         if !offline {
             let subject = format!("{} archive", self.distro.name);
             listener.event(Event::Stage { subject, stage: format!("update {url}") });
@@ -85,16 +85,16 @@ impl<'a> RpmArchive<'a> {
         repository.packages(&is_kernel_package)
     }
 
-    fn repository(&self, url: &str) -> Repository<'a> {
+    fn repository(&self, url: &str) -> Result<Repository<'a>> {
         let keyring = self.settings.keyring.clone().unwrap_or_else(|| self.distro.keyring.into());
-        Repository {
+        Ok(Repository {
             url: url.to_string(),
             keyring,
             keyring_package: self.distro.keyring_package,
-            access: Access::public(),
+            access: Access::to(url)?,
             patience: Patience::INDEX,
             store: self.store,
-        }
+        })
     }
 
     fn urls(&self, release: &str, flavour: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask test`: everything that is tested, from the units to the VMs.
 
+mod archives;
 mod cli;
 mod ctl;
 mod dkms;
@@ -89,6 +90,8 @@ enum Stage {
     Packages,
     /// Published packages that were tampered with.
     Verify,
+    /// Archives of rpm distributions, good and hostile.
+    Archives,
     /// Module packages chosen by zypper and dnf.
     Rpm,
     /// Our packages in whole machines: installed by apt, booted, purged.
@@ -112,6 +115,7 @@ impl Stage {
             Stage::Signing => signing::run(context, tally),
             Stage::Packages => packages::run(context, tally),
             Stage::Verify => verify::run(context, tally),
+            Stage::Archives => archives::run(context, tally),
             Stage::Rpm => rpm::run(context, tally),
             Stage::Install => install::run(context, tally),
             Stage::Report => page::run(context, tally),

@@ -39,6 +39,11 @@ impl Stranger {
         self.gpg(&format!("--yes --output {} --clear-sign {}", to.display(), release.display())).map(drop)
     }
 
+    /// Writes an armoured detached signature.
+    pub fn detach_sign(&self, file: &Path, to: &Path) -> Result<()> {
+        self.gpg(&format!("--yes --armor --output {} --detach-sign {}", to.display(), file.display())).map(drop)
+    }
+
     /// The module with this stranger's signature at its end, in the format of the kernel's `scripts/sign-file.c`.
     pub fn sign_module(&self, module: &Path) -> Result<Vec<u8>> {
         let sign = "cms -sign -binary -noattr -nocerts -md sha256 -signer certificate.pem -inkey key.pem -outform DER";

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Archives of rpm distributions on a loopback server, filled with stand-ins: resolved, locked, built, packed; and the
+//! same archives when they are hostile.
+
+mod fixture;
+mod hostile;
+mod server;
+
+use super::{Context, Tally};
+use crate::build::Farm;
+use crate::kdir::Kdir;
+use crate::lock::{LockedKernel, Platform};
+use crate::module_source::ModuleSource;
+use crate::package::{Family, Recipes, RpmKernel, Templates, Tools, kernel_version};
+use crate::resolve::{self, MatrixArgs, Resolution};
+use crate::sign::{ArchiveKey, KeyOptions, Keys};
+use crate::store::remove;
+use fixture::{RhelKernel, SlesKernel};
+use server::Server;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+type Outcome = Result<String, String>;
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+const SP5: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55.88", service_pack: 5 };
+/// Its name says SP6, its KDIR SP5.
+const LIAR: SlesKernel<'_> = SlesKernel { version: "6.4.0", build: "150600.23.25", service_pack: 5 };
+const RHEL: RhelKernel<'_> = RhelKernel { version: "5.14.0", build: "284.86.1.el9_2" };
+
+/// Runs the stage: about 60 s, most of it two builds.
+pub fn run(context: &Context<'_>, tally: &mut Tally) {
+    let again = context.again("archives");
+    let work = std::env::temp_dir().join(format!("involflt-archives-{}", std::process::id()));
+    match remove(&work).map_err(text).and_then(|()| Bench::new(context, &work)) {
+        Err(error) => tally.check("archives", Err(error), &again),
+        Ok(None) => {
+            let why = "a kernel of bookworm, flavour amd64, is needed";
+            tally.add("archives", crate::result::Status::Skipped, why, &again);
+        }
+        Ok(Some(bench)) => {
+            let sles = bench.pipeline("sles", "15-sp5", &SP5.release(), Some(5), Family::Suse);
+            tally.check("stand-in for SLES 15 SP5: resolve, lock, build, package", sles, &again);
+            tally.check("a service pack that is another one's", bench.wrong_service_pack(), &again);
+            let rhel = bench.pipeline("rhel", "9.2", &RHEL.release(), None, Family::Rhel);
+            tally.check("stand-in for RHEL 9.2: resolve, lock, build, package", rhel, &again);
+            hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.key, tally, &again);
+        }
+    }
+    tally.check("archives: scratch", remove(&work).map(|()| "nothing is left".into()).map_err(text), &again);
+}
+
+struct Bench<'a> {
+    context: &'a Context<'a>,
+    work: PathBuf,
+    served: PathBuf,
+    server: Server,
+    key: ArchiveKey,
+}
+
+impl<'a> Bench<'a> {
+    fn new(context: &'a Context<'a>, work: &Path) -> Result<Option<Self>, String> {
+        let served = work.join("served");
+        fs::create_dir_all(&served).map_err(text)?;
+        let kernels = context.kernels().map_err(text)?;
+        let real = |kernel: &&LockedKernel| {
+            kernel.platform == Platform::Cglue && kernel.flavour == "amd64" && kernel.release == "bookworm"
+        };
+        let Some(real) = kernels.iter().find(real) else { return Ok(None) };
+        let key = Keys::open(&KeyOptions::default(), context.listener).map_err(text)?.archive;
+        fs::write(work.join("key.asc"), key.public_armoured().map_err(text)?).map_err(text)?;
+        let server = Server::start(&served)?;
+        let bench = Bench { context, work: work.to_path_buf(), served, server, key };
+        bench.fill(&bench.kdir(real)?)?;
+        Ok(Some(bench))
+    }
+
+    fn kdir(&self, kernel: &LockedKernel) -> Result<Kdir, String> {
+        let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
+        let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
+        let log = self.context.store.kind("logs").map_err(text)?.join("test-archives.log");
+        farm.build(kernel, &log, &|_| ()).map(|built| built.kdir).map_err(text)
+    }
+
+    /// Every repository that the resolver will ask for, each in another compression.
+    fn fill(&self, kdir: &Kdir) -> Result<(), String> {
+        let dir = |path: &str| {
+            let dir = self.served.join(path);
+            fs::create_dir_all(&dir).map_err(text)?;
+            Ok::<_, String>(dir)
+        };
+        let update = self.repository();
+        dir("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")?;
+        SP5.packages(kdir, true, &self.work, &update)?;
+        fixture::index(&update, &self.key, "gz")?;
+        let liar = dir("Updates/SLE-Module-Basesystem/15-SP6/x86_64/update")?;
+        LIAR.packages(kdir, true, &self.work, &liar)?;
+        fixture::index(&liar, &self.key, "gz")?;
+        for pack in ["15-SP5", "15-SP6"] {
+            let empty = dir(&format!("Products/SLE-Module-Basesystem/{pack}/x86_64/product"))?;
+            fixture::index(&empty, &self.key, "xz")?;
+        }
+        let rhel = dir("dist/rhel9/9.2/x86_64/appstream/os")?;
+        RHEL.package(kdir, &self.work, &rhel)?;
+        fixture::index(&rhel, &self.key, "xz")
+    }
+
+    /// The repository of the good kernel of SLES.
+    fn repository(&self) -> PathBuf {
+        self.served.join("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")
+    }
+
+    fn resolve(&self, distro: &str, suite: &str, locked: bool, offline: bool) -> Result<Resolution, String> {
+        let file = self.work.join("kernels.yaml");
+        let keyring = self.work.join("key.asc");
+        let yaml = format!(
+            "format: 1\ndistros:\n  {distro}:\n    mirror: {}\n    keyring: {}\n    build-root: bookworm\ngroups:\n  default:\n    \
+             - distro: {distro}\n      suites: ['{suite}']\n      flavours: [default]\n",
+            self.server.url,
+            keyring.display()
+        );
+        fs::write(&file, yaml).map_err(text)?;
+        let args = MatrixArgs {
+            select: Vec::new(),
+            locked,
+            offline,
+            store: None,
+            kernels: Some(file),
+            lock: Some(self.work.join("kernels.lock")),
+        };
+        resolve::resolution(&args, self.context.store, self.context.listener).map_err(text)
+    }
+
+    /// From the archive to the package, with nothing typed by hand on the way.
+    fn pipeline(&self, distro: &str, suite: &str, release: &str, pack: Option<u32>, family: Family) -> Outcome {
+        let resolution = self.resolve(distro, suite, false, false)?;
+        if let Some(refused) = resolution.refused.first() {
+            return Err(format!("{}: {}", refused.id, refused.error));
+        }
+        let [kernel] = &resolution.kernels[..] else { return Err(format!("{} kernels", resolution.kernels.len())) };
+        same("the kernel", &kernel.kernel, release)?;
+        same("the service pack", &format!("{:?}", kernel.service_pack), &format!("{pack:?}"))?;
+        resolve::record(&resolution.kernels, &self.work).map_err(text)?;
+        let locked = self.resolve(distro, suite, true, true)?;
+        same("the lock", &format!("{:?}", locked.kernels), &format!("{:?}", resolution.kernels))?;
+        let offline = self.resolve(distro, suite, false, true)?;
+        same("offline", &format!("{:?}", offline.kernels), &format!("{:?}", resolution.kernels))?;
+        let package = self.built(kernel, family)?;
+        Ok(format!("{}, {}", kernel.id(), package.file_name().unwrap_or_default().to_string_lossy()))
+    }
+
+    /// The module package; the module in it is of the kernel that was asked for.
+    fn built(&self, kernel: &LockedKernel, family: Family) -> Result<PathBuf, String> {
+        let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
+        let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
+        let log = self.work.join("build.log");
+        let built = farm.build(kernel, &log, &|_| ()).map_err(text)?;
+        let vermagic = said(Command::new("modinfo").args(["-F", "vermagic"]).arg(&built.module))?;
+        same("vermagic", vermagic.split(' ').next().unwrap_or_default(), &kernel.kernel)?;
+        let (flavour, package) = match family {
+            Family::Suse => ("default", "kernel-default"),
+            Family::Rhel => ("", "kernel-core"),
+        };
+        let version = kernel_version(kernel);
+        let named = RpmKernel { family, flavour, package, release: &kernel.kernel, version };
+        let recipes = Recipes { development: true, licence: &self.context.tree.join("LICENSE") };
+        let templates = Templates::read(&self.context.tree.join("packaging")).map_err(text)?;
+        let tools = Tools::get(self.context.store, self.context.matrix.offline, &|_| ()).map_err(text)?;
+        let recipe = recipes.kmp(&named, &built.module).map_err(text)?;
+        let file = recipe.make(&templates, &tools, self.context.store).map_err(text)?;
+        let files = said(Command::new("rpm").args(["-qpl", "--nosignature"]).arg(&file))?;
+        match files.contains(&format!("/lib/modules/{}/", kernel.kernel)) {
+            true => Ok(file),
+            false => Err(format!("{}: its module is elsewhere: {files}", file.display())),
+        }
+    }
+
+    fn wrong_service_pack(&self) -> Outcome {
+        let resolution = self.resolve("sles", "15-sp6", false, false)?;
+        let Some(refused) = resolution.refused.first() else { return Err("it was taken".into()) };
+        let message = &refused.error.message;
+        let both = ["sles 15-sp6", "PATCH_LEVEL 5"].iter().all(|words| message.contains(words));
+        if both { Ok(message.clone()) } else { Err(message.clone()) }
+    }
+}
+
+fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}")) }
+}
+
+fn said(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(text)?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
