@@ -75,6 +75,8 @@ fn rpm_tar(file: &Path, mut tar: Command) -> Result<Vec<u8>> {
         .at_path("rpm2archive")?;
     let archive = unpack.stdout.take().expect("is piped");
     let output = tar.env("LC_ALL", "C").stdin(archive).output().at_path("tar")?;
+    // Our end of the pipe; with it open, rpm2archive would wait for ever for somebody to read on.
+    drop(tar);
     // tar stops at a member that it was asked for, so rpm2archive may end with a broken pipe: tar says what came of it.
     unpack.wait().at_path("rpm2archive")?;
     if output.status.success() {

@@ -75,3 +75,20 @@ impl TryFrom<Written> for Selector {
         Ok(Selector { distro, suites, pockets, arch, flavours, newest, series, version })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_packs_and_minors_are_suites() {
+        let read = |text: &str| serde_yaml::from_str::<Selector>(text);
+        let sles = read("{sles: {release: '15', service_packs: [0, 4]}, flavours: [default]}").unwrap();
+        assert_eq!((sles.distro.as_str(), sles.suites), ("sles", vec!["15".to_string(), "15-sp4".into()]));
+        let rhel = read("{rhel: {release: '9', minors: [2]}, flavours: [default]}").unwrap();
+        assert_eq!((rhel.distro.as_str(), rhel.suites), ("rhel", vec!["9.2".to_string()]));
+        let both = read("{distro: debian, suites: [sid], rhel: {release: '9', minors: [2]}, flavours: [amd64]}");
+        assert!(both.unwrap_err().to_string().contains("three ways"));
+        assert!(read("{suites: [sid], flavours: [amd64]}").unwrap_err().to_string().contains("missing key `distro`"));
+    }
+}

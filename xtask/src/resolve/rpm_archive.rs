@@ -2,7 +2,7 @@
 //! The archive of one rpm distribution: which repositories have the kernels of a release and flavour.
 
 use super::candidate::Found;
-use super::rpm_md::{Package, Place, Repository, find, is_kernel_package};
+use super::rpm_md::{Package, Place, Repository, find};
 use crate::credentials::Access;
 use crate::error::Result;
 use crate::event::{Event, Listener};
@@ -82,7 +82,7 @@ impl<'a> RpmArchive<'a> {
             listener.event(Event::Stage { subject, stage: format!("update {url}") });
             repository.update()?;
         }
-        repository.packages(&is_kernel_package)
+        repository.packages()
     }
 
     fn repository(&self, url: &str) -> Result<Repository<'a>> {

@@ -10,7 +10,7 @@ mod primary;
 mod repomd;
 mod unpacked;
 
-pub use kernels::{Place, find, is_kernel_package};
+pub use kernels::{Place, find};
 pub use primary::Package;
 
 use crate::credentials::Access;
@@ -62,16 +62,15 @@ impl Repository<'_> {
         outcome.map_err(|error| self.refused(error))
     }
 
-    /// The packages of the index that was read last whose names are `wanted`. Its signature is checked here too.
-    pub fn packages(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Package>> {
+    /// The kernel packages of the index that was read last. Its signature is checked here too.
+    pub fn packages(&self) -> Result<Vec<Package>> {
         let dir = self.dir()?;
         if !dir.is_dir() {
             return Err(Error::infra(format!("{}: its index is not in the store ({})", self.url, dir.display()))
                 .note("run `cargo xtask resolve` once without --offline, or use kernels.lock as it is with --locked"));
         }
         let primary = self.verified(&dir)?;
-        let reader = unpacked::open(&dir.join(&primary.file), &primary)?;
-        primary::read(reader, wanted).map_err(|error| self.refused(error))
+        read(&dir, &primary).map_err(|error| self.refused(error))
     }
 
     fn refused(&self, error: Error) -> Error {
@@ -98,10 +97,8 @@ impl Repository<'_> {
         let primary = self.signed(to)?;
         get(&primary.path, &primary.file, Size::Exactly(primary.size))?;
         self.checked(to, &primary)?;
-        // Read to its end before it is kept: a bomb, or what is not what was signed, is found now and not by a later run.
-        std::io::copy(&mut unpacked::open(&to.join(&primary.file), &primary)?, &mut std::io::sink())
-            .map(drop)
-            .map_err(|error| Error::infra(error.to_string()))
+        // Read to its end before it is kept: what is wrong with it is found now, and not by a later run.
+        read(to, &primary).map(drop)
     }
 
     /// What a directory's `repomd.xml` names, once its signature and the file it names were found good.
@@ -165,4 +162,8 @@ impl Repository<'_> {
         }
         Ok(to)
     }
+}
+
+fn read(dir: &Path, primary: &Primary) -> Result<Vec<Package>> {
+    primary::read(unpacked::open(&dir.join(&primary.file), primary)?, &kernels::is_kernel_package)
 }

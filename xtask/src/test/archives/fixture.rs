@@ -25,8 +25,8 @@ impl SlesKernel<'_> {
         format!("{}-{}-default", self.version, self.build)
     }
 
-    /// `kernel-default-devel` and `kernel-devel` in a directory; `common` is whether the second is wanted too.
-    pub fn packages(&self, kdir: &Kdir, common: bool, work: &Path, to: &Path) -> Result<(), String> {
+    /// `kernel-default-devel` and `kernel-devel` in a directory; the second is empty where nothing is built with it.
+    pub fn packages(&self, kdir: &Kdir, is_built: bool, work: &Path, to: &Path) -> Result<(), String> {
         let top = format!("usr/src/linux-{}-{}", self.version, self.build);
         let devel = rpm_root(work)?;
         let place = devel.join(format!("{top}-obj/x86_64/default"));
@@ -47,15 +47,16 @@ impl SlesKernel<'_> {
             append(&place.join("include/config/auto.conf"), &format!("{name}={value}\n"))?;
         }
         self.rpm("kernel-default-devel", "x86_64", &devel, work, to)?;
-        if common {
-            let root = rpm_root(work)?;
+        let root = rpm_root(work)?;
+        if is_built {
             copy(&shared_headers(kdir)?, &root.join(&top), &["scripts", "tools"])?;
             for dir in ["scripts", "tools"] {
                 copy(&programs.join(dir), &root.join(&top).join(dir), &[])?;
             }
-            self.rpm("kernel-devel", "noarch", &root, work, to)?;
+        } else {
+            fs::create_dir_all(root.join(&top)).map_err(|error| error.to_string())?;
         }
-        Ok(())
+        self.rpm("kernel-devel", "noarch", &root, work, to)
     }
 
     fn rpm(&self, name: &str, arch: &str, root: &Path, work: &Path, to: &Path) -> Result<(), String> {
@@ -145,6 +146,8 @@ fn rpm(package: &Rpm<'_>, root: &Path, work: &Path, to: &Path) -> Result<(), Str
         format!("_rpmdir {}", to.display()),
         "__os_install_post %{nil}".into(),
         "_binary_payload w1.zstdio".into(),
+        // The programs of Kbuild are beside the headers here, as Debian has them.
+        "_binaries_in_noarch_packages_terminate_build 0".into(),
     ] {
         command.args(["--define", &define]);
     }

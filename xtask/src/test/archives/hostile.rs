@@ -8,7 +8,7 @@ use super::{Outcome, text};
 use crate::credentials::Access;
 use crate::fetch::Patience;
 use crate::lock::{LockedPackage, Role};
-use crate::resolve::rpm_md::{Package, Repository, is_kernel_package};
+use crate::resolve::rpm_md::{Package, Repository};
 use crate::sign::ArchiveKey;
 use crate::store::{Store, remove, sha256_file};
 use crate::test::Tally;
@@ -51,7 +51,7 @@ pub fn run(work: &Path, truth: &Path, key: &ArchiveKey, tally: &mut Tally, again
         ("an index that is longer than signed", "longer than", oversized),
         ("an endless repomd.xml", "longer than", |_, dir| behave(dir, "endless")),
         ("a decompression bomb", "a decompression bomb", |bench, dir| bomb(bench, dir, Some(1000))),
-        ("a decompression bomb of unsaid size", "a decompression bomb", |bench, dir| bomb(bench, dir, None)),
+        ("a decompression bomb of unsaid size", "an element of more than", |bench, dir| bomb(bench, dir, None)),
         ("an index at ../..", "no path below", |bench, dir| edit(bench, dir, "href=\"repodata/", "href=\"../../")),
         ("a package at ../..", "no path below", traversal),
         ("a circle of redirects", "leads in a circle", |_, dir| behave(dir, "loop")),
@@ -106,7 +106,7 @@ impl<'a> Bench<'a> {
         let before = peak()?;
         let start = Instant::now();
         let repository = self.repository(&name, &store);
-        let outcome = repository.update().and_then(|()| repository.packages(&is_kernel_package));
+        let outcome = repository.update().and_then(|()| repository.packages());
         let (took, grown) = (start.elapsed(), peak()?.saturating_sub(before));
         let error = outcome.err().ok_or("it was believed")?;
         remove(&dir).map_err(text)?;
@@ -134,7 +134,7 @@ impl<'a> Bench<'a> {
             let store = self.store(ending)?;
             let repository = self.repository(ending, &store);
             repository.update().map_err(text)?;
-            found.push(repository.packages(&is_kernel_package).map_err(text)?);
+            found.push(repository.packages().map_err(text)?);
         }
         match found.iter().all(|packages| *packages == found[0] && packages.len() == 2) {
             true => Ok(format!("{} packages in each", found[0].len())),
@@ -246,11 +246,14 @@ fn oversized(_: &Bench<'_>, dir: &Path) -> Result<(), String> {
     fs::write(&primary, bytes.repeat(2)).map_err(text)
 }
 
-/// Some kilobytes that are two gigabytes of spaces when unpacked.
+/// Some kilobytes that are 64 MiB of zeros when unpacked. Where nothing says how much it is, it ends as an element that is
+/// too long to be kept.
 fn bomb(bench: &Bench<'_>, dir: &Path, open: Option<u64>) -> Result<(), String> {
     let packed = bench.work.join("bomb.xml.zst");
-    let script = "head -c 2G /dev/zero | tr '\\0' ' ' | zstd -q -f -o \"$1\"";
-    done(Command::new("sh").args(["-c", script, "bomb"]).arg(&packed))?;
+    if !packed.exists() {
+        let script = "head -c 64M /dev/zero | zstd -q -o \"$1\"";
+        done(Command::new("sh").args(["-c", script, "bomb"]).arg(&packed))?;
+    }
     bench.replace_primary(dir, &packed, open, None)
 }
 
