@@ -7,9 +7,8 @@ use crate::agent::{Agent, set_common};
 use crate::channel::Channel;
 use crate::module;
 use crate::sys::{Doing, Step, ensure, open};
-use crate::work::buffer::Buffer;
+use crate::work::{buffer::Buffer, null_blk};
 use crate::world::joined;
-use guest::layout::{Disk, FileSystem};
 use guest::protocol::{INVOLFLT, Measured, Message, Setting};
 use involflt::abi::attribute::common::HIGH_WATER_NOT_STARTED;
 use nix::libc;
@@ -44,7 +43,8 @@ pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
 fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -> Step {
     set_common(HIGH_WATER_NOT_STARTED, limit)?;
     let free = free_bytes()?;
-    let mut agents = (0..setting.disks).map(|index| Agent::attach(disk(index))).collect::<Step<Vec<_>>>()?;
+    let mut agents =
+        (0..setting.disks).map(|index| Agent::attach(null_blk::disk(index, SIZE))).collect::<Step<Vec<_>>>()?;
     let bytes = free.saturating_sub(free_bytes()?) / u64::from(setting.disks);
     channel.send(&Message::Memory { setting: *setting, bytes, extents: EXTENTS.into() });
     measure(channel, setting, state)?;
@@ -86,20 +86,10 @@ fn free_bytes() -> Step<u64> {
     Ok(free << 10)
 }
 
-/// One of null_blk's. No file system is made on it.
-fn disk(index: u32) -> &'static Disk {
-    Box::leak(Box::new(Disk {
-        name: "null_blk",
-        node: Box::leak(format!("/dev/nullb{index}").into_boxed_str()),
-        size: SIZE,
-        image_offset: 0,
-        file_system: FileSystem::Ext4,
-        partitioned: false,
-    }))
-}
-
 fn measure(channel: &mut Channel, setting: &Setting, state: &str) -> Step {
-    let disks = (0..setting.written).map(|index| open(disk(index).node, libc::O_DIRECT)).collect::<Step<Vec<_>>>()?;
+    let disks = (0..setting.written)
+        .map(|index| open(null_blk::disk(index, SIZE).node, libc::O_DIRECT))
+        .collect::<Step<Vec<_>>>()?;
     write(&disks, setting, WRITES / 20)?;
     let start = instructions();
     write(&disks, setting, WRITES)?;

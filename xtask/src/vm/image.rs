@@ -12,8 +12,18 @@ use std::process::{Command, Stdio};
 /// Part of the entry's key: count it up when what is unpacked changes.
 const FORMAT: &str = "2";
 /// Modules that the VM's disks and file systems need; what a kernel has built in is not there to be loaded.
-pub const DISKS_AND_FILE_SYSTEMS: [&str; 9] =
-    ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "dm_mod", "crc32c_generic", "ext4", "xfs"];
+pub const DISKS_AND_FILE_SYSTEMS: [&str; 10] = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "nvme",
+    "dm_mod",
+    "null_blk",
+    "crc32c_generic",
+    "ext4",
+    "xfs",
+];
 /// Modules that some kernels do not have at all.
 const OPTIONAL: [&str; 1] = ["crc32c_generic"];
 /// What of a package is unpacked, of the many things that are in it.
@@ -217,7 +227,7 @@ mod tests {
 
     const BUILTIN: &str = "kernel/drivers/virtio/virtio_pci.ko\nkernel/drivers/block/virtio_blk.ko\n\
         kernel/drivers/scsi/virtio_scsi.ko\nkernel/drivers/scsi/sd_mod.ko\nkernel/drivers/nvme/host/nvme.ko\n\
-        kernel/drivers/md/dm-mod.ko\n";
+        kernel/drivers/md/dm-mod.ko\nkernel/drivers/block/null_blk/null_blk.ko\n";
 
     #[test]
     fn a_module_comes_after_what_it_depends_on() {

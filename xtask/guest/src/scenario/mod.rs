@@ -6,6 +6,7 @@ mod lifecycle;
 mod passthrough;
 mod requests;
 mod resize;
+mod scale;
 mod states;
 mod tracking;
 mod waits;
@@ -42,6 +43,7 @@ fn function(name: &str) -> Option<Function> {
         "libaio" => writes::libaio,
         "discard" => writes::discard,
         "write-zeroes" => writes::write_zeroes,
+        "many-and-large" => scale::many_and_large,
         "resize" => resize::resize,
         "passthrough" => passthrough::passthrough,
         "two-disks" => writes::two_disks,

@@ -4,6 +4,7 @@
 pub mod buffer;
 pub mod file_system;
 pub mod libaio;
+pub mod null_blk;
 pub mod plain;
 pub mod ranges;
 pub mod scsi;
