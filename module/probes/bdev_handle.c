@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Open block devices are handles (6.7 and 6.8). */
+/* Decided by linux/blkdev.h: bdev_open_by_path( */
 #include <linux/blkdev.h>
 struct block_device *probe(const char *path);
 struct block_device *probe(const char *path)

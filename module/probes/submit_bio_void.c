@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* submit_bio of a bio-based disk gives nothing back (5.16 and later). */
+/* Decided by linux/blkdev.h: (*submit_bio) */
 #include <linux/blkdev.h>
 static void submit(struct bio *bio)
 {

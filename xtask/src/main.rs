@@ -22,6 +22,7 @@ mod machine;
 mod module_source;
 mod package;
 mod parallel;
+mod probes;
 mod publish;
 mod registry;
 mod report;
@@ -63,6 +64,7 @@ enum Command {
     BuildMatrix(build_matrix::BuildMatrix),
     Completions(completions::Completions),
     Matrix(resolve::Matrix),
+    Probes(probes::Probes),
     Release(kernels::ReleaseCommand),
     Report(report::Report),
     Resolve(resolve::Resolve),
@@ -90,6 +92,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::BuildMatrix(command) => command.run(shell),
         Command::Completions(command) => command.run::<Cli>(shell),
         Command::Matrix(command) => command.run(shell),
+        Command::Probes(command) => command.run(shell),
         Command::Release(command) => command.run(shell),
         Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The line of a kernel's headers that decides what a probe finds.
+
+use super::probe::Probe;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a declaration that are shown at most.
+const LINES: usize = 4;
+
+/// `linux/blkdev.h:1234: declaration`, or that the header or the line is not there.
+pub fn of(probe: &Probe, kdir: &Path) -> String {
+    let Some((header, wanted)) = &probe.decided else {
+        return format!("module/probes/{}.c names no header line", probe.name);
+    };
+    let places = includes(kdir).into_iter().map(|dir| dir.join(header));
+    let Some(text) = places.into_iter().find_map(|path| fs::read_to_string(path).ok()) else {
+        return format!("{header} is not there");
+    };
+    match declaration(&text, wanted) {
+        Some((line, declaration)) => format!("{header}:{line}: {declaration}"),
+        None => format!("{header} has no `{wanted}`"),
+    }
+}
+
+/// Where a KDIR's headers are: in itself, and in the source tree that its makefile includes (`include DIR/Makefile`).
+fn includes(kdir: &Path) -> Vec<PathBuf> {
+    let mut dirs = vec![kdir.to_path_buf(), kdir.join("source")];
+    let makefile = fs::read_to_string(kdir.join("Makefile")).unwrap_or_default();
+    for line in makefile.lines() {
+        let Some(dir) = line.strip_prefix("include ").and_then(|path| path.trim().strip_suffix("/Makefile")) else {
+            continue;
+        };
+        // Unpacked elsewhere, the two directories still lie beside each other.
+        let beside = Path::new(dir).file_name().map(|name| kdir.with_file_name(name));
+        dirs.extend(beside.into_iter().chain([kdir.join(dir)]));
+    }
+    dirs.into_iter().map(|dir| dir.join("include")).collect()
+}
+
+/// The first line with `wanted` that is no comment, and its number, with what belongs to it before and after.
+fn declaration(text: &str, wanted: &str) -> Option<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_comment = |line: &str| ["*", "/*", "//"].iter().any(|start| line.trim_start().starts_with(start));
+    let at = lines.iter().position(|line| has_word(line, wanted) && !is_comment(line))?;
+    // A long declaration has its type on the line before.
+    let first = if lines[at].starts_with(wanted) && at > 0 { at - 1 } else { at };
+    let ends =
+        |line: &&str| line.ends_with([';', '{', '}', ',']) && line.matches('(').count() <= line.matches(')').count();
+    let last = lines[at..].iter().take(LINES).position(ends).map_or(at, |more| at + more);
+    let words = lines[first..=last].iter().flat_map(|line| line.split_whitespace());
+    Some((at + 1, words.collect::<Vec<_>>().join(" ")))
+}
+
+/// Not as the end of a longer name.
+fn has_word(line: &str, wanted: &str) -> bool {
+    line.match_indices(wanted)
+        .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::declaration;
+
+    #[test]
+    fn a_declaration_is_shown_whole_and_a_longer_name_is_another() {
+        let text = "/* blk_freeze() */\n * blk_freeze(q)\nvoid my_blk_freeze(int);\nstatic inline unsigned int\nblk_freeze(struct q *q)\n{\n";
+        assert_eq!(
+            declaration(text, "blk_freeze("),
+            Some((5, "static inline unsigned int blk_freeze(struct q *q) {".into()))
+        );
+        let text = "struct bdev *get(const char *path,\n\t\tvoid *holder);\nint x;\n";
+        assert_eq!(declaration(text, "get("), Some((1, "struct bdev *get(const char *path, void *holder);".into())));
+        assert_eq!(declaration(text, "put("), None);
+    }
+}

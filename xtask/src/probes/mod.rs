@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask probes`: what the probes find in a KDIR and why; which kernels are alike; what in them is idle.
+
+mod answers;
+mod evidence;
+mod glue;
+mod lint;
+mod probe;
+
+use crate::build::Farm;
+use crate::display::{self, Format};
+use crate::error::Result;
+use crate::lock::LockedKernel;
+use crate::module_source::ModuleSource;
+use crate::resolve::{self, MatrixArgs};
+use crate::store::Store;
+use crate::{parallel, work_tree};
+use answers::Answers;
+use probe::Probe;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use xshell::Shell;
+
+/// Explains what the probes find in a KDIR, or compares all kernels of a selection.
+///
+/// With a KDIR: each probe's answer, and the header line or the compiler's error behind it. Without: kernels with the
+/// same answers, and lints: a probe that nothing uses, one that answers the same everywhere, glue that no kernel selects.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask probes /lib/modules/$(uname -r)/build     explain this kernel's answers
+  cargo xtask probes --locked                           compare the kernels of kernels.lock
+
+Exit codes: 0 no lint (or a KDIR explained), 1 a lint, 2 not a KDIR, 69 no archive or no container engine.")]
+pub struct Probes {
+    /// A configured kernel build directory with a compiler that fits, on this machine.
+    #[arg(conflicts_with_all = ["select", "locked"])]
+    kdir: Option<PathBuf>,
+    #[command(flatten)]
+    matrix: MatrixArgs,
+}
+
+impl Probes {
+    /// Runs the command.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        let module = work_tree::top().join("module");
+        let source = ModuleSource::read(&module)?;
+        let probes = Probe::all(&module)?;
+        match &self.kdir {
+            Some(kdir) => {
+                let answers = Answers::of_dir(kdir, &source, &probes)?;
+                print!("{}", explained(&probes, &answers, kdir));
+                Ok(())
+            }
+            None => self.compare(&source, &probes, &module),
+        }
+    }
+
+    fn compare(&self, source: &ModuleSource, probes: &[Probe], module: &Path) -> Result<()> {
+        let listener = display::open(Some(Format::Plain));
+        let store = Store::open(self.matrix.store.as_deref())?;
+        let _in_use = store.in_use()?;
+        let kernels = resolve::matrix(&self.matrix, &store, &*listener)?;
+        let farm = Farm::new(&store, source, self.matrix.offline);
+        let ask = |kernel| Ok((kernel, Answers::of_kernel(&farm, kernel, probes)?.0));
+        let asked: Vec<(&LockedKernel, Answers)> =
+            parallel::map(&kernels, parallel::processors(), ask).into_iter().collect::<Result<_>>()?;
+        print!("{}", alike(&asked));
+        let answers: Vec<&Answers> = asked.iter().map(|(_, answers)| answers).collect();
+        lint::verdict(&lint::all(probes, &answers, module)?)
+    }
+}
+
+/// One paragraph for each probe.
+fn explained(probes: &[Probe], answers: &Answers, kdir: &Path) -> String {
+    let mut text = format!("signature {}\n", answers.signature());
+    for probe in probes {
+        let found = answers.found.get(&probe.name) == Some(&true);
+        text += &format!("\n{}: {}\n", probe.name, if found { "yes" } else { "no" });
+        text += &format!("  asks      {}\n  header    {}\n", probe.means, evidence::of(probe, kdir));
+        if let Some(error) = answers.errors.get(&probe.name) {
+            text += &format!("  compiler  {error}\n");
+        }
+    }
+    text
+}
+
+/// Kernels by signature, with what their probes found.
+fn alike(asked: &[(&LockedKernel, Answers)]) -> String {
+    let mut groups: BTreeMap<String, Vec<&(&LockedKernel, Answers)>> = BTreeMap::new();
+    for one in asked {
+        groups.entry(one.1.signature()).or_default().push(one);
+    }
+    let mut text = format!("{} kernels, {} signatures\n", asked.len(), groups.len());
+    for (signature, members) in groups {
+        let found = members[0].1.found.iter().filter(|(_, found)| **found).map(|(name, _)| name.as_str());
+        text += &format!("\n{signature}: {}\n", found.collect::<Vec<_>>().join(" "));
+        members.iter().for_each(|(kernel, _)| text += &format!("  {}\n", kernel.id()));
+    }
+    text
+}
