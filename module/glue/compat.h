@@ -8,6 +8,7 @@
 
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
+#include <linux/err.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include "probed.h"
@@ -102,6 +103,52 @@ static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
 {
 	blk_mq_unfreeze_queue(q);
 	memalloc_noio_restore(memflags);
+}
+#endif
+
+/*
+ * A held queue lets no new request in; nobody waits for those in flight. Another
+ * task may let it go.
+ */
+#if defined(INV_HAVE_FREEZE_NON_OWNER)
+#define inv_hold_queue(q)	blk_freeze_queue_start_non_owner(q)
+#define inv_release_queue(q)	blk_mq_unfreeze_queue_non_owner(q)
+#else
+#define inv_hold_queue(q)	blk_freeze_queue_start(q)
+#define inv_release_queue(q)	blk_mq_unfreeze_queue(q)
+#endif
+
+/* A block device's file system; super is for whoever thaws it. A device without one is only flushed. */
+#if defined(INV_HAVE_BDEV_FREEZE)
+static inline int inv_freeze_fs(struct block_device *bdev, struct super_block **super)
+{
+	return bdev_freeze(bdev);
+}
+
+static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *super)
+{
+	bdev_thaw(bdev);
+}
+#elif defined(INV_HAVE_FREEZE_BDEV_INT)
+static inline int inv_freeze_fs(struct block_device *bdev, struct super_block **super)
+{
+	return freeze_bdev(bdev);
+}
+
+static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *super)
+{
+	thaw_bdev(bdev);
+}
+#else
+static inline int inv_freeze_fs(struct block_device *bdev, struct super_block **super)
+{
+	*super = freeze_bdev(bdev);
+	return PTR_ERR_OR_ZERO(*super);
+}
+
+static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *super)
+{
+	thaw_bdev(bdev, super);
 }
 #endif
 

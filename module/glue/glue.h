@@ -64,6 +64,7 @@ struct inv_device;
 struct inv_spin;
 struct inv_mutex;
 struct inv_event;
+struct inv_frozen;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -99,6 +100,21 @@ __u32 inv_event_count(struct inv_event *event);
 void inv_event_happen(struct inv_event *event);
 int inv_event_wait(struct inv_event *event, __u32 seen, __u32 milliseconds);
 
+/*
+ * Rust to glue: consistency points (point.c). A frozen file system stays so
+ * until its freezing is freed; held disks take no new request, and those in
+ * flight complete. inv_rs_alarm() is called in so many milliseconds, once; a
+ * later alarm takes the place of an earlier one. Uptime is in milliseconds.
+ */
+int inv_frozen_new(const char *path, struct inv_frozen **out);
+void inv_frozen_free(struct inv_frozen *frozen);
+void inv_hold(void);
+void inv_let_go(void);
+void inv_alarm(__u32 milliseconds);
+/* Returns when no alarm rings or will. */
+void inv_alarm_stop(void);
+__u64 inv_uptime(void);
+
 /* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
 void *inv_alloc_zeroed(size_t bytes);
 void inv_free(void *memory);
@@ -132,6 +148,7 @@ void inv_rs_scsi(const void *tracker, const struct inv_scsi *command);
 /* May sleep. */
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);
+void inv_rs_alarm(void);
 /* Whether the open file's disk is ready, gone, or neither: enum inv_ready. */
 int inv_rs_poll(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */

@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "glue.h"
 #include "passthrough.h"
+#include "point.h"
 
 /* Bios that can be tracked at once when the slab allocator gives nothing. */
 #define INV_RESERVED_BIOS	256
@@ -42,6 +43,7 @@ struct inv_device {
 	void *tracker;
 	bool attached;
 	bool scsi;
+	struct inv_holdable holdable;
 
 	/* blk-mq disks */
 	struct inv_queue *queues[INV_MAX_QUEUES];
@@ -526,6 +528,7 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
 		inv_hook_queues(dev, 0);
 	else
 		inv_hook_bio(dev);
+	inv_holdable_add(&dev->holdable, dev->queue);
 	dev->attached = true;
 	__module_get(THIS_MODULE);
 	return 0;
@@ -599,6 +602,7 @@ int inv_device_detach(struct inv_device *dev, int killable)
 		return -EINTR;
 	}
 	dev->attached = false;
+	inv_holdable_del(&dev->holdable);
 	/* The last end_io may still be on its way out of its last lines. */
 	synchronize_rcu();
 	module_put(THIS_MODULE);

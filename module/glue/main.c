@@ -18,6 +18,7 @@ static int __init involflt_init(void)
 static void __exit involflt_exit(void)
 {
 	inv_chardev_del();
+	inv_alarm_stop();
 	inv_rs_exit();
 	inv_device_drain_frees();
 }

@@ -17,6 +17,8 @@ pub mod cglue;
 pub mod entry;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
+#[path = "platform/point.rs"]
+pub mod point;
 #[path = "platform/spin.rs"]
 pub mod spin;
 #[path = "platform/wait.rs"]

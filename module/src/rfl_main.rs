@@ -15,6 +15,8 @@ pub mod entry;
 pub mod hooks;
 #[path = "platform/rfl/mod.rs"]
 pub mod rfl;
+#[path = "platform/point.rs"]
+pub mod point;
 #[path = "platform/spin.rs"]
 pub mod spin;
 #[path = "platform/wait.rs"]

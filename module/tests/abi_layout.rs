@@ -2,8 +2,9 @@
 //! The driver's ABI constants against the layout that was measured with a C compiler (`data/abi-layout.json`).
 
 use involflt::abi::{
-    self, additional_stats, attribute, bitmap_stats, commit, dev_info, dirty_block, drain_state, failed_commit,
-    monitoring, name_map, rename, replication_state, resync_edge, threshold, volume_list, volume_stats,
+    self, additional_stats, attribute, barrier, bitmap_stats, commit, dev_info, dirty_block, drain_state,
+    failed_commit, freeze, monitoring, name_map, rename, replication_state, resync_edge, tag_info, threshold,
+    volume_info, volume_list, volume_stats,
 };
 use serde_json::Value;
 
@@ -125,6 +126,42 @@ fn small_structures_stand_as_measured() {
         volume_list::BUFFER_BYTES,
         4,
     );
+}
+
+#[test]
+fn the_structures_of_tags_stand_as_measured() {
+    Struct::new("volume_info_t")
+        .size(volume_info::BYTES)
+        .field("flags", volume_info::FLAGS, 4)
+        .field("status", volume_info::STATUS, 4)
+        .field("vol_name", volume_info::NAME, 256);
+    Struct::new("freeze_info_t")
+        .size(freeze::BYTES)
+        .field("nr_vols", freeze::VOLUMES, 4)
+        .field("timeout", freeze::TIMEOUT, 4)
+        .field("vol_info", freeze::LIST, 8)
+        .field("tag_guid", freeze::GUID, abi::TAG_GUID_BYTES);
+    Struct::new("thaw_info_t")
+        .size(freeze::BYTES)
+        .field("nr_vols", freeze::VOLUMES, 4)
+        .field("vol_info", freeze::LIST, 8)
+        .field("tag_guid", freeze::GUID, abi::TAG_GUID_BYTES);
+    Struct::new("tag_info_t_v2")
+        .size(tag_info::BYTES)
+        .field("flags", tag_info::FLAGS, 4)
+        .field("nr_vols", tag_info::VOLUMES, 4)
+        .field("nr_tags", tag_info::TAGS, 4)
+        .field("timeout", tag_info::TIMEOUT, 4)
+        .field("tag_guid", tag_info::GUID, abi::TAG_GUID_BYTES)
+        .field("vol_info", tag_info::LIST, 8)
+        .field("tag_names", tag_info::NAMES, 8);
+    Struct::new("tag_names_t").size(tag_info::NAME_BYTES).field("tag_name", 2, 256);
+    Struct::new("flt_barrier_create_t")
+        .size(barrier::CREATE_BYTES)
+        .field("fbc_guid", barrier::GUID, abi::TAG_GUID_BYTES)
+        .field("fbc_timeout_ms", barrier::TIMEOUT, 4);
+    Struct::new("flt_barrier_remove_t").size(barrier::BYTES).field("fbr_flags", barrier::FLAGS, 4);
+    Struct::new("flt_tag_commit_t").size(barrier::BYTES).field("ftc_flags", barrier::FLAGS, 4);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Agent {
     }
 
     fn call(&mut self, word: u32, argument: u64) -> Result<(), Errno> {
-        ioctl(&self.registry, &self.file, word, argument)
+        ioctl(&self.registry, &self.file, word, argument).map(drop)
     }
 
     fn start(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -454,7 +454,7 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (10, Some("GET_NANOSECOND_TIME"), Works),
     (11, Some("UNSTACK_ALL"), WorksBare),
     (12, Some("SYS_SHUTDOWN"), NotYet),
-    (13, Some("TAG_VOLUME"), NotYet),
+    (13, Some("TAG_VOLUME"), Works),
     (14, Some("WAKEUP_ALL_THREADS"), WorksBare),
     (15, Some("GET_DB_NOTIFY_THRESHOLD"), Works),
     (16, Some("VOLUME_STACKING"), NotYet),
@@ -473,8 +473,8 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (29, Some("BOOTTIME_STACKING"), Nothing),
     (30, Some("VOLUME_UNSTACKING"), Works),
     (31, Some("START_FILTERING_DEVICE_V2"), Works),
-    (32, Some("SYNC_TAG_VOLUME"), NotYet),
-    (33, Some("GET_TAG_VOLUME_STATUS"), NotYet),
+    (32, Some("SYNC_TAG_VOLUME"), Works),
+    (33, Some("GET_TAG_VOLUME_STATUS"), Works),
     (34, Some("START_MIRRORING_DEVICE"), Dead),
     (35, Some("STOP_MIRRORING_DEVICE"), Dead),
     (36, Some("MIRROR_VOLUME_STACKING"), Dead),
@@ -490,13 +490,13 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (46, Some("SET_INVOLFLT_VERBOSITY"), NotYet),
     (47, Some("MIRROR_TEST_HEARTBEAT"), Dead),
     (48, Some("INIT_DRIVER_FULLY"), NotYet),
-    (49, Some("FREEZE_VOLUME"), NotYet),
-    (50, Some("TAG_VOLUME_V2"), NotYet),
-    (51, Some("THAW_VOLUME"), NotYet),
-    (52, Some("IOBARRIER_TAG_VOLUME"), NotYet),
-    (53, Some("CREATE_BARRIER_ALL"), NotYet),
-    (54, Some("REMOVE_BARRIER_ALL"), NotYet),
-    (55, Some("TAG_COMMIT_V2"), NotYet),
+    (49, Some("FREEZE_VOLUME"), Works),
+    (50, Some("TAG_VOLUME_V2"), Works),
+    (51, Some("THAW_VOLUME"), Works),
+    (52, Some("IOBARRIER_TAG_VOLUME"), Works),
+    (53, Some("CREATE_BARRIER_ALL"), Works),
+    (54, Some("REMOVE_BARRIER_ALL"), Works),
+    (55, Some("TAG_COMMIT_V2"), Works),
     (56, Some("SYS_PRE_SHUTDOWN"), NotYet),
     (57, Some("GET_MONITORING_STATS"), Works),
     (58, Some("GET_BLK_MQ_STATUS"), NotYet),
@@ -678,7 +678,7 @@ fn waiting(agent: &Agent, seconds: i32) -> std::thread::JoinHandle<(Result<(), E
         put_name(BASE, abi::GUID_BYTES, DISK);
         put(BASE + wait::SECONDS, &seconds.to_ne_bytes());
         let start = Instant::now();
-        (ioctl(&registry, &file, request::WAIT_FOR_DB_V2, BASE), start.elapsed())
+        (ioctl(&registry, &file, request::WAIT_FOR_DB_V2, BASE).map(drop), start.elapsed())
     })
 }
 

@@ -120,7 +120,7 @@ impl Drained {
     }
 
     fn get(&mut self) -> (u64, Vec<u64>) {
-        let block = self.drain.get(&self.disk);
+        let block = self.drain.get(&self.disk).unwrap();
         let extents = block.changes.offsets().iter().zip(block.changes.lengths());
         let mut blocks = Vec::new();
         for (&offset, &length) in extents {
@@ -285,7 +285,7 @@ fn threads_that_mark_while_another_drains_lose_nothing() {
         });
         loop {
             let last = stopped.load(Ordering::Acquire);
-            let next = drain.get(&disk);
+            let next = drain.get(&disk).unwrap();
             let blocks: Vec<u64> = next
                 .changes
                 .offsets()
@@ -346,7 +346,7 @@ fn a_completed_write_is_told_to_the_sector_without_waiting_for_any_other() {
     let (disk, mut drain) = disk_under(8192, 4096);
     assert!(disk.tracker().wants_completion());
     disk.tracker().complete(3, 2, false);
-    let block = drain.get(&disk);
+    let block = drain.get(&disk).unwrap();
     assert_eq!((block.changes.offsets(), block.changes.lengths()), (&[3 * 512][..], &[1024][..]));
     assert_eq!(block.state, State::Metadata);
     assert_eq!(disk.settled(), 0);
@@ -356,7 +356,7 @@ fn a_completed_write_is_told_to_the_sector_without_waiting_for_any_other() {
 fn a_failed_write_is_told_and_counted() {
     let (disk, mut drain) = disk_under(8192, 4096);
     disk.tracker().complete(8, 8, true);
-    assert_eq!(drain.get(&disk).changes.offsets(), [4096]);
+    assert_eq!(drain.get(&disk).unwrap().changes.offsets(), [4096]);
     assert_eq!(disk.tracker().counters.failures(), 1);
     assert!(disk.tracker().resync.report().is_none());
 }
@@ -381,7 +381,7 @@ fn a_node_that_is_full_is_stamped_then_and_an_open_one_when_it_is_taken() {
     let between = common().clock.stamp(0);
     let mut stamps = Vec::new();
     for changes in [170, 30] {
-        let block = drain.get(&disk);
+        let block = drain.get(&disk).unwrap();
         assert_eq!(block.changes.offsets().len(), changes);
         stamps.push(block.stamp);
         let transaction = block.transaction;
@@ -399,7 +399,7 @@ fn too_many_extents_make_bits_of_what_comes_and_draining_makes_extents_again() {
     assert_eq!((disk.tracker().capture.falls(), drain.state(&disk)), (1, State::Bitmap));
     let mut got = Vec::new();
     loop {
-        let block = drain.get(&disk);
+        let block = drain.get(&disk).unwrap();
         if block.changes.offsets().is_empty() {
             break;
         }
@@ -417,7 +417,7 @@ fn without_room_for_an_extent_there_are_bits_only() {
     let (disk, mut drain) = disk_under(0, 0);
     assert!(!disk.tracker().wants_completion());
     disk.tracker().complete(0, 8, false);
-    let block = drain.get(&disk);
+    let block = drain.get(&disk).unwrap();
     assert_eq!((block.state, block.changes.offsets()), (State::Bitmap, &[0][..]));
     assert!(!disk.tracker().wants_completion());
 }
@@ -502,7 +502,7 @@ impl Replicated {
     }
 
     fn get(&mut self) {
-        let block = self.drain.get(&self.disk);
+        let block = self.drain.get(&self.disk).unwrap();
         let lengths = block.changes.lengths().iter().map(|&length| u64::from(length) >> 9);
         let changes: Vec<_> = block.changes.offsets().iter().map(|offset| offset >> 9).zip(lengths).collect();
         let got = (block.transaction, changes);

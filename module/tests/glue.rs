@@ -75,6 +75,7 @@ fn in_c(rust: &str) -> String {
         "usize" => "size_t",
         "File" => "struct inv_file",
         "inv_mutex" => "struct inv_mutex",
+        "inv_frozen" => "struct inv_frozen",
         "inv_event" => "struct inv_event",
         "inv_spin" => "struct inv_spin",
         "inv_device" => "struct inv_device",

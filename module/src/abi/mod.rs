@@ -387,6 +387,111 @@ pub mod drain_state {
     pub const VALUE_NOT_FOUND: u32 = 1;
 }
 
+/// Length of a tag's GUID, which has no NUL.
+pub const TAG_GUID_BYTES: usize = 36;
+
+/// `volume_info_t`, 264 bytes: a block device and what has become of it.
+pub mod volume_info {
+    /// Flags, i32.
+    pub const FLAGS: u64 = 0;
+    /// What has become of it, i32.
+    pub const STATUS: u64 = 4;
+    /// Its path, `char[256]`.
+    pub const NAME: u64 = 8;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 264;
+    /// Of an io-barrier tag: the disk's tag is held until it is committed.
+    pub const FLAG_HELD: u32 = 1;
+    /// Frozen, thawed, or tagged.
+    pub const VALUE_DONE: u32 = 0;
+    /// It was not.
+    pub const VALUE_FAILED: u32 = 1;
+    /// The disk is not filtered.
+    pub const VALUE_NOT_PROTECTED: u32 = 2;
+    /// A tag was placed on a disk that delivers extents without data.
+    pub const VALUE_METADATA: u32 = 4;
+}
+
+/// `freeze_info_t` and `thaw_info_t`, 56 bytes.
+pub mod freeze {
+    /// Number of volumes, i32.
+    pub const VOLUMES: u64 = 0;
+    /// How long at most, in milliseconds, i32; of a freeze only.
+    pub const TIMEOUT: u64 = 4;
+    /// Pointer to so many [`super::volume_info`], u64.
+    pub const LIST: u64 = 8;
+    /// Name of the consistency point, `char[36]`.
+    pub const GUID: u64 = 16;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 56;
+    /// Longest timeout: the C driver's `FsFreezeTimeout`.
+    pub const MAX_TIMEOUT: u32 = 60_000;
+}
+
+/// `tag_info_t_v2`, 72 bytes.
+pub mod tag_info {
+    /// Flags, i32.
+    pub const FLAGS: u64 = 0;
+    /// Number of volumes, i32.
+    pub const VOLUMES: u64 = 4;
+    /// Number of tags, i32.
+    pub const TAGS: u64 = 8;
+    /// How long the tags may be held, in milliseconds, i32.
+    pub const TIMEOUT: u64 = 12;
+    /// Name of the consistency point, `char[36]`.
+    pub const GUID: u64 = 16;
+    /// Pointer to so many [`super::volume_info`], u64.
+    pub const LIST: u64 = 56;
+    /// Pointer to so many names: a length, u16, and `char[256]`.
+    pub const NAMES: u64 = 64;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 72;
+    /// Bytes of a name: `tag_names_t`.
+    pub const NAME_BYTES: usize = 258;
+    /// All disks or none.
+    pub const FLAG_ATOMIC: u32 = 1;
+    /// File systems are meant to be consistent; says nothing to this driver.
+    pub const FLAG_FILE_SYSTEMS: u32 = 2;
+    /// All filtered disks, while their writes are held.
+    pub const FLAG_ALL: u32 = 4;
+    /// Longest timeout: the C driver's `VacpAppTagCommitTimeout`.
+    pub const MAX_TIMEOUT: u32 = 60_000;
+}
+
+/// `flt_barrier_create_t`, 44 bytes, `flt_barrier_remove_t` and `flt_tag_commit_t`, 40 bytes.
+pub mod barrier {
+    /// Name of the consistency point, `char[36]`.
+    pub const GUID: u64 = 0;
+    /// How long at most, in milliseconds, i32.
+    pub const TIMEOUT: u64 = 36;
+    /// Bytes of what makes a barrier.
+    pub const CREATE_BYTES: usize = 44;
+    /// Flags of what removes it, or commits tags, i32.
+    pub const FLAGS: u64 = 36;
+    /// Bytes of those.
+    pub const BYTES: usize = 40;
+    /// Longest timeout: the C driver's `VacpIObarrierTimeout`.
+    pub const MAX_TIMEOUT: u32 = 300;
+    /// Tags are revoked.
+    pub const VALUE_REVOKE: u32 = 0;
+    /// They are committed.
+    pub const VALUE_COMMIT: u32 = 1;
+}
+
+/// What has become of a sync tag on a disk, i32 each.
+pub mod tag_status {
+    /// It waits.
+    pub const PENDING: u32 = 1;
+    /// It was delivered, and that was committed.
+    pub const COMMITTED: u32 = 2;
+    /// It has gone with the disk's changes.
+    pub const DELETED: u32 = 3;
+    /// It was dropped.
+    pub const DROPPED: u32 = 4;
+    /// The disk could not take it.
+    pub const FAILED: u32 = 5;
+}
+
 /// `COMMIT_TRANSACTION`, 144 bytes.
 pub mod commit {
     /// Id of the block that is committed, u64.
@@ -501,6 +606,10 @@ pub mod dirty_block {
         pub const TIME: u16 = 3;
         /// Where the changes come from.
         pub const DATA_SOURCE: u16 = 4;
+        /// A tag that somebody asked for.
+        pub const USER: u16 = 5;
+        /// Flag of a record: its length is a u32 behind the first four bytes.
+        pub const FLAG_LONG: u8 = 1;
         /// Filler.
         pub const PADDING: u16 = 6;
         /// [`DATA_SOURCE`] of a block that has extents only.

@@ -5,7 +5,7 @@ use crate::abi::commit;
 use crate::abi::dirty_block::{self as block, tag};
 use crate::control::user::Struct;
 use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
-use crate::platform::{Errno, Platform, Result};
+use crate::platform::{Errno, Event, Platform, Result};
 
 /// The open file's disk. No disk was ever started by it: EINVAL; the disk is not filtered any longer: EBUSY.
 pub(super) fn file_disk<P: Platform>(registry: &Registry<P>, id: u64) -> Result<P::Shared<Disk<P>>> {
@@ -36,14 +36,14 @@ fn get_from<P: Platform>(disk: &mut Filtered<P>, argument: u64) -> Result<()> {
     let reply = Struct::<P>::new(argument, block::BYTES)?;
     // Nothing is taken for a caller that cannot be answered.
     reply.put_u32(block::CHANGES, 0)?;
-    let next = disk.drain.get(&disk.device);
+    let next = disk.drain.get(&disk.device)?;
     put_header(&reply, &next)?;
     put_resync(&reply, next.resync)?;
     put_tags(&reply, &next)?;
     put_changes(&reply, &next)
 }
 
-fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()> {
     let changes = next.changes.offsets().len() as u32;
     reply.put_u64(block::TRANSACTION, next.transaction)?;
     reply.put_u64(block::CHANGED_BYTES, next.changes.bytes())?;
@@ -62,8 +62,8 @@ fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
     reply.put_u32(block::STATE, next.state as u32)
 }
 
-fn flags(next: &Block<'_>) -> u32 {
-    let nothing = if next.changes.offsets().is_empty() { block::FLAG_TIMESTAMP_ONLY } else { 0 };
+fn flags<P: Platform>(next: &Block<'_, P>) -> u32 {
+    let nothing = if next.changes.offsets().is_empty() && next.tags.is_none() { block::FLAG_TIMESTAMP_ONLY } else { 0 };
     let resync = if next.resync.is_some() { block::FLAG_RESYNC_REQUIRED } else { 0 };
     nothing | resync
 }
@@ -98,7 +98,7 @@ fn put_time<P: Platform>(reply: &Struct<P>, offset: u64, stamp: Stamp) -> Result
 }
 
 /// Without data there is no order within a block, so its first and last change have one stamp.
-fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()> {
     let nothing = next.changes.offsets().is_empty();
     put_tag(reply, 0, tag::START, 4)?;
     put_tag(reply, 4, tag::PADDING, 4)?;
@@ -106,10 +106,12 @@ fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
     put_time(reply, 32, next.stamp)?;
     put_tag(reply, 56, tag::DATA_SOURCE, 8)?;
     reply.put_u32(block::TAGS + 60, if nothing { tag::SOURCE_NONE } else { tag::SOURCE_METADATA })?;
-    put_tag(reply, 64, tag::END, 4)
+    let records = next.tags.map_or(&[][..], |set| set.records.as_bytes());
+    reply.put(block::TAGS + 64, records)?;
+    put_tag(reply, 64 + records.len() as u64, tag::END, 4)
 }
 
-fn put_changes<P: Platform>(reply: &Struct<P>, next: &Block<'_>) -> Result<()> {
+fn put_changes<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()> {
     for (index, (&offset, &length)) in (0u64..).zip(next.changes.offsets().iter().zip(next.changes.lengths())) {
         reply.put_u64(block::OFFSETS + 8 * index, offset)?;
         reply.put_u32(block::LENGTHS + 4 * index, length)?;
@@ -124,5 +126,15 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
     let request = Struct::<P>::new(argument, commit::BYTES)?;
     let transaction = request.u64(commit::TRANSACTION)?;
     let resync_started = request.u32(commit::FLAGS)? & commit::FLAG_RESYNC_STARTED != 0;
-    disk.with(|disk| disk.drain.commit(&disk.device, transaction, resync_started)).map_err(stopped)?
+    let tags = disk.with(|filtered| {
+        let tags = filtered.drain.commit(&filtered.device, transaction, resync_started)?;
+        if tags.as_ref().is_some_and(|set| set.blocks_drain()) {
+            disk.block_drain(true);
+        }
+        Ok(tags)
+    });
+    if tags.map_err(stopped)??.is_some() {
+        registry.tags.happen();
+    }
+    Ok(())
 }

@@ -5,10 +5,13 @@ mod attributes;
 mod drain;
 mod drain_state;
 mod file;
+mod freeze;
 mod lifecycle;
 mod names;
 mod numbers;
 mod stats;
+mod stream;
+mod tag;
 mod user;
 mod wait;
 
@@ -16,17 +19,27 @@ use crate::abi::request;
 use crate::engine::Registry;
 use crate::platform::{Errno, Platform, Result};
 pub use file::{release, File};
+pub use freeze::alarm;
 pub use wait::{poll, Ready};
 
-/// Serves one request of the open file `file`.
+/// Serves one request of the open file `file`. The answer is 0, or 1 where a part of it could not be done.
 ///
 /// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good; with
 /// [`Errno::NOTTY`] for the mirror and AT-LUN requests; with [`Errno::OPNOTSUPP`] for one that this driver does not have
 /// yet. `docs/abi.md` lists them all.
-pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
+pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<u32> {
     if registry.is_closed() {
         return Err(Errno::INVAL);
     }
+    match word {
+        request::TAG_VOLUME_V2 => tag::held(registry, argument),
+        request::IOBARRIER_TAG_VOLUME => tag::with_barrier(registry, argument),
+        _ => whole(registry, file, word, argument).map(|()| 0),
+    }
+}
+
+/// Requests that are done whole or not at all.
+fn whole<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     match word {
         request::PROCESS_START_NOTIFY => file::become_drainer(registry, file, argument),
         request::SERVICE_SHUTDOWN_NOTIFY => file::become_service::<P>(file, argument),
@@ -40,6 +53,14 @@ pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argume
         request::GET_VOLUME_STATS => stats::volume_stats(registry, argument),
         request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk(), argument),
         request::COMMIT_DIRTY_BLOCKS_TRANS => drain::commit(registry, file.disk(), argument),
+        request::FREEZE_VOLUME => freeze::freeze(registry, argument),
+        request::THAW_VOLUME => freeze::thaw(registry, argument),
+        request::CREATE_BARRIER_ALL => tag::create_barrier(registry, argument),
+        request::REMOVE_BARRIER_ALL => tag::remove_barrier(registry, argument),
+        request::TAG_COMMIT_V2 => tag::decide(registry, argument),
+        request::TAG_VOLUME => stream::tag(registry, argument),
+        request::SYNC_TAG_VOLUME => stream::sync_tag(registry, argument),
+        request::GET_TAG_VOLUME_STATUS => stream::status(registry, argument),
         _ => smaller(registry, file, word, argument),
     }
 }
@@ -95,16 +116,6 @@ fn refusal(word: u32) -> Errno {
         | request::GET_VOLUME_FLAGS
         | request::SYS_SHUTDOWN
         | request::SYS_PRE_SHUTDOWN
-        | request::TAG_VOLUME
-        | request::TAG_VOLUME_V2
-        | request::SYNC_TAG_VOLUME
-        | request::GET_TAG_VOLUME_STATUS
-        | request::IOBARRIER_TAG_VOLUME
-        | request::CREATE_BARRIER_ALL
-        | request::REMOVE_BARRIER_ALL
-        | request::TAG_COMMIT_V2
-        | request::FREEZE_VOLUME
-        | request::THAW_VOLUME
         | request::VOLUME_STACKING
         | request::GET_GLOBAL_STATS
         | request::GET_VOLUME_LATENCY_STATS

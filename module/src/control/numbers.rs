@@ -60,7 +60,7 @@ pub(super) fn monitoring<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let request = Struct::<P>::new(argument, monitoring::BYTES)?;
     let disk = named(registry, &request)?.ok_or(Errno::INVAL)?;
     let value = match request.u32(monitoring::WHAT)? {
-        monitoring::VALUE_TAGS => 0,
+        monitoring::VALUE_TAGS => disk.tracker.capture.tags_lost(),
         monitoring::VALUE_CHURN => disk.with(|disk| disk.drain.committed_bytes())?,
         _ => return Err(Errno::INVAL),
     };

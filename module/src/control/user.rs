@@ -17,6 +17,11 @@ impl<P: Platform> Struct<P> {
         Ok(Struct { address, platform: core::marker::PhantomData })
     }
 
+    /// The address of what is at `offset`.
+    pub(super) fn address(&self, offset: u64) -> u64 {
+        self.address + offset
+    }
+
     /// Reads `N` bytes at `offset`.
     pub(super) fn bytes<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
         let mut bytes = [0; N];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What of a disk's writes is kept: extents as long as there is room for them, and dirty bits where there is not.
 
-use crate::engine::{queue, Changes, Queue, Stamp};
+use crate::engine::{queue, Changes, Fate, Queue, Stamp, Tag, Tags};
 use crate::platform::{Lock, Platform, Result};
 use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 
@@ -19,7 +19,22 @@ pub enum State {
 pub struct Capture<P: Platform> {
     state: AtomicU8,
     falls: AtomicU64,
+    tags_lost: AtomicU64,
     queue: P::Lock<Queue<P::Words>>,
+    /// Under a lock of its own, which is taken before the queue's: a write takes the queue's alone.
+    tags: P::Lock<Tags<P>>,
+}
+
+/// What is the next to be delivered.
+pub enum Next<P: Platform> {
+    /// A change node, with its stamp; its extents were moved.
+    Node(Stamp),
+    /// A tag.
+    Tag(Tag<P>),
+    /// A tag that nobody has committed or revoked yet.
+    Held,
+    /// Nothing waits.
+    Nothing,
 }
 
 impl<P: Platform> Capture<P> {
@@ -27,7 +42,14 @@ impl<P: Platform> Capture<P> {
     pub fn new() -> Result<Self> {
         let state = if P::common().high_water() == 0 { State::Bitmap } else { State::Metadata };
         let queue = P::lock(Queue::new(P::words(Queue::<P::Words>::WORDS)?))?;
-        Ok(Capture { state: AtomicU8::new(state as u8), falls: AtomicU64::new(0), queue })
+        let tags = P::lock(Tags::new()?)?;
+        Ok(Capture {
+            state: AtomicU8::new(state as u8),
+            falls: AtomicU64::new(0),
+            tags_lost: AtomicU64::new(0),
+            queue,
+            tags,
+        })
     }
 
     /// The state.
@@ -72,9 +94,67 @@ impl<P: Platform> Capture<P> {
         }
     }
 
-    /// Moves the oldest node's extents into `changes`, which is empty, and gives its stamp.
-    pub fn take(&self, changes: &mut Changes) -> Option<Stamp> {
-        self.queue.with(|queue| queue.take(changes, &P::common().clock, P::unix_time))
+    /// What comes next: a tag before the oldest node, or that node, whose extents are moved into `changes`, which is empty.
+    pub fn next(&self, changes: &mut Changes) -> Next<P> {
+        loop {
+            let next = self.tags.with(|tags| self.next_of(tags, changes));
+            // One that was taken back is dropped here, with no lock held, and the one behind it comes.
+            match next {
+                Next::Tag(tag) if tag.set.fate(tag.index).is_final() => {}
+                next => return next,
+            }
+        }
+    }
+
+    fn next_of(&self, tags: &mut Tags<P>, changes: &mut Changes) -> Next<P> {
+        self.queue.with(|queue| match tags.first() {
+            Some((before, tag)) if *before <= queue.first() => match tag.set.fate(tag.index) {
+                Fate::Held => Next::Held,
+                _ => tags.pop().map_or(Next::Nothing, Next::Tag),
+            },
+            _ => queue.take(changes, &P::common().clock, P::unix_time).map_or(Next::Nothing, Next::Node),
+        })
+    }
+
+    /// Puts a tag behind all that was noted. `false`: there is no room for it.
+    pub fn tag(&self, tag: &Tag<P>, fate: Fate) -> bool {
+        let common = P::common();
+        self.tags.with(|tags| {
+            if tags.is_full() {
+                return false;
+            }
+            // Both under one lock: the tag's stamp is later than those of the nodes before it, and earlier than the others'.
+            let (before, stamp) = self.queue.with(|queue| {
+                let before = queue.cut(&common.clock, P::unix_time);
+                (before, common.clock.stamp(P::unix_time()))
+            });
+            tag.set.place(tag.index, fate, stamp);
+            tags.push(before, tag.clone());
+            true
+        })
+    }
+
+    /// Forgets every tag. Each is told that it is deleted.
+    pub fn delete_tags(&self) {
+        while let Some(tag) = self.tags.with(Tags::pop) {
+            tag.set.settle(tag.index, Fate::Deleted);
+            self.lost_tags(tag.set.records.tags());
+        }
+    }
+
+    /// So many tags were asked for, and will not be delivered.
+    pub fn lost_tags(&self, tags: usize) {
+        self.tags_lost.fetch_add(tags as u64, Ordering::Relaxed);
+    }
+
+    /// Tags that were asked for and were not delivered.
+    pub fn tags_lost(&self) -> u64 {
+        self.tags_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether a tag waits that could be delivered.
+    pub fn has_tag(&self) -> bool {
+        self.tags.with(|tags| tags.first().is_some_and(|(_, tag)| tag.set.fate(tag.index) == Fate::Waiting))
     }
 
     /// Extents that wait.

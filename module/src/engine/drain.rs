@@ -2,7 +2,7 @@
 //! Get, apply, commit: a block of changes is out until it is committed, and delivered again until then.
 
 use crate::abi::MAX_CHANGES;
-use crate::engine::{Bitmap, ResyncReport, Stamp, State};
+use crate::engine::{Bitmap, Fate, Next, ResyncReport, Stamp, State, Tag, TagSet};
 use crate::platform::{Attached, Errno, Platform, Result};
 
 /// Longest extent that is reported, in bytes: the ABI's length field has 32 bits, and agents read extents whole.
@@ -57,7 +57,7 @@ pub struct Previous {
 }
 
 /// A block of changes, as it goes to the agent.
-pub struct Block<'a> {
+pub struct Block<'a, P: Platform> {
     /// What the agent commits it by.
     pub transaction: u64,
     /// When the block was closed.
@@ -74,6 +74,8 @@ pub struct Block<'a> {
     pub state: State,
     /// A hole that the agent must know of.
     pub resync: Option<ResyncReport>,
+    /// The tags that the block carries instead of changes.
+    pub tags: Option<&'a TagSet<P>>,
 }
 
 /// The drain of one disk.
@@ -84,19 +86,35 @@ pub struct Drain<P: Platform> {
     cursor: u64,
     /// On the heap: a kernel stack is small.
     changes: P::Boxed<Changes>,
-    out: Option<Out>,
+    out: Option<Out<P>>,
     transaction: u64,
     previous: Previous,
     committed_bytes: u64,
     network_failures: u64,
 }
 
+/// What is to be delivered next.
+enum Found<P: Platform> {
+    Changes(Stamp, State),
+    Tag(Tag<P>),
+    Nothing,
+}
+
 /// The block that is out.
-#[derive(Clone, Copy)]
-struct Out {
+struct Out<P: Platform> {
     stamp: Stamp,
     state: State,
     resync: Option<ResyncReport>,
+    tag: Option<Tag<P>>,
+}
+
+impl<P: Platform> Drop for Out<P> {
+    /// A tag that was out and is not committed is gone.
+    fn drop(&mut self) {
+        if let Some(tag) = &self.tag {
+            tag.set.settle(tag.index, Fate::Deleted);
+        }
+    }
 }
 
 impl<P: Platform> Drain<P> {
@@ -115,35 +133,49 @@ impl<P: Platform> Drain<P> {
         })
     }
 
-    /// The block that is out, or the next one, which is without changes when nothing is pending. A block without
-    /// changes is not delivered again: the next one takes its place.
-    pub fn get(&mut self, disk: &P::Attached) -> Block<'_> {
-        let mut out = match self.out {
-            Some(out) if self.changes.count != 0 => out,
-            _ => self.next(disk),
-        };
+    /// The block that is out, or the next one, which is without changes and tags when nothing is pending. Such a block is
+    /// not delivered again: the next one takes its place. Fails with [`Errno::AGAIN`] where the next one is a tag that
+    /// nobody has committed or revoked yet.
+    pub fn get(&mut self, disk: &P::Attached) -> Result<Block<'_, P>> {
+        if !self.is_to_be_committed() {
+            self.out = None;
+            self.out = Some(self.next(disk)?);
+        }
+        let pending_bytes = self.pending_bytes(disk);
+        let pending_changes = self.pending_blocks(disk) + disk.tracker().capture.extents();
+        let out = self.out.as_mut().ok_or(Errno::AGAIN)?;
         out.resync = disk.tracker().resync.report();
-        self.out = Some(out);
-        Block {
+        Ok(Block {
             transaction: self.transaction,
             stamp: out.stamp,
             changes: &self.changes,
             previous: self.previous,
-            pending_bytes: self.pending_bytes(disk),
-            pending_changes: self.pending_blocks(disk) + disk.tracker().capture.extents(),
+            pending_bytes,
+            pending_changes,
             state: out.state,
             resync: out.resync,
-        }
+            tags: out.tag.as_ref().map(|tag| &*tag.set),
+        })
     }
 
-    fn next(&mut self, disk: &P::Attached) -> Out {
+    /// Whether the block that is out says something that is not to be lost.
+    fn is_to_be_committed(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| self.changes.count != 0 || out.tag.is_some())
+    }
+
+    fn next(&mut self, disk: &P::Attached) -> Result<Out<P>> {
         disk.refresh();
         self.changes.count = 0;
         self.transaction += 1;
         let found = self.next_changes(disk);
         disk.tracker().set_taken(self.taken.dirty());
-        let (stamp, state) = found.unwrap_or_else(|| (Self::stamp(), disk.tracker().capture.state()));
-        Out { stamp, state, resync: None }
+        let now = disk.tracker().capture.state();
+        let (stamp, state, tag) = match found? {
+            Found::Changes(stamp, state) => (stamp, state, None),
+            Found::Tag(tag) => (tag.set.stamp(tag.index), now, Some(tag)),
+            Found::Nothing => (Self::stamp(), now, None),
+        };
+        Ok(Out { stamp, state, resync: None, tag })
     }
 
     fn stamp() -> Stamp {
@@ -151,10 +183,18 @@ impl<P: Platform> Drain<P> {
     }
 
     /// Dirty bits come first, unless so many extents wait that there may soon be no room for more.
-    fn next_changes(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
+    fn next_changes(&mut self, disk: &P::Attached) -> Result<Found<P>> {
         let waiting = disk.tracker().capture.extents();
         let bits = if waiting == 0 || waiting < P::common().low_water() { self.next_bits(disk) } else { None };
-        bits.or_else(|| self.next_node(disk))
+        if let Some((stamp, state)) = bits {
+            return Ok(Found::Changes(stamp, state));
+        }
+        match disk.tracker().capture.next(&mut self.changes) {
+            Next::Node(stamp) => Ok(Found::Changes(stamp, State::Metadata)),
+            Next::Tag(tag) => Ok(Found::Tag(tag)),
+            Next::Held => Err(Errno::AGAIN),
+            Next::Nothing => Ok(Found::Nothing),
+        }
     }
 
     fn next_bits(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
@@ -162,11 +202,6 @@ impl<P: Platform> Drain<P> {
         self.refill(disk);
         self.fill(tracker.block_shift(), tracker.sectors() << 9);
         (self.changes.count != 0).then(|| (Self::stamp(), State::Bitmap))
-    }
-
-    fn next_node(&mut self, disk: &P::Attached) -> Option<(Stamp, State)> {
-        let stamp = disk.tracker().capture.take(&mut self.changes)?;
-        Some((stamp, State::Metadata))
     }
 
     /// Takes what was marked since the last time, and waits until those writes have completed. Before that the disk
@@ -196,21 +231,31 @@ impl<P: Platform> Drain<P> {
 
     /// The agent has the block: it is not delivered again. `resync_started` takes back the hole it was told of.
     ///
-    /// Fails with [`Errno::FAULT`] when no block is out or it is another one, and changes nothing. A block without
-    /// changes needs no commit: a wrong id is then no error, as agents expect.
-    pub fn commit(&mut self, disk: &P::Attached, transaction: u64, resync_started: bool) -> Result<()> {
-        let Some(out) = self.out else { return Err(Errno::FAULT) };
+    /// Gives the set of the tag that the block carried. Fails with [`Errno::FAULT`] when no block is out or it is another
+    /// one, and changes nothing. A block without changes needs no commit: a wrong id is then no error, as agents expect.
+    pub fn commit(
+        &mut self,
+        disk: &P::Attached,
+        transaction: u64,
+        resync_started: bool,
+    ) -> Result<Option<P::Shared<TagSet<P>>>> {
+        let must = self.is_to_be_committed();
+        let Some(out) = &mut self.out else { return Err(Errno::FAULT) };
         if transaction != self.transaction {
-            return if self.changes.count == 0 { Ok(()) } else { Err(Errno::FAULT) };
+            return if must { Err(Errno::FAULT) } else { Ok(None) };
         }
         if let (true, Some(reported)) = (resync_started, out.resync) {
             disk.tracker().resync.acknowledge(reported);
         }
         self.previous = Previous { stamp: out.stamp, split: 1 };
         self.committed_bytes += self.changes.bytes();
+        let tag = out.tag.take();
         self.changes.count = 0;
         self.out = None;
-        Ok(())
+        Ok(tag.map(|tag| {
+            tag.set.settle(tag.index, Fate::Drained);
+            tag.set
+        }))
     }
 
     /// The agent could not bring the block that is out to its target, because of the network where that is said.
@@ -237,9 +282,9 @@ impl<P: Platform> Drain<P> {
     pub fn clear(&mut self, disk: &P::Attached) {
         let tracker = disk.tracker();
         // As many blocks as wait now: a busy disk would never come to an end.
+        tracker.capture.delete_tags();
         for _ in 0..=self.pending_blocks(disk) + tracker.capture.extents() {
-            self.next(disk);
-            if self.changes.count == 0 {
+            if self.next(disk).is_err() || self.changes.count == 0 {
                 break;
             }
         }

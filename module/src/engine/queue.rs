@@ -12,11 +12,12 @@ const MAX_EXTENT: u64 = 1 << (20 - 9);
 pub const MAX_CHANGE: u64 = 64 * MAX_EXTENT;
 /// Change nodes that there is room for: the ABI's default limit of 65536 extents.
 const NODES: u64 = 386;
-/// A node: when its first extent came, its stamp, its extents.
-const NODE_WORDS: usize = 2 + MAX_CHANGES;
+/// A node: when its first extent came, its stamp, the number of its extents, and they.
+const NODE_WORDS: usize = 3 + MAX_CHANGES;
 const OPENED: usize = 0;
 const STAMP: usize = 1;
-const EXTENTS: usize = 2;
+const COUNT: usize = 2;
+const EXTENTS: usize = 3;
 /// An extent is one word: its length below, its first sector above.
 const LENGTH_BITS: u32 = 16;
 /// Sectors at and after this one do not fit (128 PiB).
@@ -26,14 +27,16 @@ pub const END: u64 = 1 << (64 - LENGTH_BITS);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A ring of change nodes. Nodes from `first` to before `open` are full and stamped; the open one may be empty.
+/// A ring of change nodes. Nodes from `first` to before `open` are closed and stamped; the open one may be empty.
 ///
 /// All memory is there from the start, 8 bytes an extent: nothing on a write's way asks for any.
 pub struct Queue<W> {
     words: W,
     first: u64,
     open: u64,
+    /// Extents of the open node.
     count: usize,
+    extents: u64,
     sectors: u64,
 }
 
@@ -44,12 +47,12 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
     /// An empty queue in `words`, [`Self::WORDS`] of them.
     pub fn new(words: W) -> Self {
         debug_assert!(words.len() >= Self::WORDS);
-        Queue { words, first: 0, open: 0, count: 0, sectors: 0 }
+        Queue { words, first: 0, open: 0, count: 0, extents: 0, sectors: 0 }
     }
 
     /// Extents that wait.
     pub fn extents(&self) -> u64 {
-        (self.open - self.first) * MAX_CHANGES as u64 + self.count as u64
+        self.extents
     }
 
     /// Sectors in them; one that is in two extents counts twice.
@@ -107,14 +110,29 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
         }
         self.word(self.open, EXTENTS + self.count).store(pack(sector, sectors), Ordering::Relaxed);
         self.count += 1;
+        self.extents += 1;
         self.sectors += sectors;
         if self.count == MAX_CHANGES {
             self.close(clock.stamp(now()));
         }
     }
 
+    /// Closes the open node, unless it is empty, and gives the number of the next one: what comes now is in it or later.
+    pub fn cut(&mut self, clock: &Clock, now: impl Fn() -> u64) -> u64 {
+        if self.count != 0 {
+            self.close(clock.stamp(now()));
+        }
+        self.open
+    }
+
+    /// The number of the oldest node, which may be the open one.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     fn close(&mut self, stamp: Stamp) {
         self.word(self.open, STAMP).store(stamp.time(), Ordering::Relaxed);
+        self.word(self.open, COUNT).store(self.count as u64, Ordering::Relaxed);
         self.open += 1;
         self.count = 0;
     }
@@ -122,14 +140,13 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
     /// Moves the oldest node's extents into `changes`, which is empty, and gives its stamp; the open node is closed for
     /// it where there is no other. `None` where nothing waits.
     pub fn take(&mut self, changes: &mut Changes, clock: &Clock, now: impl Fn() -> u64) -> Option<Stamp> {
-        let mut count = MAX_CHANGES;
         if self.first == self.open {
-            count = self.count;
-            if count == 0 {
+            if self.count == 0 {
                 return None;
             }
             self.close(clock.stamp(now()));
         }
+        let count = self.word(self.first, COUNT).load(Ordering::Relaxed) as usize;
         for index in 0..count {
             let (sector, sectors) = unpack(self.word(self.first, EXTENTS + index).load(Ordering::Relaxed));
             self.sectors -= sectors;
@@ -137,6 +154,7 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
         }
         let stamp = Stamp::from_word(self.word(self.first, STAMP).load(Ordering::Relaxed));
         self.first += 1;
+        self.extents -= count as u64;
         Some(stamp)
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Drain, Tracker};
-use crate::platform::{Attached, Errno, Lock, Mutex, Opened, Platform, Result};
+use crate::engine::{Drain, Fate, Point, TagSet, Tracker};
+use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Most disks that are filtered at once. Two bitmaps a disk are what bounds it.
@@ -151,6 +151,10 @@ impl<P: Platform> Slots<P> {
 /// disk has a mutex of its own ([`Disk::with`]). Whoever has a disk's may take the registry's, never the other way.
 pub struct Registry<P: Platform> {
     slots: P::Mutex<Slots<P>>,
+    /// The consistency point. Nobody has it while a disk or an agent is waited for.
+    pub point: P::Mutex<Point<P>>,
+    /// Something has become of a tag, or those who wait for that are woken.
+    pub tags: P::Event,
 }
 
 impl<P: Platform> Registry<P> {
@@ -163,7 +167,7 @@ impl<P: Platform> Registry<P> {
             closed: false,
             drainer: false,
         };
-        Ok(Registry { slots: P::mutex(slots)? })
+        Ok(Registry { slots: P::mutex(slots)?, point: P::mutex(Point::new()?)?, tags: P::event()? })
     }
 
     /// Whether [`Self::stop_all`] has been called.
@@ -260,8 +264,31 @@ impl<P: Platform> Registry<P> {
             });
             Ok(())
         })??;
+        disk.tracker.capture.delete_tags();
         disk.tracker.waits.wake();
+        self.tags.happen();
         Ok(())
+    }
+
+    /// Something was decided about a set: its disks can be drained further, and tags that were taken back are counted.
+    pub fn decided(&self, set: &TagSet<P>) {
+        for index in 0..set.disks() {
+            let Some(disk) = self.find_id(set.disk(index)) else { continue };
+            if set.fate(index) == Fate::Revoked {
+                disk.tracker.capture.lost_tags(set.records.tags());
+            }
+            disk.tracker.waits.wake();
+        }
+        self.tags.happen();
+    }
+
+    /// Ends the consistency point where its time is over, or at once: file systems are thawed, writes let go, tags that
+    /// nobody has committed taken back.
+    pub fn expire(&self, at_once: bool) {
+        let expired = self.point.with_always(|point| point.expire(at_once));
+        if let Some(set) = expired.as_ref().and_then(|expired| expired.revoked.as_ref()) {
+            self.decided(set);
+        }
     }
 
     /// A drainer has come. Fails with [`Errno::INVAL`] where there is one.

@@ -116,10 +116,15 @@ impl<P: Platform> Tracker<P> {
         }
     }
 
-    /// Whether so much waits that an agent should be told: 4 MiB, or as many extents as a block holds.
+    /// Whether a tag can be put among the changes: dirty bits have no place in their order.
+    pub fn takes_tags(&self) -> bool {
+        self.capture.state() == State::Metadata && self.pending_blocks() == 0
+    }
+
+    /// Whether so much waits that an agent should be told: 4 MiB, as many extents as a block holds, or a tag.
     pub fn is_enough(&self) -> bool {
         let extents = self.capture.extents();
-        extents >= MAX_CHANGES as u64 || self.pending_bytes() >= u64::from(threshold::VALUE)
+        extents >= MAX_CHANGES as u64 || self.pending_bytes() >= u64::from(threshold::VALUE) || self.capture.has_tag()
     }
 
     /// Bytes that wait, those of a block that is out not counted.

@@ -30,6 +30,12 @@ pub struct inv_event {
     opaque: [u8; 0],
 }
 
+/// A frozen file system.
+#[repr(C)]
+pub struct inv_frozen {
+    opaque: [u8; 0],
+}
+
 /// Facts about an opened disk.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -70,6 +76,13 @@ unsafe extern "C" {
     pub fn inv_event_count(event: *mut inv_event) -> u32;
     pub fn inv_event_happen(event: *mut inv_event);
     pub fn inv_event_wait(event: *mut inv_event, seen: u32, milliseconds: u32) -> c_int;
+    pub fn inv_frozen_new(path: *const c_char, out: *mut *mut inv_frozen) -> c_int;
+    pub fn inv_frozen_free(frozen: *mut inv_frozen);
+    pub fn inv_hold();
+    pub fn inv_let_go();
+    pub fn inv_alarm(milliseconds: u32);
+    pub fn inv_alarm_stop();
+    pub fn inv_uptime() -> u64;
     pub fn inv_alloc_zeroed(bytes: usize) -> *mut c_void;
     pub fn inv_free(memory: *mut c_void);
     pub fn inv_unix_time() -> u64;

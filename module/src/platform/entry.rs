@@ -30,14 +30,14 @@ pub unsafe fn begin() -> Result<()> {
 /// Drops it.
 ///
 /// # Safety
-/// There is no character device any longer.
+/// There is no character device any longer, and no alarm.
 pub unsafe fn end() {
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = None };
 }
 
 /// # Safety
-/// There is a character device, or nobody else is here.
+/// There is a character device or an alarm, or nobody else is here.
 unsafe fn registry() -> Option<&'static Registry<ThisPlatform>> {
     // SAFETY: by the caller's word nobody writes to the cell.
     unsafe { (*REGISTRY.0.get()).as_ref() }
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn inv_rs_ioctl(file: *mut File, word: u32, argument: u64)
     let (registry, file) = unsafe { (registry(), &*file) };
     let Some(registry) = registry else { return 0 };
     match control::ioctl(registry, file, word, argument) {
-        Ok(()) => 0,
+        Ok(answer) => answer.into(),
         Err(errno) => -core::ffi::c_long::from(errno.0),
     }
 }
@@ -67,6 +67,15 @@ pub unsafe extern "C" fn inv_rs_poll(file: *mut File) -> i32 {
     // SAFETY: as in `inv_rs_ioctl`.
     let (registry, file) = unsafe { (registry(), &*file) };
     registry.map_or(0, |registry| control::poll(registry, file) as i32)
+}
+
+/// The time of a consistency point is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_alarm() {
+    // SAFETY: the glue's alarm is stopped before the registry is dropped.
+    if let Some(registry) = unsafe { registry() } {
+        control::alarm(registry);
+    }
 }
 
 /// An open file is closed.

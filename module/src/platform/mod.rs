@@ -30,6 +30,10 @@ impl Errno {
     pub const NOTTY: Errno = Errno(25);
     /// The time is over.
     pub const TIMEDOUT: Errno = Errno(110);
+    /// Not permitted.
+    pub const PERM: Errno = Errno(1);
+    /// It exists already.
+    pub const EXIST: Errno = Errno(17);
     /// Not supported.
     pub const OPNOTSUPP: Errno = Errno(95);
     /// Too many disks.
@@ -52,6 +56,10 @@ pub struct Geometry {
 pub trait Platform: Sized {
     /// A fixed number of 64-bit words, zero at first.
     type Words: Deref<Target = [AtomicU64]> + Send + Sync;
+    /// A fixed number of bytes, zero at first.
+    type Bytes: DerefMut<Target = [u8]> + Send + Sync;
+    /// A block device whose file system is frozen; dropping it thaws it.
+    type Frozen: Send;
     /// One value on the heap.
     type Boxed<T: Send>: DerefMut<Target = T> + Send;
     /// One value on the heap that has several owners.
@@ -71,6 +79,8 @@ pub trait Platform: Sized {
 
     /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
     fn words(count: usize) -> Result<Self::Words>;
+    /// Allocates `count` zero bytes. Fails with [`Errno::NOMEM`].
+    fn bytes(count: usize) -> Result<Self::Bytes>;
     /// Puts `value` on the heap. Fails with [`Errno::NOMEM`].
     fn boxed<T: Send>(value: T) -> Result<Self::Boxed<T>>;
     /// Puts `value` on the heap, for several owners. Fails with [`Errno::NOMEM`].
@@ -83,6 +93,17 @@ pub trait Platform: Sized {
     fn event() -> Result<Self::Event>;
     /// Has every open file that is polled ask anew whether it is ready. From any context.
     fn wake_pollers();
+    /// Freezes the file system on the block device at `path`, which ends with a NUL. A device without one stays as it is.
+    /// Fails as opening or freezing it does.
+    fn freeze(path: &[u8]) -> Result<Self::Frozen>;
+    /// Filtered disks take no new request until [`Self::release`]. Those that they have taken go on, and are not waited for.
+    fn hold();
+    /// They do.
+    fn release();
+    /// [`crate::control::alarm`] is called in so many milliseconds, once; this takes the place of an earlier alarm.
+    fn alarm(milliseconds: u32);
+    /// Milliseconds of a clock that never goes back.
+    fn uptime() -> u64;
     /// What all disks share.
     fn common() -> &'static Common;
     /// Wall-clock time since the Unix epoch, in 100 ns.

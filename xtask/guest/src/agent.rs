@@ -33,6 +33,8 @@ pub struct Batch {
     pub transaction: u64,
     /// Offset and length in bytes; empty when all is drained.
     pub changes: Vec<(u64, u64)>,
+    /// What the tags say that the batch carries instead of changes.
+    pub tags: Vec<String>,
 }
 
 /// The `VOLUME_GUID` of a path.
@@ -83,13 +85,14 @@ impl Agent {
             format!("{name}: resync required: {} (code {code:#x})", until_nul(text))
         })?;
         ensure(count as usize <= abi::MAX_CHANGES, || format!("{name}: a batch of {count} changes"))?;
-        ensure((count == 0) == (flags & dirty_block::FLAG_TIMESTAMP_ONLY != 0), || {
+        let tags = tags_of(&block[dirty_block::TAGS as usize..][64..dirty_block::OFFSETS as usize - 512]);
+        ensure((count == 0 && tags.is_empty()) == (flags & dirty_block::FLAG_TIMESTAMP_ONLY != 0), || {
             format!("{name}: a batch of {count} changes with flags {flags:#x}")
         })?;
         let offset = |index| block.u64_at(dirty_block::OFFSETS + 8 * index);
         let length = |index| block.u32_at(dirty_block::LENGTHS + 4 * index).into();
         let changes = (0..u64::from(count)).map(|index| (offset(index), length(index))).collect();
-        Ok(Batch { transaction: block.u64_at(dirty_block::TRANSACTION), changes })
+        Ok(Batch { transaction: block.u64_at(dirty_block::TRANSACTION), changes, tags })
     }
 
     /// Commits a batch.
@@ -126,7 +129,7 @@ impl Agent {
         }
         self.commit(batch.transaction).doing(|| format!("{}: commit", self.disk.name))?;
         self.batches += 1;
-        Ok(!batch.changes.is_empty())
+        Ok(!batch.changes.is_empty() || !batch.tags.is_empty())
     }
 
     /// Drains until nothing is left; a disk that nobody writes to must come to that.
@@ -150,6 +153,19 @@ impl Agent {
     pub fn statistics(&self) -> Step<Statistics> {
         volume_stats(&self.file, self.disk.node).doing(|| format!("{}: statistics", self.disk.name)).map(Statistics)
     }
+}
+
+/// The tags of a list, which begins behind what every list has: a header, the length of the data, the data.
+fn tags_of(mut list: &[u8]) -> Vec<String> {
+    let mut tags = Vec::new();
+    while list[..2] == dirty_block::tag::USER.to_le_bytes() {
+        let (whole, header) =
+            if list[2] & dirty_block::tag::FLAG_LONG != 0 { (list.u32_at(4) as usize, 8) } else { (list[3].into(), 4) };
+        let length = usize::from(u16::from_le_bytes([list[header], list[header + 1]]));
+        tags.push(String::from_utf8_lossy(&list[header + 2..][..length]).into_owned());
+        list = &list[whole..];
+    }
+    tags
 }
 
 /// Waits for a disk's changes.

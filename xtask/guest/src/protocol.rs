@@ -167,6 +167,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "attach-storm", title: "100 times attach and detach during writes, then nothing is missed" },
     Scenario { name: "drain-protocol", title: "one write is one extent; a batch not committed comes again" },
     Scenario { name: "statistics", title: "operations dispatched to each disk are counted exactly" },
+    Scenario {
+        name: "tags",
+        title: "a tag lies between the writes before it and those that a barrier or a freeze held",
+    },
     Scenario { name: "buffered-plugged", title: "64 MiB of buffered writes, batched by plugging, are seen wholly" },
     Scenario { name: "direct", title: "direct writes" },
     Scenario { name: "synchronous", title: "synchronous writes" },

@@ -49,6 +49,46 @@ impl Drop for Words {
     }
 }
 
+/// A fixed number of bytes.
+pub struct Bytes {
+    memory: NonNull<u8>,
+    count: usize,
+}
+
+// SAFETY: the memory is owned, and tied to no thread.
+unsafe impl Send for Bytes {}
+// SAFETY: as above.
+unsafe impl Sync for Bytes {}
+
+impl Bytes {
+    pub fn new(count: usize) -> Result<Self> {
+        Ok(Bytes { memory: allocate(count)?, count })
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the allocation has `count` bytes, zero at first.
+        unsafe { core::slice::from_raw_parts(self.memory.as_ptr(), self.count) }
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`, and `self` is borrowed alone.
+        unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: the memory came from the glue's allocator and has no other owner.
+        unsafe { bindings::inv_free(self.memory.as_ptr().cast()) }
+    }
+}
+
 /// One value.
 pub struct Boxed<T>(NonNull<T>);
 

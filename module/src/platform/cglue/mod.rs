@@ -8,10 +8,11 @@ use crate::bindings;
 use crate::engine::Common;
 use crate::entry;
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
+use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
 use crate::platform::{Platform, Result, User};
 use crate::wait::{Happening, Turns};
-use memory::{Boxed, Shared, Words};
+use memory::{Boxed, Bytes, Shared, Words};
 
 static COMMON: Common = Common::new();
 
@@ -20,6 +21,8 @@ pub struct Cglue;
 
 impl Platform for Cglue {
     type Words = Words;
+    type Bytes = Bytes;
+    type Frozen = FrozenDevice;
     type Boxed<T: Send> = Boxed<T>;
     type Shared<T: Send + Sync> = Shared<T>;
     type Lock<T: Send> = Spin<T>;
@@ -31,6 +34,10 @@ impl Platform for Cglue {
 
     fn words(count: usize) -> Result<Words> {
         Words::new(count)
+    }
+
+    fn bytes(count: usize) -> Result<Bytes> {
+        Bytes::new(count)
     }
 
     fn boxed<T: Send>(value: T) -> Result<Boxed<T>> {
@@ -56,6 +63,26 @@ impl Platform for Cglue {
     fn wake_pollers() {
         // SAFETY: has no preconditions.
         unsafe { bindings::inv_wake_pollers() }
+    }
+
+    fn freeze(path: &[u8]) -> Result<FrozenDevice> {
+        FrozenDevice::new(path)
+    }
+
+    fn hold() {
+        point::hold();
+    }
+
+    fn release() {
+        point::release();
+    }
+
+    fn alarm(milliseconds: u32) {
+        point::alarm(milliseconds);
+    }
+
+    fn uptime() -> u64 {
+        point::uptime()
     }
 
     fn common() -> &'static Common {

@@ -4,7 +4,7 @@
 use crate::engine::{Common, Tracker};
 use crate::platform::{self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, User, Waited};
 use crate::sync::AtomicU64;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -14,12 +14,18 @@ pub struct Host;
 thread_local! {
     static TIME: Cell<u64> = const { Cell::new(0) };
     static POLLERS_WOKEN: Cell<u64> = const { Cell::new(0) };
+    static FROZEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static HELD: Cell<bool> = const { Cell::new(false) };
+    static ALARM: Cell<Option<u64>> = const { Cell::new(None) };
+    static UPTIME: Cell<u64> = const { Cell::new(1) };
     /// Each thread its own, so that tests do not meet.
     static COMMON: &'static Common = Box::leak(Box::default());
 }
 
 impl Platform for Host {
     type Words = Box<[AtomicU64]>;
+    type Bytes = Box<[u8]>;
+    type Frozen = FrozenName;
     type Boxed<T: Send> = Box<T>;
     type Shared<T: Send + Sync> = Arc<T>;
     type Lock<T: Send> = Mutex<T>;
@@ -31,6 +37,10 @@ impl Platform for Host {
 
     fn words(count: usize) -> Result<Self::Words> {
         Ok(std::iter::repeat_with(AtomicU64::default).take(count).collect())
+    }
+
+    fn bytes(count: usize) -> Result<Self::Bytes> {
+        Ok(vec![0; count].into_boxed_slice())
     }
 
     fn boxed<T: Send>(value: T) -> Result<Box<T>> {
@@ -55,6 +65,26 @@ impl Platform for Host {
 
     fn wake_pollers() {
         POLLERS_WOKEN.with(|woken| woken.set(woken.get() + 1));
+    }
+
+    fn freeze(path: &[u8]) -> Result<FrozenName> {
+        FrozenName::new(path)
+    }
+
+    fn hold() {
+        HELD.set(true);
+    }
+
+    fn release() {
+        HELD.set(false);
+    }
+
+    fn alarm(milliseconds: u32) {
+        ALARM.set(Some(UPTIME.get() + u64::from(milliseconds)));
+    }
+
+    fn uptime() -> u64 {
+        UPTIME.get()
     }
 
     fn common() -> &'static Common {
@@ -118,6 +148,47 @@ impl Host {
     /// How often this thread has woken those who poll.
     pub fn pollers_woken() -> u64 {
         POLLERS_WOKEN.get()
+    }
+
+    /// What this thread has frozen and not thawed.
+    pub fn frozen() -> Vec<String> {
+        FROZEN.with_borrow(Clone::clone)
+    }
+
+    /// Whether this thread has disks held.
+    pub fn is_held() -> bool {
+        HELD.get()
+    }
+
+    /// So many milliseconds go by for this thread. Whether its alarm has rung meanwhile.
+    pub fn pass(milliseconds: u64) -> bool {
+        UPTIME.set(UPTIME.get() + milliseconds);
+        let rings = ALARM.get().is_some_and(|time| time <= UPTIME.get());
+        if rings {
+            ALARM.set(None);
+        }
+        rings
+    }
+}
+
+/// A file system that is frozen in name only; a name that begins with `no` cannot be.
+pub struct FrozenName(String);
+
+impl FrozenName {
+    fn new(path: &[u8]) -> Result<Self> {
+        let path = path.strip_suffix(b"\0").ok_or(Errno::INVAL)?;
+        let name = String::from_utf8_lossy(path).into_owned();
+        if name.starts_with("no") {
+            return Err(Errno::NODEV);
+        }
+        FROZEN.with_borrow_mut(|frozen| frozen.push(name.clone()));
+        Ok(FrozenName(name))
+    }
+}
+
+impl Drop for FrozenName {
+    fn drop(&mut self) {
+        FROZEN.with_borrow_mut(|frozen| frozen.retain(|name| *name != self.0));
     }
 }
 

@@ -5,10 +5,11 @@ use crate::bindings;
 use crate::engine::Common;
 use crate::entry;
 use crate::hooks::{AttachedDisk, OpenedDisk};
+use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
 use crate::platform::{Errno, Platform, Result, User};
 use crate::wait::{Happening, Turns};
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 use crate::sync::AtomicU64;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -45,6 +46,7 @@ impl Drop for Involflt {
         // SAFETY: `init` registered it, and every attached disk holds the module, so none is left.
         unsafe {
             bindings::inv_chardev_del();
+            bindings::inv_alarm_stop();
             entry::end();
             bindings::inv_device_drain_frees();
         }
@@ -58,6 +60,8 @@ pub struct Rfl;
 
 impl Platform for Rfl {
     type Words = Words;
+    type Bytes = Bytes;
+    type Frozen = FrozenDevice;
     type Boxed<T: Send> = KBox<T>;
     type Shared<T: Send + Sync> = Arc<T>;
     type Lock<T: Send> = Spin<T>;
@@ -73,6 +77,12 @@ impl Platform for Rfl {
             words.push(AtomicU64::new(0), GFP_KERNEL).map_err(|_| Errno::NOMEM)?;
         }
         Ok(Words(words))
+    }
+
+    fn bytes(count: usize) -> Result<Bytes> {
+        let mut bytes = KVVec::with_capacity(count, GFP_KERNEL).map_err(|_| Errno::NOMEM)?;
+        bytes.extend_with(count, 0, GFP_KERNEL).map_err(|_| Errno::NOMEM)?;
+        Ok(Bytes(bytes))
     }
 
     fn boxed<T: Send>(value: T) -> Result<KBox<T>> {
@@ -100,6 +110,26 @@ impl Platform for Rfl {
         unsafe { bindings::inv_wake_pollers() }
     }
 
+    fn freeze(path: &[u8]) -> Result<FrozenDevice> {
+        FrozenDevice::new(path)
+    }
+
+    fn hold() {
+        point::hold();
+    }
+
+    fn release() {
+        point::release();
+    }
+
+    fn alarm(milliseconds: u32) {
+        point::alarm(milliseconds);
+    }
+
+    fn uptime() -> u64 {
+        point::uptime()
+    }
+
     fn common() -> &'static Common {
         &COMMON
     }
@@ -117,6 +147,23 @@ impl Deref for Words {
 
     fn deref(&self) -> &[AtomicU64] {
         &self.0
+    }
+}
+
+/// A fixed number of bytes.
+pub struct Bytes(KVVec<u8>);
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

@@ -8,6 +8,7 @@ mod requests;
 mod resize;
 mod scale;
 mod states;
+mod tags;
 mod tracking;
 mod waits;
 mod writes;
@@ -35,6 +36,7 @@ fn function(name: &str) -> Option<Function> {
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,
+        "tags" => tags::scenario,
         "waits" => |_| waits::scenario(),
         "buffered-plugged" => writes::buffered_plugged,
         "direct" => writes::direct,

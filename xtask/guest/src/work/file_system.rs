@@ -36,7 +36,8 @@ pub fn cycle(disk: &Disk) -> Step<String> {
     ))
 }
 
-fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
+/// Does `work` while the disk's file system is mounted at `place`.
+pub fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
     let (node, kind) = (file_system_node(disk), disk.file_system.name());
     // Discards as files are removed, besides the trim.
     let options = if disk.file_system == FileSystem::Ext4 { Some("discard") } else { None };

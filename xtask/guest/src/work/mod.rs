@@ -28,6 +28,8 @@ pub const STORM_DIRECT: Area = ZEROES.end..ZEROES.end + 4 * MIB;
 pub const STORM_BUFFERED: Area = STORM_DIRECT.end..STORM_DIRECT.end + 4 * MIB;
 /// Written to by `drain-protocol`.
 pub const PROTOCOL: Area = STORM_BUFFERED.end..STORM_BUFFERED.end + MIB;
+/// Written to by `tags`; the end of what [`PROTOCOL`] has.
+pub const TAGS: Area = PROTOCOL.end - 512 * 1024..PROTOCOL.end;
 /// Written to by `statistics`.
 pub const STATISTICS: Area = PROTOCOL.end..PROTOCOL.end + 6 * MIB;
 /// The write that the judge's own test keeps from the judge.
