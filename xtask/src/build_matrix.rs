@@ -7,7 +7,7 @@ use crate::check::{self, KernelFacts, Severity};
 use crate::display::{self, Format, Style};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
-use crate::lock::LockedKernel;
+use crate::lock::{LockedKernel, Role};
 use crate::module_source::ModuleSource;
 use crate::publish::Publisher;
 use crate::resolve::{self, MatrixArgs};
@@ -183,7 +183,7 @@ impl Work<'_> {
         row.checked = Status::Failed;
         self.check(&built, row)?;
         row.checked = Status::Passed;
-        if let Some(booter) = &self.booter {
+        if let Some(booter) = self.booter.as_ref().filter(|_| can_boot(kernel)) {
             row.booted = Status::Failed;
             row.vm_log = Some(format!("{}/vm.log", row.id));
             let boot = booter.boot(kernel, &built.module, &dir.join("vm.log"), self.listener)?;
@@ -225,6 +225,11 @@ impl Work<'_> {
         }
         if failures.is_empty() { Ok(()) } else { Err(Error::kernel(failures.join("; "))) }
     }
+}
+
+/// Images are taken out of Debian's packages only: kernels of rpm distributions are built and not booted.
+fn can_boot(kernel: &LockedKernel) -> bool {
+    kernel.packages.iter().any(|package| package.role == Role::Image && package.path.ends_with(".deb"))
 }
 
 /// Kernels that take longest first: those whose Rust metadata has to be made.

@@ -3,6 +3,7 @@
 
 mod recipe;
 mod recipes;
+mod serves;
 mod set;
 mod templates;
 mod tools;
@@ -10,7 +11,7 @@ mod version;
 
 pub use recipe::{DATE, Recipe};
 pub use recipes::{Family, MAINTAINER, PublicKeys, Recipes, RpmKernel, SignedModule};
-pub use set::{Home, Package, make};
+pub use set::{Home, Package, make, serving};
 pub use templates::Templates;
 pub use tools::Tools;
 pub use version::REVISION;

@@ -26,6 +26,8 @@ pub struct SignedModule<'a> {
     pub kernel: &'a LockedKernel,
     /// The signed `involflt.ko`.
     pub module: PathBuf,
+    /// `Module.symvers` of the kernel.
+    pub symvers: PathBuf,
 }
 
 /// The two families of RPM distributions, which name and place modules differently.

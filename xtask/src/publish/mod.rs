@@ -45,6 +45,9 @@ impl Publisher<'_> {
     /// Each part of `dist` is replaced as a whole; where something fails, the parts before are new and the others old.
     pub fn run(&self, modules: &[SignedModule<'_>], dist: &Path) -> Result<usize> {
         let packages = self.packages(modules, self.farm.store)?;
+        for served in package::serving(modules)? {
+            self.listener.event(Event::Note { subject: "packages".into(), text: served.to_string() });
+        }
         self.stage("packages", "sign");
         let signed = parallel::map(&packages, parallel::processors(), |package| self.signed(package));
         let signed = signed.into_iter().collect::<Result<Vec<_>>>()?;
@@ -102,7 +105,7 @@ impl Publisher<'_> {
         let sign = |(kernel, built): &(&'a LockedKernel, Built)| {
             self.stage(&kernel.id(), "sign");
             let module = module::signed(self.farm, built, &self.keys.module).map_err(|error| error.at(kernel.id()))?;
-            Ok(SignedModule { kernel, module })
+            Ok(SignedModule { kernel, module, symvers: built.kdir.host.join("Module.symvers") })
         };
         parallel::map(built, parallel::processors(), sign).into_iter().collect()
     }
@@ -151,10 +154,9 @@ impl Publisher<'_> {
                 Home::Rpm(_) => None,
             })
             .collect();
-        let apt = self.repository(homes.iter().filter(|(home, _)| matches!(home, Home::Apt(_))), |to| {
-            repository::apt(to, &suites, &self.keys.archive)
-        })?;
-        tree::replace(&apt, &dist.join("apt"))?;
+        if !suites.is_empty() {
+            self.apt(&homes, &suites, dist)?;
+        }
         for (home, rpms) in &homes {
             let Home::Rpm(name) = home else { continue };
             let made =
@@ -164,6 +166,13 @@ impl Publisher<'_> {
             tree::replace(&made, &rpm.join(name))?;
         }
         Ok(())
+    }
+
+    fn apt(&self, homes: &BTreeMap<&Home, Vec<PathBuf>>, suites: &[repository::Suite], dist: &Path) -> Result<()> {
+        let apt = self.repository(homes.iter().filter(|(home, _)| matches!(home, Home::Apt(_))), |to| {
+            repository::apt(to, suites, &self.keys.archive)
+        })?;
+        tree::replace(&apt, &dist.join("apt"))
     }
 
     /// A repository of the store, made once for the same packages and key.

@@ -47,13 +47,19 @@ pub fn core_crate(version: &str) -> Part {
     }
 }
 
+/// The type of a package URL, of purl's own list.
+fn purl_type(package: &crate::lock::LockedPackage) -> &'static str {
+    if package.path.ends_with(".rpm") { "rpm" } else { "deb" }
+}
+
 /// The packages that a kernel's module was built with.
 pub fn kernel_packages(kernel: &LockedKernel) -> Vec<Part> {
     let wanted = kernel.packages.iter().filter(|package| package.role != Role::Image);
     let part = |package: &crate::lock::LockedPackage| Part {
         name: package.name.clone(),
         version: package.version.clone(),
-        purl: format!("pkg:deb/{}/{}@{}", kernel.distro, package.name, package.version).replace('+', "%2B")
+        purl: format!("pkg:{}/{}/{}@{}", purl_type(package), kernel.distro, package.name, package.version)
+            .replace('+', "%2B")
             + &format!("?distro={}", kernel.release),
         licence: None,
         sha256: Some(package.sha256.clone()),

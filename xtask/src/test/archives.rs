@@ -11,7 +11,7 @@ use crate::build::Farm;
 use crate::kdir::Kdir;
 use crate::lock::{LockedKernel, Platform};
 use crate::module_source::ModuleSource;
-use crate::package::{Family, Recipes, RpmKernel, Templates, Tools, kernel_version};
+use crate::package::{self, Recipes, SignedModule, Templates, Tools};
 use crate::resolve::{self, MatrixArgs, Resolution};
 use crate::sign::{ArchiveKey, KeyOptions, Keys};
 use crate::store::remove;
@@ -28,6 +28,8 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 const SP5: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55.88", service_pack: 5 };
+/// Later, of the same service pack and with the same symbols.
+const LATER: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55.91", service_pack: 5 };
 /// Its name says SP6, its KDIR SP5.
 const LIAR: SlesKernel<'_> = SlesKernel { version: "6.4.0", build: "150600.23.25", service_pack: 5 };
 const RHEL: RhelKernel<'_> = RhelKernel { version: "5.14.0", build: "284.86.1.el9_2" };
@@ -43,10 +45,10 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             tally.add("archives", crate::result::Status::Skipped, why, &again);
         }
         Ok(Some(bench)) => {
-            let sles = bench.pipeline("sles", "15-sp5", &SP5.release(), Some(5), Family::Suse);
+            let sles = bench.pipeline("sles", "15-sp5", &[&SP5.release(), &LATER.release()], Some(5));
             tally.check("stand-in for SLES 15 SP5: resolve, lock, build, package", sles, &again);
             tally.check("a service pack that is another one's", bench.wrong_service_pack(), &again);
-            let rhel = bench.pipeline("rhel", "9.2", &RHEL.release(), None, Family::Rhel);
+            let rhel = bench.pipeline("rhel", "9.2", &[&RHEL.release()], None);
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, package", rhel, &again);
             hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.key, tally, &again);
         }
@@ -96,6 +98,7 @@ impl<'a> Bench<'a> {
         let update = self.repository();
         dir("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")?;
         SP5.packages(kdir, true, &self.work, &update)?;
+        LATER.packages(kdir, true, &self.work, &update)?;
         fixture::index(&update, &self.key, "gz")?;
         let liar = dir("Updates/SLE-Module-Basesystem/15-SP6/x86_64/update")?;
         LIAR.packages(kdir, false, &self.work, &liar)?;
@@ -135,52 +138,56 @@ impl<'a> Bench<'a> {
         resolve::resolution(&args, self.context.store, self.context.listener).map_err(text)
     }
 
-    /// From the archive to the package, with nothing typed by hand on the way.
-    fn pipeline(&self, distro: &str, suite: &str, release: &str, pack: Option<u32>, family: Family) -> Outcome {
+    /// From the archive to the package, with nothing typed by hand on the way: one package for all `releases`.
+    fn pipeline(&self, distro: &str, suite: &str, releases: &[&str], pack: Option<u32>) -> Outcome {
         let resolution = self.resolve(distro, suite, false, false)?;
         if let Some(refused) = resolution.refused.first() {
             return Err(format!("{}: {}", refused.id, refused.error));
         }
-        let [kernel] = &resolution.kernels[..] else { return Err(format!("{} kernels", resolution.kernels.len())) };
-        same("the kernel", &kernel.kernel, release)?;
-        same("the service pack", &format!("{:?}", kernel.service_pack), &format!("{pack:?}"))?;
+        let found: Vec<&str> = resolution.kernels.iter().map(|kernel| kernel.kernel.as_str()).collect();
+        same("the kernels", &found.join(" "), &releases.join(" "))?;
+        for kernel in &resolution.kernels {
+            same("the service pack", &format!("{:?}", kernel.service_pack), &format!("{pack:?}"))?;
+        }
         resolve::record(&resolution.kernels, &self.work).map_err(text)?;
         let locked = self.resolve(distro, suite, true, true)?;
         same("the lock", &format!("{:?}", locked.kernels), &format!("{:?}", resolution.kernels))?;
         let offline = self.resolve(distro, suite, false, true)?;
         same("offline", &format!("{:?}", offline.kernels), &format!("{:?}", resolution.kernels))?;
-        let package = self.built(kernel, family)?;
-        Ok(format!("{}, {}", kernel.id(), package.file_name().unwrap_or_default().to_string_lossy()))
+        self.packed(&resolution.kernels)
     }
 
-    /// The module package; the module in it is of the kernel that was asked for.
-    fn built(&self, kernel: &LockedKernel, family: Family) -> Result<PathBuf, String> {
+    /// Builds every kernel, and makes their packages: a single one, which serves them all.
+    fn packed(&self, kernels: &[LockedKernel]) -> Outcome {
+        let modules = kernels.iter().map(|kernel| self.built(kernel)).collect::<Result<Vec<_>, _>>()?;
+        let serving = package::serving(&modules).map_err(text)?;
+        let [served] = &serving[..] else { return Err(format!("{serving:?}")) };
+        same("what it serves", &served.serves.len().to_string(), &kernels.len().to_string())?;
+        let recipes = Recipes { development: true, licence: &self.context.tree.join("LICENSE") };
+        let templates = Templates::read(&self.context.tree.join("packaging")).map_err(text)?;
+        let tools = Tools::get(self.context.store, self.context.matrix.offline, &|_| ()).map_err(text)?;
+        let made = package::make(&recipes, &modules, Vec::new(), &templates, &tools, self.context.store);
+        let made = made.map_err(text)?;
+        let [package] = &made[..] else { return Err(format!("{} packages", made.len())) };
+        let files = said(Command::new("rpm").args(["-qpl", "--nosignature"]).arg(&package.file))?;
+        if !files.contains(&format!("/lib/modules/{}/", served.built_for)) {
+            return Err(format!("{}: its module is elsewhere: {files}", package.file.display()));
+        }
+        Ok(format!("{}: {served}", package.file.file_name().unwrap_or_default().to_string_lossy()))
+    }
+
+    /// The module, which says that it is of the kernel that was asked for. It is not signed: that is another stage's.
+    fn built<'k>(&self, kernel: &'k LockedKernel) -> Result<SignedModule<'k>, String> {
         let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
         let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
         // The loopback server is no network: also what is tested with --offline gets its packages there.
         for package in &kernel.packages {
             self.context.store.package(package, &kernel.archive, false).map_err(text)?;
         }
-        let log = self.work.join("build.log");
-        let built = farm.build(kernel, &log, &|_| ()).map_err(text)?;
+        let built = farm.build(kernel, &self.work.join("build.log"), &|_| ()).map_err(text)?;
         let vermagic = said(Command::new("modinfo").args(["-F", "vermagic"]).arg(&built.module))?;
         same("vermagic", vermagic.split(' ').next().unwrap_or_default(), &kernel.kernel)?;
-        let (flavour, package) = match family {
-            Family::Suse => ("default", "kernel-default"),
-            Family::Rhel => ("", "kernel-core"),
-        };
-        let version = kernel_version(kernel);
-        let named = RpmKernel { family, flavour, package, release: &kernel.kernel, version };
-        let recipes = Recipes { development: true, licence: &self.context.tree.join("LICENSE") };
-        let templates = Templates::read(&self.context.tree.join("packaging")).map_err(text)?;
-        let tools = Tools::get(self.context.store, self.context.matrix.offline, &|_| ()).map_err(text)?;
-        let recipe = recipes.kmp(&named, &built.module).map_err(text)?;
-        let file = recipe.make(&templates, &tools, self.context.store).map_err(text)?;
-        let files = said(Command::new("rpm").args(["-qpl", "--nosignature"]).arg(&file))?;
-        match files.contains(&format!("/lib/modules/{}/", kernel.kernel)) {
-            true => Ok(file),
-            false => Err(format!("{}: its module is elsewhere: {files}", file.display())),
-        }
+        Ok(SignedModule { kernel, symvers: built.kdir.host.join("Module.symvers"), module: built.module })
     }
 
     fn wrong_service_pack(&self) -> Outcome {
