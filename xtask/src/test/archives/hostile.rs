@@ -136,7 +136,8 @@ impl<'a> Bench<'a> {
             repository.update().map_err(text)?;
             found.push(repository.packages().map_err(text)?);
         }
-        match found.iter().all(|packages| *packages == found[0] && packages.len() == 2) {
+        // Two kernels, of two packages each.
+        match found.iter().all(|packages| *packages == found[0] && packages.len() == 4) {
             true => Ok(format!("{} packages in each", found[0].len())),
             false => Err(format!("{found:?}")),
         }
