@@ -11,6 +11,11 @@ ifneq ($(CONFIG_BLOCK),y)
 $(call refuse,this kernel lacks CONFIG_BLOCK)
 endif
 
+# Taken by the C driver's makefile: to leave it unheeded would be a module that is not what was asked for.
+ifneq ($(filter-out no,$(TELEMETRY)),)
+$(call refuse,TELEMETRY=$(TELEMETRY) is not possible: this driver has no telemetry: leave it out)
+endif
+
 ifneq ($(CONFIG_SUSE_PATCHLEVEL),)
 ifneq ($(filter-out $(CONFIG_SUSE_PATCHLEVEL),$(PATCH_LEVEL)),)
 $(call refuse,PATCH_LEVEL=$(PATCH_LEVEL) is wrong: $(KDIR) is of SLES $(CONFIG_SUSE_VERSION) service pack $(CONFIG_SUSE_PATCHLEVEL): say PATCH_LEVEL=$(CONFIG_SUSE_PATCHLEVEL))

@@ -39,7 +39,9 @@ END
 case $form in
     tarball)
         tar -xf /source/involflt-*.tar.xz
-        make -C involflt-*/module -f involflt.mak "KDIR=$kdir"
+        ! make -C involflt-*/module -f involflt.mak "KDIR=$kdir" TELEMETRY=yes > said 2>&1 || fail "TELEMETRY=yes is unheeded"
+        grep -F 'involflt: error: TELEMETRY=yes is not possible' said || fail "TELEMETRY=yes is not refused: $(cat said)"
+        make -C involflt-*/module -f involflt.mak "KDIR=$kdir" TELEMETRY=no
         cp involflt-*/module/involflt.ko /out/tarball.ko
         ;;
     dsc)
