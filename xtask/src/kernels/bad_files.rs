@@ -64,7 +64,7 @@ fn an_error_reads_as_a_whole() {
         "kernels.yaml:12:7: groups.default[0]: unknown key `flavors`\n  \
          12 |       flavors: [amd64, cloud-amd64]\n     \
          |       ^\n  \
-         expected: one of `distro`, `suites`, `pockets`, `arch`, `flavours`, `newest`, `series`, `version`"
+         expected: one of `distro`, `suites`, `sles`, `rhel`, `pockets`, `arch`, `flavours`, `newest`, `series`, `version`"
     );
 }
 
