@@ -3,8 +3,8 @@
 
 use involflt::abi::{
     self, additional_stats, attribute, barrier, bitmap_stats, commit, dev_info, dirty_block, drain_state,
-    failed_commit, freeze, monitoring, name_map, rename, replication_state, resync_edge, tag_info, threshold,
-    volume_info, volume_list, volume_stats,
+    failed_commit, freeze, monitoring, name_map, rename, replication_state, resync_edge, stats_v2, tag_info,
+    tag_notify, threshold, volume_flags, volume_info, volume_list, volume_stats,
 };
 use serde_json::Value;
 
@@ -160,6 +160,33 @@ fn the_structures_of_tags_stand_as_measured() {
         .size(barrier::CREATE_BYTES)
         .field("fbc_guid", barrier::GUID, abi::TAG_GUID_BYTES)
         .field("fbc_timeout_ms", barrier::TIMEOUT, 4);
+    Struct::new("TAG_COMMIT_NOTIFY_INPUT")
+        .field("TagGUID", tag_notify::GUID, abi::TAG_GUID_BYTES)
+        .field("ulFlags", tag_notify::FLAGS, 8)
+        .field("ulNumDisks", tag_notify::DISKS, 8)
+        .field("DeviceId", tag_notify::HEADER, abi::GUID_BYTES);
+    Struct::new("TAG_COMMIT_NOTIFY_OUTPUT").field("ulNumDisks", tag_notify::ANSWER_DISKS, 8).field(
+        "TagStatus",
+        tag_notify::ANSWER_HEADER,
+        tag_notify::STATUS_BYTES as usize,
+    );
+    Struct::new("VOLUME_FLAGS_INPUT").size(volume_flags::BYTES).field("eOperation", volume_flags::OPERATION, 4).field(
+        "ulVolumeFlags",
+        volume_flags::FLAGS,
+        4,
+    );
+    Struct::new("TELEMETRY_VOL_STATS")
+        .size(stats_v2::BYTES)
+        .field("drv_stats.usMajorVersion", stats_v2::MAJOR, 2)
+        .field("drv_stats.ulVolumesReturned", stats_v2::RETURNED, 8)
+        .field("drv_stats.ulTotalVolumes", stats_v2::TOTAL, 8)
+        .field("drv_stats.ulNumProtectedDisk", stats_v2::PROTECTED, 2)
+        .field("drv_stats.eServiceState", stats_v2::SERVICE, 4)
+        .field("drv_stats.eDiskFilterMode", stats_v2::MODE, 4)
+        .field("vol_stats.VolumeGUID", stats_v2::GUID, abi::GUID_BYTES)
+        .field("vol_stats.ullTotalTrackedBytes", stats_v2::TRACKED, 8)
+        .field("vol_stats.ulVolumeSize.QuadPart", stats_v2::SIZE, 8)
+        .field("vol_stats.ulVolumeFlags", stats_v2::FLAGS, 8);
     Struct::new("flt_barrier_remove_t").size(barrier::BYTES).field("fbr_flags", barrier::FLAGS, 4);
     Struct::new("flt_tag_commit_t").size(barrier::BYTES).field("ftc_flags", barrier::FLAGS, 4);
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Tags, barriers and frozen file systems, as an agent asks for them.
 
-use involflt::abi::{barrier, dev_info, dirty_block as block, freeze, request, tag_info, tag_status, volume_info};
+use involflt::abi::{
+    barrier, dev_info, dirty_block as block, freeze, request, stats_v2, tag_info, tag_notify, tag_status, volume_flags,
+    volume_info, GUID_BYTES,
+};
 use involflt::control::{alarm, ioctl, File};
-use involflt::engine::Registry;
+use involflt::engine::{Registry, TagId};
 use involflt::host::{Host, OwnMemory};
-use involflt::platform::{Errno, User};
+use involflt::platform::{Errno, Mutex, User};
 
 const BASE: u64 = OwnMemory::BASE;
 /// Lists that a request points to.
@@ -349,4 +352,113 @@ fn a_long_tag_has_a_long_header() {
     let record = bytes(BASE + block::TAGS + 64, 316);
     assert_eq!(record[..10], [5, 0, 1, 0, 56, 1, 0, 0, 44, 1], "312 bytes in all, 300 of them the tag");
     assert_eq!((&record[10..310], &record[310..]), (&text[..], &[0, 0, 2, 0, 0, 4][..]));
+}
+
+/// Another thread's request to wait until the tags of [`POINT`] are drained from both disks: the answer, and where it is good
+/// what the disks' tags have come to.
+fn notified(registry: &Registry<Host>) -> Result<Vec<u32>, Errno> {
+    OwnMemory::reset(8 << 10, 0xa5);
+    put(BASE, &[0; tag_notify::HEADER as usize + 2 * GUID_BYTES]);
+    put(BASE + tag_notify::GUID, &POINT);
+    put(BASE + tag_notify::FLAGS, &tag_notify::FLAG_BLOCK.to_ne_bytes());
+    put(BASE + tag_notify::DISKS, &2u64.to_ne_bytes());
+    let names = BASE + tag_notify::HEADER;
+    put(names, DISKS[0]);
+    put(names + GUID_BYTES as u64, DISKS[1]);
+    loop {
+        match ioctl(registry, &File::default(), request::TAG_DRAIN_NOTIFY, BASE) {
+            Err(Errno::BUSY) => std::thread::yield_now(),
+            other => {
+                other?;
+                break;
+            }
+        };
+    }
+    let answer = names + 2 * GUID_BYTES as u64;
+    assert_eq!(u64_at(answer + tag_notify::ANSWER_DISKS), 2);
+    let disk = |index| answer + tag_notify::ANSWER_HEADER + index * tag_notify::STATUS_BYTES;
+    assert_eq!(bytes(disk(1), DISKS[1].len()), DISKS[1]);
+    assert_eq!(bytes(disk(2), 1), [0xa5], "not a byte more");
+    Ok((0..2).map(|index| u32_at(disk(index) + tag_notify::TAG_STATUS)).collect())
+}
+
+/// Returns once somebody waits for tags.
+fn somebody_waits(agent: &Agent) {
+    let id = TagId::new(&POINT).unwrap();
+    while let Ok(watch) = agent.registry.point.with_always(|point| point.watch(id, false)) {
+        agent.registry.point.with_always(|point| point.unwatch(watch));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_tag_hears_of_it_when_all_disks_have_drained_it_and_they_stay_as_they_are() {
+    let agent = Agent::new();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| notified(&agent.registry));
+        somebody_waits(&agent);
+        agent.tag(request::TAG_VOLUME_V2, &[(DISKS[0], 0), (DISKS[1], 0)], 0).unwrap();
+        agent.end(request::TAG_COMMIT_V2, POINT, barrier::VALUE_COMMIT).unwrap();
+        for disk in 0..2 {
+            agent.write(disk, 5);
+            assert_eq!(agent.drain(disk).unwrap(), (vec![], RECORD.to_vec()));
+            assert_eq!(agent.drain(disk), Err(Errno::FAULT), "what is behind the tag waits");
+        }
+        assert_eq!(waiter.join().unwrap(), Ok(vec![tag_notify::VALUE_COMMITTED; 2]));
+    });
+}
+
+#[test]
+fn a_tag_that_one_disk_did_not_get_lets_the_others_go_on() {
+    let agent = Agent::new();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| notified(&agent.registry));
+        somebody_waits(&agent);
+        agent.tag(request::TAG_VOLUME_V2, &[(DISKS[0], 0)], 0).unwrap();
+        let expected = [tag_notify::VALUE_INSERTED, tag_notify::VALUE_NOT_RECEIVED];
+        assert_eq!(waiter.join().unwrap(), Ok(expected.to_vec()));
+        let waiter = scope.spawn(|| notified(&agent.registry));
+        somebody_waits(&agent);
+        agent.call(request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD).unwrap();
+        assert_eq!(waiter.join().unwrap(), Err(Errno::INTR));
+    });
+    assert!(!agent.registry.find(DISKS[0]).unwrap().is_drain_blocked());
+}
+
+#[test]
+fn there_is_no_consistency_point_once_the_system_shuts_down() {
+    let agent = Agent::new();
+    agent.barrier(300).unwrap();
+    assert_eq!(agent.call(request::SYS_PRE_SHUTDOWN), Ok(0));
+    assert!(!Host::is_held());
+    assert_eq!(agent.barrier(300), Err(Errno::AGAIN));
+    assert_eq!(agent.tag(request::TAG_VOLUME_V2, &[(DISKS[0], 0)], 0), Err(Errno::INVAL));
+    stream(None, 0, &DISKS, &[b"tag"]);
+    assert_eq!(agent.call(request::TAG_VOLUME), Err(Errno::INVAL));
+}
+
+#[test]
+fn a_disks_flag_and_its_telemetry_say_the_same() {
+    let agent = Agent::new();
+    let flags = |operation: u32, flags: u32| {
+        put(BASE, &[0; volume_flags::BYTES]);
+        put(BASE, DISKS[0]);
+        put(BASE + volume_flags::OPERATION, &operation.to_ne_bytes());
+        put(BASE + volume_flags::FLAGS, &flags.to_ne_bytes());
+        agent.call(request::SET_VOLUME_FLAGS)
+    };
+    assert_eq!(flags(volume_flags::VALUE_SET, 4), Err(Errno::INVAL));
+    assert_eq!(flags(3, volume_flags::FLAG_READ_ONLY), Err(Errno::INVAL));
+    assert_eq!(flags(volume_flags::VALUE_SET, volume_flags::FLAG_READ_ONLY), Ok(0));
+    agent.call(request::GET_VOLUME_FLAGS).unwrap();
+    assert_eq!(u32_at(BASE + volume_flags::FLAGS), volume_flags::FLAG_READ_ONLY);
+    put(BASE, &[0xa5; stats_v2::BYTES]);
+    put(BASE + stats_v2::GUID, &[0; GUID_BYTES]);
+    put(BASE + stats_v2::GUID, DISKS[0]);
+    agent.call(request::GET_VOLUME_STATS_V2).unwrap();
+    assert_eq!(u64_at(BASE + stats_v2::FLAGS), 2);
+    assert_eq!((u64_at(BASE + stats_v2::TOTAL), u64_at(BASE + stats_v2::SIZE)), (2, 8000 * 512));
+    assert_eq!(bytes(BASE + 240, 72), [0; 72], "what is not known is 0");
+    agent.call(request::GET_GLOBAL_STATS).unwrap();
+    assert_eq!(bytes(BASE, 9), b"disks: 2\n");
 }

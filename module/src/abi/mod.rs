@@ -478,6 +478,92 @@ pub mod barrier {
     pub const VALUE_COMMIT: u32 = 1;
 }
 
+/// `TAG_COMMIT_NOTIFY_INPUT`: a header and persistent names; behind them `TAG_COMMIT_NOTIFY_OUTPUT`.
+pub mod tag_notify {
+    /// Name of the tags, `char[36]`, here and in the answer.
+    pub const GUID: u64 = 0;
+    /// Flags, u64, here and in the answer.
+    pub const FLAGS: u64 = 40;
+    /// Number of names, u64.
+    pub const DISKS: u64 = 48;
+    /// Bytes before the names.
+    pub const HEADER: u64 = 56;
+    /// A disk is not drained any further once its tag is.
+    pub const FLAG_BLOCK: u64 = 1;
+    /// In the answer: number of disks, u64.
+    pub const ANSWER_DISKS: u64 = 784;
+    /// Bytes of the answer before its disks.
+    pub const ANSWER_HEADER: u64 = 792;
+    /// Bytes of a disk of the answer: `TAG_COMMIT_STATUS`, which begins with its persistent name.
+    pub const STATUS_BYTES: u64 = 584;
+    /// In a disk of the answer: what has become of its tag, u32.
+    pub const TAG_STATUS: u64 = 132;
+    /// In a disk of the answer: time of the tag, u64.
+    pub const TIME: u64 = 136;
+    /// In a disk of the answer: sequence of the tag, u64.
+    pub const SEQUENCE: u64 = 144;
+    /// The request was understood, and the tag has not come.
+    pub const VALUE_VERIFIED: u32 = 1;
+    /// The tag came, and not for this disk.
+    pub const VALUE_NOT_RECEIVED: u32 = 2;
+    /// It waits.
+    pub const VALUE_INSERTED: u32 = 3;
+    /// The disk could not take it.
+    pub const VALUE_NOT_INSERTED: u32 = 4;
+    /// It was taken back, or is gone with the disk's changes.
+    pub const VALUE_DROPPED: u32 = 5;
+    /// It was delivered, and that was committed.
+    pub const VALUE_COMMITTED: u32 = 6;
+    /// The disk is not filtered any longer.
+    pub const VALUE_UNKNOWN: u32 = 7;
+}
+
+/// `VOLUME_FLAGS_INPUT`, 136 bytes.
+pub mod volume_flags {
+    /// [`VALUE_SET`] or [`VALUE_RESET`], u32.
+    pub const OPERATION: u64 = 128;
+    /// Flags, u32.
+    pub const FLAGS: u64 = 132;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 136;
+    /// The disk is to be read only; nothing enforces it.
+    pub const FLAG_READ_ONLY: u32 = 2;
+    /// The flags are set.
+    pub const VALUE_SET: u32 = 1;
+    /// They are reset.
+    pub const VALUE_RESET: u32 = 2;
+}
+
+/// `TELEMETRY_VOL_STATS`, 400 bytes: what is told of it.
+pub mod stats_v2 {
+    /// Version of the structure, u16.
+    pub const MAJOR: u64 = 0;
+    /// Volumes that are told of, u64.
+    pub const RETURNED: u64 = 8;
+    /// Filtered disks, u64.
+    pub const TOTAL: u64 = 32;
+    /// Filtered disks, u16.
+    pub const PROTECTED: u64 = 40;
+    /// Whether the agent's service is there, u32.
+    pub const SERVICE: u64 = 44;
+    /// [`VALUE_NO_REBOOT`], u32.
+    pub const MODE: u64 = 48;
+    /// The disk's path, `char[128]`.
+    pub const GUID: u64 = 104;
+    /// Bytes that were tracked since it was started, u64.
+    pub const TRACKED: u64 = 312;
+    /// Size in bytes, u64.
+    pub const SIZE: u64 = 320;
+    /// Flags, u64.
+    pub const FLAGS: u64 = 328;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 400;
+    /// The version.
+    pub const VALUE_MAJOR: u16 = 3;
+    /// Disks are filtered without a boot.
+    pub const VALUE_NO_REBOOT: u32 = 1;
+}
+
 /// What has become of a sync tag on a disk, i32 each.
 pub mod tag_status {
     /// It waits.

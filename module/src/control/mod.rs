@@ -8,9 +8,11 @@ mod file;
 mod freeze;
 mod lifecycle;
 mod names;
+mod notify;
 mod numbers;
 mod stats;
 mod stream;
+mod system;
 mod tag;
 mod user;
 mod wait;
@@ -89,11 +91,21 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
             registry.disks().for_each(|disk| disk.tracker.waits.wake());
             Ok(())
         }
+        request::SYS_PRE_SHUTDOWN => system::before_shutdown(registry),
+        request::SYS_SHUTDOWN => system::shutdown(registry, argument),
+        request::INIT_DRIVER_FULLY | request::SET_INVOLFLT_VERBOSITY => system::number::<P>(argument),
+        request::VOLUME_STACKING => system::stack::<P>(argument),
+        request::SET_VOLUME_FLAGS => system::set_flags(registry, argument),
+        request::GET_VOLUME_FLAGS => system::flags(registry, argument),
+        request::GET_GLOBAL_STATS => stats::global(registry, argument),
+        request::GET_VOLUME_STATS_V2 => numbers::stats_v2(registry, argument),
+        request::TAG_DRAIN_NOTIFY => notify::drained(registry, argument),
+        request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD => {
+            notify::wake(registry);
+            Ok(())
+        }
         // Nobody waits there yet, and the last two do nothing in the C driver either.
-        request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD
-        | request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD
-        | request::SHELL_LOG
-        | request::BOOTTIME_STACKING => Ok(()),
+        request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD | request::SHELL_LOG | request::BOOTTIME_STACKING => Ok(()),
         _ => Err(refusal(word)),
     }
 }
@@ -112,20 +124,9 @@ fn refusal(word: u32) -> Errno {
         | request::AT_LUN_QUERY
         | request::AT_LUN_LAST_HOST_IO_TIMESTAMP
         | request::BLOCK_AT_LUN => Errno::NOTTY,
-        request::SET_VOLUME_FLAGS
-        | request::GET_VOLUME_FLAGS
-        | request::SYS_SHUTDOWN
-        | request::SYS_PRE_SHUTDOWN
-        | request::VOLUME_STACKING
-        | request::GET_GLOBAL_STATS
-        | request::GET_VOLUME_LATENCY_STATS
-        | request::GET_VOLUME_STATS_V2
-        | request::SET_INVOLFLT_VERBOSITY
-        | request::INIT_DRIVER_FULLY
-        | request::GET_BLK_MQ_STATUS
-        | request::GET_CXSTATS_NOTIFY
-        | request::LCW
-        | request::TAG_DRAIN_NOTIFY => Errno::OPNOTSUPP,
+        request::GET_VOLUME_LATENCY_STATS | request::GET_BLK_MQ_STATUS | request::GET_CXSTATS_NOTIFY | request::LCW => {
+            Errno::OPNOTSUPP
+        }
         _ => Errno::INVAL,
     }
 }

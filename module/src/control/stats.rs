@@ -64,6 +64,24 @@ pub(super) fn volume_stats<P: Platform>(registry: &Registry<P>, argument: u64) -
     P::User::write(text.address, &[0])
 }
 
+/// Room for the driver's own statistics: the C driver's page.
+const PAGE: u64 = 4096;
+
+/// The driver's own statistics, as `key: value` lines and a NUL.
+pub(super) fn global<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    argument.checked_add(PAGE).ok_or(Errno::FAULT)?;
+    let mut text = Text::<P> { address: argument, room: PAGE - 1, result: Ok(()), platform: core::marker::PhantomData };
+    let disks = || registry.disks();
+    let pending: u64 = disks().map(|disk| disk.tracker.pending_bytes()).sum();
+    // A formatting error is the copy's error, which `result` has.
+    let _ = writeln!(text, "disks: {}", disks().count());
+    let _ = writeln!(text, "service_state: {}", P::common().service() as u32);
+    let _ = writeln!(text, "pending_bytes: {pending}");
+    let _ = writeln!(text, "last_sequence: {}", P::common().clock.last().sequence());
+    text.result?;
+    P::User::write(text.address, &[0])
+}
+
 fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered<P>) -> fmt::Result {
     let (tracker, drain) = (&disk.tracker, &filtered.drain);
     let state = match drain.state(&filtered.device) {

@@ -4,7 +4,7 @@
 use crate::abi::{barrier, tag_info, volume_info, TAG_GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Fate, Point, Records, Registry, TagId, TagSet, MAX_DISKS};
-use crate::platform::{Errno, Mutex, Platform, Result, User};
+use crate::platform::{Errno, Event, Mutex, Platform, Result, User};
 use crate::sync::Ordering;
 
 /// The answer where all was done, and where a part of it was.
@@ -180,6 +180,7 @@ pub(super) fn held<P: Platform>(registry: &Registry<P>, argument: u64) -> Result
         }
         Ok(placed)
     })??;
+    registry.tags.happen();
     if !all {
         (0..set.disks()).try_for_each(|index| request.volumes.put(index as u64, status(&set, index)))?;
     }

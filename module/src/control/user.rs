@@ -49,6 +49,18 @@ impl<P: Platform> Struct<P> {
         P::User::write(self.address + offset, bytes)
     }
 
+    /// Writes `count` zero bytes at `offset`.
+    pub(super) fn zero(&self, offset: u64, count: u64) -> Result<()> {
+        const ZEROES: [u8; 128] = [0; 128];
+        let mut at = 0;
+        while at < count {
+            let length = (count - at).min(ZEROES.len() as u64);
+            self.put(offset + at, &ZEROES[..length as usize])?;
+            at += length;
+        }
+        Ok(())
+    }
+
     /// Writes a u16.
     pub(super) fn put_u16(&self, offset: u64, value: u16) -> Result<()> {
         self.put(offset, &value.to_ne_bytes())

@@ -29,6 +29,7 @@ pub struct Expired<P: Platform> {
 
 /// Who waits for the tags of an id to be drained.
 struct Watch<P: Platform> {
+    serial: u64,
     id: TagId,
     blocks_drain: bool,
     set: Option<P::Shared<TagSet<P>>>,
@@ -48,6 +49,7 @@ pub struct Point<P: Platform> {
     frozen: Frozen<P>,
     remembered: [Option<P::Shared<TagSet<P>>>; MAX_REMEMBERED],
     watch: Option<Watch<P>>,
+    last_watch: u64,
 }
 
 impl<P: Platform> Point<P> {
@@ -63,6 +65,7 @@ impl<P: Platform> Point<P> {
             frozen: [const { None }; MAX_FROZEN],
             remembered: [const { None }; MAX_REMEMBERED],
             watch: None,
+            last_watch: 0,
         })
     }
 
@@ -257,22 +260,29 @@ impl<P: Platform> Point<P> {
             .for_each(|slot| *slot = None);
     }
 
-    /// Somebody waits for the tags of that id. Fails with [`Errno::BUSY`] where somebody waits already.
-    pub fn watch(&mut self, id: TagId, blocks_drain: bool) -> Result<()> {
+    /// Somebody waits for the tags of that id. Gives the number of the watch. Fails with [`Errno::BUSY`] where somebody waits
+    /// already.
+    pub fn watch(&mut self, id: TagId, blocks_drain: bool) -> Result<u64> {
         if self.watch.is_some() {
             return Err(Errno::BUSY);
         }
-        self.watch = Some(Watch { id, blocks_drain, set: None });
-        Ok(())
+        self.last_watch += 1;
+        self.watch = Some(Watch { serial: self.last_watch, id, blocks_drain, set: None });
+        Ok(self.last_watch)
     }
 
-    /// The set that was watched for, once it is there.
-    pub fn watched(&self) -> Option<P::Shared<TagSet<P>>> {
-        self.watch.as_ref().and_then(|watch| watch.set.clone())
+    /// The set that is watched for, once it is there. Fails with [`Errno::INTR`] where the watch was ended.
+    pub fn watched(&self, serial: u64) -> Result<Option<P::Shared<TagSet<P>>>> {
+        self.watch.as_ref().filter(|watch| watch.serial == serial).map(|watch| watch.set.clone()).ok_or(Errno::INTR)
     }
 
-    /// Nobody waits any longer.
-    pub fn unwatch(&mut self) {
+    /// That watch ends.
+    pub fn unwatch(&mut self, serial: u64) {
+        self.watch.take_if(|watch| watch.serial == serial);
+    }
+
+    /// Whoever watches does so no longer.
+    pub fn unwatch_any(&mut self) {
         self.watch = None;
     }
 }

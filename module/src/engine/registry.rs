@@ -61,6 +61,7 @@ pub struct Disk<P: Platform> {
     identity: u64,
     persistent_name: P::Lock<Name<256>>,
     drain_blocked: AtomicBool,
+    read_only: AtomicBool,
     filtered: P::Mutex<Option<Filtered<P>>>,
 }
 
@@ -74,6 +75,16 @@ impl<P: Platform> Disk<P> {
     /// Its persistent name.
     pub fn persistent_name(&self) -> Name<256> {
         self.persistent_name.with(|name| *name)
+    }
+
+    /// Whether it was said to be read only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Says that it is read only. Nothing enforces that.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
     }
 
     /// Gives it another one. Fails with [`Errno::INVAL`] when it does not have the `old` one.
@@ -234,6 +245,7 @@ impl<P: Platform> Registry<P> {
             identity: geometry.identity,
             persistent_name: P::lock(persistent_name)?,
             drain_blocked: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             filtered: P::mutex::<Option<Filtered<P>>>(None)?,
         })?;
         let device = opened.attach(tracker)?;

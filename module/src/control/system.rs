@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Requests about the system as a whole, and those that mean nothing to this driver.
+
+use crate::abi::{dev_info, volume_flags, GUID_BYTES};
+use crate::control::numbers::named;
+use crate::control::user::Struct;
+use crate::engine::Registry;
+use crate::platform::{Errno, Mutex, Platform, Result};
+
+/// The system is about to shut down: the consistency point ends, and there will be none.
+pub(super) fn before_shutdown<P: Platform>(registry: &Registry<P>) -> Result<()> {
+    registry.expire(true);
+    registry.point.with_always(|point| point.shut());
+    Ok(())
+}
+
+/// The system shuts down. Nothing is kept over a boot yet, so nothing is to be written.
+pub(super) fn shutdown<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    number::<P>(argument)?;
+    before_shutdown(registry)
+}
+
+/// A number that says nothing to this driver, but must be there.
+pub(super) fn number<P: Platform>(argument: u64) -> Result<()> {
+    Struct::<P>::new(argument, 4)?.u32(0).map(drop)
+}
+
+/// Filters a disk that the persistent store has. There is no such store yet, so no disk is in it.
+pub(super) fn stack<P: Platform>(argument: u64) -> Result<()> {
+    let info = Struct::<P>::new(argument, dev_info::BYTES)?;
+    info.name::<256>(dev_info::GUID)?;
+    Err(Errno::INVAL)
+}
+
+/// Sets or resets a disk's flags. There is one, which only says of itself that it is set.
+pub(super) fn set_flags<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, volume_flags::BYTES)?;
+    let disk = named(registry, &request)?.ok_or(Errno::INVAL)?;
+    if request.u32(volume_flags::FLAGS)? != volume_flags::FLAG_READ_ONLY {
+        return Err(Errno::INVAL);
+    }
+    match request.u32(volume_flags::OPERATION)? {
+        volume_flags::VALUE_SET => disk.set_read_only(true),
+        volume_flags::VALUE_RESET => disk.set_read_only(false),
+        _ => return Err(Errno::INVAL),
+    }
+    Ok(())
+}
+
+/// A disk's flags.
+pub(super) fn flags<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, volume_flags::BYTES)?;
+    let name = request.name::<GUID_BYTES>(0)?;
+    let disk = registry.find(name.as_bytes()).ok_or(Errno::INVAL)?;
+    let flags = if disk.is_read_only() { volume_flags::FLAG_READ_ONLY } else { 0 };
+    request.put_u32(volume_flags::FLAGS, flags)
+}
