@@ -48,6 +48,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             let sles = bench.pipeline("sles", "15-sp5", &[&SP5.release(), &LATER.release()], Some(5));
             tally.check("stand-in for SLES 15 SP5: resolve, lock, build, package", sles, &again);
             tally.check("a service pack that is another one's", bench.wrong_service_pack(), &again);
+            tally.check("an archive that wants credentials", bench.credentials(), &again);
             let rhel = bench.pipeline("rhel", "9.2", &[&RHEL.release()], None);
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, package", rhel, &again);
             hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.key, tally, &again);
@@ -117,7 +118,7 @@ impl<'a> Bench<'a> {
         self.served.join("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")
     }
 
-    fn resolve(&self, distro: &str, suite: &str, locked: bool, offline: bool) -> Result<Resolution, String> {
+    fn write_yaml(&self, distro: &str, suite: &str) -> Result<PathBuf, String> {
         let file = self.work.join("kernels.yaml");
         let keyring = self.work.join("key.asc");
         let yaml = format!(
@@ -127,6 +128,11 @@ impl<'a> Bench<'a> {
             keyring.display()
         );
         fs::write(&file, yaml).map_err(text)?;
+        Ok(file)
+    }
+
+    fn resolve(&self, distro: &str, suite: &str, locked: bool, offline: bool) -> Result<Resolution, String> {
+        let file = self.write_yaml(distro, suite)?;
         let args = MatrixArgs {
             select: Vec::new(),
             locked,
@@ -185,9 +191,52 @@ impl<'a> Bench<'a> {
             self.context.store.package(package, &kernel.archive, false).map_err(text)?;
         }
         let built = farm.build(kernel, &self.work.join("build.log"), &|_| ()).map_err(text)?;
-        let vermagic = said(Command::new("modinfo").args(["-F", "vermagic"]).arg(&built.module))?;
-        same("vermagic", vermagic.split(' ').next().unwrap_or_default(), &kernel.kernel)?;
+        let module = fs::read(&built.module).map_err(text)?;
+        let vermagic = format!("vermagic={} ", kernel.kernel);
+        if !module.windows(vermagic.len()).any(|part| part == vermagic.as_bytes()) {
+            return Err(format!("{}: it has no `{vermagic}`", built.module.display()));
+        }
         Ok(SignedModule { kernel, symvers: built.kdir.host.join("Module.symvers"), module: built.module })
+    }
+
+    /// An archive that wants an account: with it the lock is written, without it the error says where one is read from; the
+    /// password comes neither into the lock nor into what is said.
+    fn credentials(&self) -> Outcome {
+        // RFC 7617's `Basic`, of the account in the file.
+        let wanted = self.served.join(".behaviour");
+        fs::write(&wanted, "secret Basic U0NDXzE6czNjcmV0").map_err(text)?;
+        let outcome = self.with_and_without();
+        remove(&wanted).map_err(text)?;
+        outcome
+    }
+
+    fn with_and_without(&self) -> Outcome {
+        let (account, lock) = (self.work.join("account"), self.work.join("account.lock"));
+        fs::write(&account, "username=SCC_1\npassword=s3cret\n").map_err(text)?;
+        self.write_yaml("sles", "15-sp5")?;
+        let program = std::env::current_exe().map_err(text)?;
+        let resolve = |credentials: &Path| {
+            let mut command = Command::new(&program);
+            command.current_dir(self.context.tree).arg("resolve").arg("--kernels").arg(self.work.join("kernels.yaml"));
+            command.arg("--lock").arg(&lock).arg("--store").arg(self.context.store.root());
+            command.env("INVOLFLT_SCC_CREDENTIALS_URL", &self.server.url);
+            command.env("INVOLFLT_SCC_CREDENTIALS", credentials);
+            let output = command.output().map_err(text)?;
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            Ok::<_, String>((output.status.success(), said))
+        };
+        fs::write(self.work.join("other"), "username=SCC_1\npassword=wrong\n").map_err(text)?;
+        let (taken, refusal) = resolve(&self.work.join("other"))?;
+        if taken || !refusal.contains("wants other credentials") {
+            return Err(format!("with another password: {refusal}"));
+        }
+        let (written, said) = resolve(&account)?;
+        let locked = fs::read_to_string(&lock).map_err(|error| format!("{error}: {said}"))?;
+        let told = ["s3cret", "U0NDXzE6czNjcmV0"].iter().any(|secret| said.contains(secret) || locked.contains(secret));
+        match written && locked.contains("5.14.21-150500.55.88-default") && !told {
+            true => Ok("the lock is written, and says no password".into()),
+            false => Err(format!("{said}\n{locked}")),
+        }
     }
 
     fn wrong_service_pack(&self) -> Outcome {
