@@ -3,6 +3,7 @@
 //! kernel, under another release. Each says in its summary that it is a stand-in.
 
 use crate::kdir::Kdir;
+use crate::package::DATE;
 use crate::sign::ArchiveKey;
 use crate::store::remove;
 use std::fs;
@@ -148,10 +149,14 @@ fn rpm(package: &Rpm<'_>, root: &Path, work: &Path, to: &Path) -> Result<(), Str
         "_binary_payload w1.zstdio".into(),
         // The programs of Kbuild are beside the headers here, as Debian has them.
         "_binaries_in_noarch_packages_terminate_build 0".into(),
+        // The same bytes at every run, so that the store has each KDIR and module once.
+        "_buildhost stand-in".into(),
+        "use_source_date_epoch_as_buildtime 1".into(),
+        "clamp_mtime_to_source_date_epoch 1".into(),
     ] {
         command.args(["--define", &define]);
     }
-    done(command.arg(&file))?;
+    done(command.env("SOURCE_DATE_EPOCH", DATE.to_string()).arg(&file))?;
     remove(root).map_err(|error| error.to_string())
 }
 
