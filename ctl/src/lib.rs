@@ -22,4 +22,5 @@ pub mod error;
 pub mod output;
 pub mod request;
 pub mod statistics;
+pub mod stream;
 pub mod time;
