@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command line.
 
-use crate::commands::{completions, configured, doctor, generate, list, start, status, stop};
+use crate::commands::{completions, configured, doctor, generate, list, replicate, start, status, stop};
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
 use clap::Parser;
@@ -9,10 +9,10 @@ use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Filters disks with the involflt driver, and says how they do.
+/// Filters disks with the involflt driver, replicates them, and says how they do.
 ///
-/// A filtered disk has every change to it noted by the driver, for an agent to read. Filtering goes on when this
-/// program ends, until `stop` or until the machine stops.
+/// A filtered disk has every change to it noted by the driver, for an agent to read: this program is one. Filtering goes on
+/// when this program ends, until `stop` or until the machine stops.
 #[derive(clap::Parser)]
 #[command(
     name = "involfltctl",
@@ -22,6 +22,7 @@ use std::process::ExitCode;
     after_help = "Examples:
   involfltctl start /dev/sdb             filter a disk
   involfltctl status                     how every filtered disk does
+  involfltctl replicate sdb --to sdc     copy a disk, and every change from then on
   involfltctl doctor                     what is wrong, and what to do about it
 
 Exit codes: 0 done, 1 failed, 2 bad input, 69 the driver is not there."
@@ -40,6 +41,7 @@ enum Command {
     Start(start::Start),
     Stop(stop::Stop),
     Status(status::Status),
+    Replicate(replicate::Replicate),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Configured(configured::Configured),
@@ -68,7 +70,7 @@ impl Report {
 /// Runs the command that this process was started with, prints what it has to say, and gives the exit code.
 pub fn run() -> ExitCode {
     let output = match Cli::try_parse() {
-        Ok(cli) => Output::of(cli.command.run(), cli.json),
+        Ok(cli) => Output::of(cli.command.run(cli.json), cli.json),
         Err(error) => refusal(&error),
     };
     // A reader that went away is no failure of the command.
@@ -94,12 +96,13 @@ fn refusal(error: &clap::Error) -> Output {
 }
 
 impl Command {
-    fn run(self) -> Result<Report> {
+    fn run(self, json: bool) -> Result<Report> {
         match self {
             Command::List(command) => command.run(),
             Command::Start(command) => command.run(),
             Command::Stop(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Replicate(command) => command.run(json),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),

@@ -115,13 +115,25 @@ impl<T: Transport> Driver<T> {
         subject: &str,
         cures: &[(Errno, &str)],
     ) -> Result<()> {
-        self.transport.send(request, argument, buffer).map_err(|error| {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
-            let message = format!("{subject}: {}: {} ({errno:?})", request.name, errno.desc());
-            let cure = cures.iter().find(|(known, _)| *known == errno).map_or(LOG, |(_, cure)| cure);
-            Error::failed(message).note(cure)
-        })
+        self.attempt(request, argument, buffer).map_err(|errno| refused(request, errno, subject, cures))
     }
+
+    /// Sends a request; fails with the driver's errno.
+    pub(crate) fn attempt(
+        &self,
+        request: &Request,
+        argument: &mut Argument,
+        buffer: &mut [u8],
+    ) -> std::result::Result<(), Errno> {
+        let sent = self.transport.send(request, argument, buffer);
+        sent.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+    }
+}
+
+/// The driver's refusal of a request about `subject`; `cures` are what to do for an errno.
+pub(crate) fn refused(request: &Request, errno: Errno, subject: &str, cures: &[(Errno, &str)]) -> Error {
+    let cure = cures.iter().find(|(known, _)| *known == errno).map_or(LOG, |(_, cure)| cure);
+    Error::failed(format!("{subject}: {}: {} ({errno:?})", request.name, errno.desc())).note(cure)
 }
 
 const LOG: &str = "the kernel's log may say why: `dmesg | grep involflt`; then `involfltctl doctor`";
@@ -145,7 +157,7 @@ const STOP_CURES: &[(Errno, &str)] = &[
 ];
 const STATISTICS_CURES: &[(Errno, &str)] = &[(Errno::ENODEV, NOT_FILTERED)];
 
-fn put_name(argument: &mut Argument, offset: u64, name: &str, room: usize) -> Result<()> {
+pub(crate) fn put_name(argument: &mut Argument, offset: u64, name: &str, room: usize) -> Result<()> {
     let bytes = name_bytes(name, room)
         .ok_or_else(|| Error::input(format!("{name}: a name of {} bytes is the longest there is", room - 1)))?;
     argument.put(offset, bytes);
@@ -167,6 +179,6 @@ fn no_device(device: &str, error: &io::Error) -> Error {
         .note("where that fails: `involfltctl doctor`")
 }
 
-fn until_nul(text: &[u8]) -> String {
+pub(crate) fn until_nul(text: &[u8]) -> String {
     String::from_utf8_lossy(text.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
 }

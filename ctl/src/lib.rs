@@ -12,6 +12,8 @@
 //! # Ok::<(), involfltctl::error::Error>(())
 //! ```
 
+pub mod agent;
+pub mod blocks;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -20,6 +22,7 @@ pub mod doctor;
 pub mod driver;
 pub mod error;
 pub mod output;
+pub mod replica;
 pub mod request;
 pub mod statistics;
 pub mod stream;

@@ -4,7 +4,9 @@
 //! This is the only place with `unsafe`: a [`Request`] knows how much memory the driver reads and writes for it, and
 //! nobody outside can make one, so no caller can hand the kernel less.
 
-use involflt::abi::{self, GUID_BYTES, dev_info, request, version, volume_list, volume_stats};
+use involflt::abi::{
+    self, GUID_BYTES, commit, dev_info, dirty_block, request, version, volume_list, volume_stats, wait,
+};
 use nix::libc;
 use std::fs::File;
 use std::io;
@@ -44,6 +46,14 @@ impl Request {
         buffer: Some((volume_stats::BUFFER, volume_stats::BUFFER_BYTES)),
         ..plain("GET_VOLUME_STATS", request::GET_VOLUME_STATS, volume_stats::BYTES)
     };
+    /// The next block of changes of the connection's disk.
+    pub const GET_DIRTY_BLOCKS: Request =
+        plain("GET_DIRTY_BLOCKS_TRANS_V2", request::GET_DIRTY_BLOCKS_TRANS_V2, dirty_block::BYTES);
+    /// Takes the block that is out of the driver's hands.
+    pub const COMMIT_DIRTY_BLOCKS: Request =
+        plain("COMMIT_DIRTY_BLOCKS_TRANS", request::COMMIT_DIRTY_BLOCKS_TRANS, commit::BYTES);
+    /// Waits until a good deal has changed on the connection's disk.
+    pub const WAIT: Request = plain("WAIT_FOR_DB_V2", request::WAIT_FOR_DB_V2, wait::BYTES);
 
     /// The request word of the ABI.
     pub fn word(&self) -> u32 {
@@ -75,6 +85,20 @@ impl Argument {
     /// Puts bytes at an offset; they must fit.
     pub fn put(&mut self, offset: u64, bytes: &[u8]) {
         self.0[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// The number at an offset.
+    pub fn u32_at(&self, offset: u64) -> u32 {
+        u32::from_le_bytes(self.array(offset))
+    }
+
+    /// The number at an offset.
+    pub fn u64_at(&self, offset: u64) -> u64 {
+        u64::from_le_bytes(self.array(offset))
+    }
+
+    fn array<const N: usize>(&self, offset: u64) -> [u8; N] {
+        std::array::from_fn(|index| self.0[offset as usize + index])
     }
 
     /// Its bytes.

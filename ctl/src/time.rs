@@ -13,6 +13,11 @@ impl Time {
     pub fn from_units(units: u64) -> Self {
         Time(units)
     }
+
+    /// Units of 100 ns since the Unix epoch.
+    pub fn units(self) -> u64 {
+        self.0
+    }
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar: the year is taken to begin in

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the program prints, whole, against the files of `golden/`. `BLESS=1 cargo test -p involfltctl` writes them anew.
 //!
-//! The driver is the driver's own code in this process, on its host platform, whose disks exist in name only.
+mod common;
 
-use involflt::control::{File, ioctl};
-use involflt::engine::{Hole, Registry};
-use involflt::host::{Host, OwnMemory};
-use involflt::platform::User;
+use common::InThisProcess;
+use involflt::engine::Hole;
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{doctor, list::list, start::start, status::status, stop};
@@ -16,35 +14,13 @@ use involfltctl::doctor::facts::{Answer, Enforcement, Facts, Family, Installed, 
 use involfltctl::doctor::module_file::ModuleFile;
 use involfltctl::driver::{Driver, Version};
 use involfltctl::error::{Error, Result};
-use involfltctl::request::{Argument, Request, Transport};
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::rc::Rc;
-use std::{fs, io};
-
-/// The driver in this process. The file's own disk is not kept: no request of this program needs it.
-#[derive(Clone)]
-struct InThisProcess(Rc<Registry<Host>>);
-
-const ARGUMENT: u64 = OwnMemory::BASE;
-const BUFFER: u64 = OwnMemory::BASE + (16 << 10);
-
-impl Transport for InThisProcess {
-    fn send(&self, request: &Request, argument: &mut Argument, buffer: &mut [u8]) -> io::Result<()> {
-        OwnMemory::reset((16 << 10) + buffer.len(), 0);
-        request.put_buffer(argument, BUFFER, buffer.len());
-        OwnMemory::write(ARGUMENT, argument.bytes()).unwrap();
-        ioctl(&self.0, &File::default(), request.word(), ARGUMENT)
-            .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
-        OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
-        OwnMemory::read(BUFFER, buffer).unwrap();
-        Ok(())
-    }
-}
 
 fn driver() -> (Driver<InThisProcess>, InThisProcess) {
-    let here = InThisProcess(Rc::new(Registry::new().unwrap()));
+    let here = InThisProcess::load();
     (Driver::new(here.clone()), here)
 }
 
@@ -94,7 +70,7 @@ impl Transcript {
 fn help() {
     let mut transcript = Transcript::default();
     transcript.program(&["--help"]);
-    for command in ["list", "start", "stop", "status", "doctor", "completions", "configured", "generate"] {
+    for command in ["list", "start", "stop", "status", "replicate", "doctor", "completions", "configured", "generate"] {
         transcript.program(&[command, "--help"]);
     }
     transcript.is_golden("help.txt");
@@ -132,8 +108,8 @@ fn disks() {
     transcript.add("involfltctl start --configured", &Output::of(Ok(many::report(&outcomes)), false));
     // The driver's host platform knows no /dev/gone.
     transcript.both("involfltctl start sda sdb gone", || started(&[sda.clone(), sdb.clone(), gone.clone()]));
-    here.0.find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 16);
-    let hole = |time| here.0.find(b"/dev/sdb:8000").unwrap().tracker.resync.raise(Hole::NewPath, time);
+    here.registry.find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 16);
+    let hole = |time| here.registry.find(b"/dev/sdb:8000").unwrap().tracker.resync.raise(Hole::NewPath, time);
     hole(17_954_366_450_000_000);
     transcript.both("involfltctl status sdb", || status(&driver, &["/dev/sdb:8000".into()]));
     hole(17_954_366_460_000_000);
@@ -157,7 +133,7 @@ fn no_driver() {
     let mut transcript = Transcript::default();
     transcript.both("involfltctl list", || list(&Driver::open_at("/nonexistent/involflt")?));
     let (driver, here) = driver();
-    here.0.stop_all().unwrap();
+    here.registry.stop_all().unwrap();
     transcript.both("involfltctl list", || list(&driver));
     transcript.is_golden("no-driver.txt");
 }
@@ -272,7 +248,7 @@ fn doctor_of_every_ailment() {
     let out_of_sync = {
         let (driver, here) = driver();
         start(&driver, &[disk("/dev/sda:8000")]).unwrap();
-        here.0.find(b"/dev/sda:8000").unwrap().tracker.resync.raise(Hole::Passthrough, 1);
+        here.registry.find(b"/dev/sda:8000").unwrap().tracker.resync.raise(Hole::Passthrough, 1);
         driver.statistics("/dev/sda:8000")
     };
     let answer = healthy().answer.map(|answer| Answer { disks: vec![("/dev/sda:8000".into(), out_of_sync)], ..answer });

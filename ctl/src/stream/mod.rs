@@ -11,10 +11,20 @@
 //! | … | payload |
 //! | 4 | CRC-32C of all of the above |
 //!
-//! The first record is `HEAD` (`involflt`, version u32, size of the disk in bytes u64, its name), the last one is
-//! `DONE` (bytes of data in the stream, u64); between them come `EXTN` (offset u64, data) in the order in which they
-//! are to be written, and `RSYN` (code u64, reason) where changes were missed. A kind that is not known is an error,
-//! never passed over.
+//! The first record is `HEAD` (`involflt`, version u32, kind u32: 0 for changes and 1 for a full copy, size of the disk in
+//! bytes u64, sequence of what the stream follows u64, persistent name of the disk), the last one is `DONE` (bytes of data in
+//! the stream u64). Between them come, in the order in which they are to be applied:
+//!
+//! - `EXTN`: offset u64, data;
+//! - `ZERO`: offset u64, number of zero bytes u64;
+//! - `TAGN`: time in 100 ns since the Unix epoch u64, name of a tag that stands here;
+//! - `SYNC`: sequence u64. All before it belongs together: it is whole, and the driver is told so when this record is
+//!   durable. The next stream follows this sequence, or the one before where the driver was not told any more;
+//! - `RSYN`: code u64, reason. Changes were missed: the target needs a full copy.
+//!
+//! A kind that is not known is an error, never passed over.
+
+use crate::time::Time;
 
 mod crc;
 mod read;
@@ -34,13 +44,24 @@ const MAGIC: &[u8; 8] = b"involflt";
 const FRAME_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 
-/// The disk that a stream is of.
+/// What a stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Its size in bytes.
+pub struct Header {
+    /// Persistent name of the disk that it is of.
+    pub disk: String,
+    /// Size of that disk in bytes.
     pub bytes: u64,
-    /// Its name on its own machine.
-    pub name: String,
+    /// What it is to be applied to.
+    pub follows: Follows,
+}
+
+/// What a stream is to be applied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// Anything: it is a full copy.
+    Nothing,
+    /// A target that has all changes up to this sequence.
+    Sequence(u64),
 }
 
 /// A record after the header.
@@ -53,6 +74,22 @@ pub enum Record {
         /// The bytes.
         data: Vec<u8>,
     },
+    /// Zeroes: at least one byte, and inside of the disk.
+    Zeroes {
+        /// Where they belong, in bytes.
+        offset: u64,
+        /// Their number.
+        bytes: u64,
+    },
+    /// A tag.
+    Tag {
+        /// When it was made.
+        time: Time,
+        /// Its name.
+        name: String,
+    },
+    /// All before it belongs together, up to this sequence.
+    Sync(u64),
     /// Changes were missed: the target needs a full copy.
     Resync {
         /// The driver's code of the reason.

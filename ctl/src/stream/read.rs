@@ -2,7 +2,9 @@
 //! Reading of a stream from anywhere: every byte of it is doubted.
 
 use super::crc::crc32c;
-use super::{CRC_BYTES, FRAME_BYTES, MAGIC, MAX_PAYLOAD, Record, Source, VERSION};
+use super::write::{CHANGES, FULL};
+use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, VERSION};
+use crate::time::Time;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -38,7 +40,7 @@ impl fmt::Display for Fault {
 /// Reads a stream; a record is given only when all of it is there and its checksum is right.
 pub struct Reader<R> {
     from: R,
-    source: Source,
+    header: Header,
     records: u64,
     bytes: u64,
 }
@@ -46,51 +48,53 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads the beginning of a stream.
     pub fn new(from: R) -> Result<Self, Fault> {
-        let mut reader = Reader { from, source: Source { bytes: 0, name: String::new() }, records: 0, bytes: 0 };
+        let header = Header { disk: String::new(), bytes: 0, follows: Follows::Nothing };
+        let mut reader = Reader { from, header, records: 0, bytes: 0 };
         let (kind, payload) = reader.record()?;
-        let bad = |cause: String| Fault::Bad { record: 0, cause };
-        let no_stream = || bad("is not the beginning of a stream of involfltctl".into());
-        let (magic, rest) = payload.split_first_chunk::<8>().ok_or_else(no_stream)?;
-        let (version, rest) = rest.split_first_chunk::<4>().ok_or_else(no_stream)?;
-        let (bytes, name) = rest.split_first_chunk::<8>().ok_or_else(no_stream)?;
-        if &kind != b"HEAD" || magic != MAGIC {
-            return Err(no_stream());
-        }
-        match u32::from_le_bytes(*version) {
-            VERSION => {}
-            other => return Err(bad(format!("is of version {other} of the format; this program reads {VERSION}"))),
-        }
-        let name = String::from_utf8_lossy(name).into_owned();
-        reader.source = Source { bytes: u64::from_le_bytes(*bytes), name };
+        let header = if &kind == b"HEAD" { header_of(&payload) } else { Err(NO_STREAM.into()) };
+        reader.header = header.map_err(|cause| Fault::Bad { record: 0, cause })?;
         Ok(reader)
     }
 
-    /// The disk that the stream is of.
-    pub fn source(&self) -> &Source {
-        &self.source
+    /// What the stream is.
+    pub fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The next record. Nothing is read after [`Record::End`].
     pub fn next_record(&mut self) -> Result<Record, Fault> {
         let number = self.records;
         let (kind, payload) = self.record()?;
-        let bad = |cause: &str| Fault::Bad { record: number, cause: cause.into() };
-        let (value, rest) = payload.split_first_chunk::<8>().ok_or_else(|| bad("is too short"))?;
+        self.parse(kind, payload).map_err(|cause| Fault::Bad { record: number, cause })
+    }
+
+    fn parse(&mut self, kind: [u8; 4], payload: Vec<u8>) -> Result<Record, String> {
+        let (value, rest) = payload.split_first_chunk::<8>().ok_or("is too short")?;
         let value = u64::from_le_bytes(*value);
+        let text = || String::from_utf8_lossy(rest).into_owned();
         match &kind {
             b"EXTN" => {
-                let inside = value.checked_add(rest.len() as u64).is_some_and(|end| end <= self.source.bytes);
-                if rest.is_empty() || !inside {
-                    return Err(bad("is not inside of its disk"));
-                }
+                self.inside(value, rest.len() as u64)?;
                 self.bytes += rest.len() as u64;
                 Ok(Record::Extent { offset: value, data: rest.to_vec() })
             }
-            b"RSYN" => Ok(Record::Resync { code: value, reason: String::from_utf8_lossy(rest).into_owned() }),
+            b"ZERO" => {
+                let bytes = u64::from_le_bytes(rest.try_into().map_err(|_| "is too short")?);
+                self.inside(value, bytes)?;
+                Ok(Record::Zeroes { offset: value, bytes })
+            }
+            b"TAGN" => Ok(Record::Tag { time: Time::from_units(value), name: text() }),
+            b"RSYN" => Ok(Record::Resync { code: value, reason: text() }),
+            b"SYNC" if rest.is_empty() => Ok(Record::Sync(value)),
             b"DONE" if value == self.bytes && rest.is_empty() => Ok(Record::End),
-            b"DONE" => Err(bad("counts other bytes than came")),
-            kind => Err(bad(&format!("is of a kind that is not known: {:?}", String::from_utf8_lossy(kind)))),
+            b"DONE" => Err("counts other bytes than came".into()),
+            kind => Err(format!("is of a kind that is not known: {:?}", String::from_utf8_lossy(kind))),
         }
+    }
+
+    fn inside(&self, offset: u64, bytes: u64) -> Result<(), String> {
+        let inside = offset.checked_add(bytes).is_some_and(|end| end <= self.header.bytes);
+        if bytes != 0 && inside { Ok(()) } else { Err("is not inside of its disk".into()) }
     }
 
     /// A record's kind and payload.
@@ -101,7 +105,7 @@ impl<R: Read> Reader<R> {
         let (kind, length) = ([frame[0], frame[1], frame[2], frame[3]], word(&frame[4..]) as usize);
         // Before anything is allocated for it. What is no stream at all is seen here, too.
         if record == 0 && &kind != b"HEAD" {
-            return Err(Fault::Bad { record, cause: "is not the beginning of a stream of involfltctl".into() });
+            return Err(Fault::Bad { record, cause: NO_STREAM.into() });
         }
         if length > MAX_PAYLOAD {
             return Err(Fault::Bad { record, cause: format!("has {length} bytes, more than there can be") });
@@ -128,6 +132,27 @@ impl<R: Read> Reader<R> {
     }
 }
 
+const NO_STREAM: &str = "is not the beginning of a stream of involfltctl";
+
+fn header_of(payload: &[u8]) -> Result<Header, String> {
+    let (magic, rest) = payload.split_first_chunk::<8>().ok_or(NO_STREAM)?;
+    let (version, rest) = rest.split_first_chunk::<4>().ok_or(NO_STREAM)?;
+    match u32::from_le_bytes(*version) {
+        _ if magic != MAGIC => return Err(NO_STREAM.into()),
+        VERSION => {}
+        other => return Err(format!("is of version {other} of the format; this program reads {VERSION}")),
+    }
+    let (kind, rest) = rest.split_first_chunk::<4>().ok_or(NO_STREAM)?;
+    let (bytes, rest) = rest.split_first_chunk::<8>().ok_or(NO_STREAM)?;
+    let (sequence, disk) = rest.split_first_chunk::<8>().ok_or(NO_STREAM)?;
+    let follows = match u32::from_le_bytes(*kind) {
+        FULL => Follows::Nothing,
+        CHANGES => Follows::Sequence(u64::from_le_bytes(*sequence)),
+        other => return Err(format!("is of a kind of stream that is not known: {other}")),
+    };
+    Ok(Header { disk: String::from_utf8_lossy(disk).into_owned(), bytes: u64::from_le_bytes(*bytes), follows })
+}
+
 fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
@@ -137,17 +162,19 @@ mod tests {
     use super::super::{MAX_DATA, Writer};
     use super::*;
 
-    fn source() -> Source {
-        Source { bytes: 4 << 20, name: "/dev/sdb".into() }
+    fn header() -> Header {
+        Header { disk: "wwn-0x5".into(), bytes: 4 << 20, follows: Follows::Sequence(41) }
     }
 
     fn stream() -> Vec<u8> {
         let mut stream = Vec::new();
-        let mut writer = Writer::new(&mut stream, &source()).unwrap();
+        let mut writer = Writer::new(&mut stream, &header()).unwrap();
         writer.extent(512, &[7; 1024]).unwrap();
+        writer.tag(Time::from_units(5), "midnight").unwrap();
+        writer.sync(42).unwrap();
         writer.resync(8, "a hole").unwrap();
-        writer.extent(0, &[9; 512]).unwrap();
-        assert_eq!(writer.end().unwrap(), 1536);
+        writer.zeroes(0, 512).unwrap();
+        assert_eq!(writer.end().unwrap().0, 1024);
         stream
     }
 
@@ -164,18 +191,20 @@ mod tests {
     fn what_is_written_is_read() {
         let expected = [
             Record::Extent { offset: 512, data: vec![7; 1024] },
+            Record::Tag { time: Time::from_units(5), name: "midnight".into() },
+            Record::Sync(42),
             Record::Resync { code: 8, reason: "a hole".into() },
-            Record::Extent { offset: 0, data: vec![9; 512] },
+            Record::Zeroes { offset: 0, bytes: 512 },
             Record::End,
         ];
         assert_eq!(read(&stream()).unwrap(), expected);
-        assert_eq!(*Reader::new(&stream()[..]).unwrap().source(), source());
+        assert_eq!(*Reader::new(&stream()[..]).unwrap().header(), header());
     }
 
     #[test]
     fn long_data_is_in_several_records() {
         let (mut stream, data) = (Vec::new(), vec![3; MAX_DATA + 512]);
-        let mut writer = Writer::new(&mut stream, &source()).unwrap();
+        let mut writer = Writer::new(&mut stream, &header()).unwrap();
         writer.extent(1024, &data).unwrap();
         writer.end().unwrap();
         let parts: Vec<_> = read(&stream)
@@ -210,14 +239,14 @@ mod tests {
     #[test]
     fn records_left_out_repeated_or_outside_of_the_disk_are_refused() {
         let stream = stream();
-        let (head, first) = (FRAME_BYTES + 20 + source().name.len() + CRC_BYTES, FRAME_BYTES + 8 + 1024 + CRC_BYTES);
+        let (head, first) = (FRAME_BYTES + 32 + header().disk.len() + CRC_BYTES, FRAME_BYTES + 8 + 1024 + CRC_BYTES);
         let without = [&stream[..head], &stream[head + first..]].concat();
         assert!(read(&without).unwrap_err().to_string().contains("missing or out of order"));
         let twice = [&stream[..head + first], &stream[head..]].concat();
         assert!(read(&twice).unwrap_err().to_string().contains("missing or out of order"));
         let mut outside = Vec::new();
-        let mut writer = Writer::new(&mut outside, &source()).unwrap();
-        writer.extent(source().bytes - 511, &[0; 512]).unwrap();
+        let mut writer = Writer::new(&mut outside, &header()).unwrap();
+        writer.extent(header().bytes - 511, &[0; 512]).unwrap();
         assert_eq!(read(&outside).unwrap_err().to_string(), "record 1 is not inside of its disk");
     }
 }

@@ -2,8 +2,13 @@
 //! Writing of a stream.
 
 use super::crc::crc32c;
-use super::{MAGIC, MAX_DATA, Source, VERSION};
+use super::{Follows, Header, MAGIC, MAX_DATA, VERSION};
+use crate::time::Time;
 use std::io::{self, Write};
+
+/// The kinds of a stream, as its header has them.
+pub(super) const CHANGES: u32 = 0;
+pub(super) const FULL: u32 = 1;
 
 /// Writes a stream, record by record.
 pub struct Writer<W> {
@@ -14,10 +19,15 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// Begins a stream of a disk.
-    pub fn new(to: W, source: &Source) -> io::Result<Self> {
+    pub fn new(to: W, header: &Header) -> io::Result<Self> {
         let mut writer = Writer { to, records: 0, bytes: 0 };
-        let (version, size) = (VERSION.to_le_bytes(), source.bytes.to_le_bytes());
-        writer.record(b"HEAD", &[MAGIC, &version, &size, source.name.as_bytes()])?;
+        let (kind, sequence) = match header.follows {
+            Follows::Nothing => (FULL, 0),
+            Follows::Sequence(sequence) => (CHANGES, sequence),
+        };
+        let (version, size) = (VERSION.to_le_bytes(), header.bytes.to_le_bytes());
+        let pieces = [MAGIC, &version[..], &u32::to_le_bytes(kind), &size, &u64::to_le_bytes(sequence)];
+        writer.record(b"HEAD", &[&pieces[..], &[header.disk.as_bytes()]].concat())?;
         Ok(writer)
     }
 
@@ -30,17 +40,32 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// So many zeroes from an offset.
+    pub fn zeroes(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.record(b"ZERO", &[&offset.to_le_bytes(), &bytes.to_le_bytes()])
+    }
+
+    /// A tag.
+    pub fn tag(&mut self, time: Time, name: &str) -> io::Result<()> {
+        self.record(b"TAGN", &[&time.units().to_le_bytes(), name.as_bytes()])
+    }
+
+    /// All before it belongs together.
+    pub fn sync(&mut self, sequence: u64) -> io::Result<()> {
+        self.record(b"SYNC", &[&sequence.to_le_bytes()])
+    }
+
     /// Changes were missed.
     pub fn resync(&mut self, code: u64, reason: &str) -> io::Result<()> {
         self.record(b"RSYN", &[&code.to_le_bytes(), reason.as_bytes()])
     }
 
-    /// Ends the stream; gives the bytes of data in it.
-    pub fn end(mut self) -> io::Result<u64> {
+    /// Ends the stream; gives the bytes of data in it, and where it went.
+    pub fn end(mut self) -> io::Result<(u64, W)> {
         let bytes = self.bytes;
         self.record(b"DONE", &[&bytes.to_le_bytes()])?;
         self.to.flush()?;
-        Ok(bytes)
+        Ok((bytes, self.to))
     }
 
     /// Where the stream goes, with all records handed to it.

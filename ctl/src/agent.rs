@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An agent of one disk: gets its changes from the driver, batch by batch, and commits them.
+
+use crate::disk::{Disk, among};
+use crate::driver::{Driver, put_name, refused, until_nul};
+use crate::error::{Error, Result};
+use crate::request::{Argument, Request, Transport};
+use crate::statistics::Resync;
+use crate::time::Time;
+use involflt::abi::{GUID_BYTES, MAX_CHANGES, commit, dirty_block as block, wait};
+use nix::errno::Errno;
+use std::fs::File;
+
+/// A connection to the driver that is one disk's agent.
+///
+/// A batch is delivered until it is committed, to this agent or to the next one. Commit it when the target has it for
+/// good, not before.
+pub struct Agent<T = File> {
+    driver: Driver<T>,
+    disk: Disk,
+    /// The driver's name of the disk: that of whoever started it first.
+    name: String,
+}
+
+/// Changes of a disk, as the driver gave them and as they are to be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    transaction: u64,
+    /// Offset and length of each change in bytes, inside of the disk. What they changed to is on the disk.
+    pub changes: Vec<(u64, u64)>,
+    /// Names of tags that stand here in the order of changes.
+    pub tags: Vec<String>,
+    /// When the last change of the batch, or its tag, was made.
+    pub time: Time,
+    /// The batch's place in the order of all changes.
+    pub sequence: u64,
+    /// [`Self::sequence`] of the batch that was committed before, by whichever agent; 0 where there was none.
+    pub previous: u64,
+    /// Bytes that have changed and are not in this batch.
+    pub pending_bytes: u64,
+    /// Why the disk must be copied anew, if it must.
+    pub resync: Option<Resync>,
+}
+
+impl Batch {
+    /// Whether there is nothing in it: everything is drained.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.tags.is_empty()
+    }
+}
+
+impl<T: Transport> Agent<T> {
+    /// Becomes an agent of a disk, which is filtered from now on if it is not already.
+    pub fn of(driver: Driver<T>, disk: Disk) -> Result<Self> {
+        driver.start(&disk)?;
+        let name = among(&driver.protected()?, &disk.node).unwrap_or(&disk.node).clone();
+        Ok(Agent { driver, disk, name })
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The next batch, or again the one that is not committed. `None` where a tag is next that is still held.
+    pub fn get(&self) -> Result<Option<Batch>> {
+        let request = &Request::GET_DIRTY_BLOCKS;
+        let mut argument = request.argument();
+        match self.driver.attempt(request, &mut argument, &mut []) {
+            Ok(()) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(refused(request, errno, &self.disk.node, GET_CURES)),
+        }
+        let batch = parse(&argument).and_then(|batch| batch.inside(self.disk.bytes));
+        batch.map(Some).map_err(|cause| Error::failed(format!("{}: {}: {cause}", self.disk.node, request.name)))
+    }
+
+    /// The target has the batch. `resync_started` says as well that the disk is being copied anew, for the reason that
+    /// the batch tells.
+    pub fn commit(&self, batch: &Batch, resync_started: bool) -> Result<()> {
+        let request = &Request::COMMIT_DIRTY_BLOCKS;
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, &self.name, GUID_BYTES)?;
+        argument.put(commit::TRANSACTION, &batch.transaction.to_le_bytes());
+        let flags = if resync_started { commit::FLAG_RESYNC_STARTED } else { 0 };
+        argument.put(commit::FLAGS, &flags.to_le_bytes());
+        let sent = self.driver.attempt(request, &mut argument, &mut []);
+        sent.map_err(|errno| refused(request, errno, &self.disk.node, COMMIT_CURES))
+    }
+
+    /// Waits until a good deal has changed, so many seconds at most or until a signal.
+    pub fn wait(&self, seconds: i32) -> Result<()> {
+        let request = &Request::WAIT;
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, &self.name, GUID_BYTES)?;
+        argument.put(wait::SECONDS, &seconds.to_le_bytes());
+        match self.driver.attempt(request, &mut argument, &mut []) {
+            Ok(()) | Err(Errno::ETIMEDOUT | Errno::EINTR) => Ok(()),
+            Err(errno) => Err(refused(request, errno, &self.disk.node, GET_CURES)),
+        }
+    }
+}
+
+const GET_CURES: &[(Errno, &str)] = &[
+    (Errno::EBUSY, "filtering of the disk was stopped meanwhile: its replica needs a full copy"),
+    (Errno::EFAULT, "the drain of the disk is blocked: let it go on with attribute 36 or SET_DRAIN_STATE"),
+];
+const COMMIT_CURES: &[(Errno, &str)] = &[
+    (Errno::EBUSY, "filtering of the disk was stopped meanwhile: its replica needs a full copy"),
+    (Errno::EFAULT, "another agent drains the same disk: there can be one only"),
+];
+
+impl Batch {
+    fn inside(self, bytes: u64) -> Result<Self, String> {
+        let bad = self
+            .changes
+            .iter()
+            .find(|(offset, length)| *length == 0 || offset.checked_add(*length).is_none_or(|end| end > bytes));
+        match bad {
+            None => Ok(self),
+            Some((offset, length)) => {
+                Err(format!("a change of {length} bytes at {offset} is not on a disk of {bytes} bytes"))
+            }
+        }
+    }
+}
+
+/// Where in a block's list of tags the time of its last change stands, and where the tags of users begin: behind a header,
+/// two times, and where the changes come from.
+const LAST_TIME: u64 = block::TAGS + 32;
+const USER_TAGS: u64 = block::TAGS + 64;
+
+fn parse(argument: &Argument) -> Result<Batch, String> {
+    let count = argument.u32_at(block::CHANGES) as usize;
+    if count > MAX_CHANGES {
+        return Err(format!("it counts {count} changes, and {MAX_CHANGES} are the most"));
+    }
+    let change = |index| {
+        let length = argument.u32_at(block::LENGTHS + 4 * index);
+        (argument.u64_at(block::OFFSETS + 8 * index), u64::from(length))
+    };
+    Ok(Batch {
+        transaction: argument.u64_at(block::TRANSACTION),
+        changes: (0..count as u64).map(change).collect(),
+        tags: tags(&argument.bytes()[USER_TAGS as usize..block::OFFSETS as usize])?,
+        time: Time::from_units(argument.u64_at(LAST_TIME + 16)),
+        sequence: argument.u64_at(LAST_TIME + 8),
+        previous: argument.u64_at(block::PREVIOUS_SEQUENCE),
+        pending_bytes: argument.u64_at(block::PENDING_BYTES),
+        resync: resync(argument),
+    })
+}
+
+fn resync(argument: &Argument) -> Option<Resync> {
+    let text = &argument.bytes()[block::RESYNC_TEXT as usize..][..block::RESYNC_TEXT_BYTES];
+    (argument.u32_at(block::FLAGS) & block::FLAG_RESYNC_REQUIRED != 0).then(|| Resync {
+        code: argument.u64_at(block::RESYNC_CODE),
+        reason: until_nul(text),
+        count: argument.u64_at(block::RESYNC_COUNT),
+        time: Some(Time::from_units(argument.u64_at(block::RESYNC_TIME))),
+    })
+}
+
+/// The names in a list of tags.
+fn tags(mut list: &[u8]) -> Result<Vec<String>, String> {
+    let mut tags = Vec::new();
+    while let [kind_low, kind_high, flags, short, rest @ ..] = list {
+        if u16::from_le_bytes([*kind_low, *kind_high]) != block::tag::USER {
+            return Ok(tags);
+        }
+        let (whole, header) = match rest {
+            [a, b, c, d, ..] if flags & block::tag::FLAG_LONG != 0 => {
+                (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 8)
+            }
+            _ => (usize::from(*short), 4),
+        };
+        let record = list.get(header..whole).ok_or("its list of tags does not end")?;
+        let (length, name) = record.split_first_chunk::<2>().ok_or("a tag in it has no length")?;
+        let name =
+            name.get(..usize::from(u16::from_le_bytes(*length))).ok_or("a tag in it is longer than its record")?;
+        tags.push(until_nul(name));
+        list = &list[whole..];
+    }
+    Err("its list of tags does not end".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_both_lengths_are_read_and_damaged_lists_are_refused() {
+        let end = [2, 0, 0, 4];
+        let list = [&[5, 0, 0, 8, 2, 0][..], b"ab", &[5, 0, 1, 0, 13, 0, 0, 0, 3, 0], b"xyz", &end].concat();
+        assert_eq!(tags(&list).unwrap(), ["ab", "xyz"]);
+        assert_eq!(tags(&end).unwrap(), [""; 0]);
+        for length in 0..list.len() - end.len() {
+            assert!(tags(&list[..length]).is_err(), "cut after {length} bytes");
+        }
+        assert!(tags(&[5, 0, 0, 8, 9, 0, 1, 1, 2, 0, 0, 4]).is_err());
+        assert!(tags(&[5, 0, 0, 0, 0, 0, 2, 0, 0, 4]).is_err(), "a record of no length would never end");
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How long work goes on: a live row on a terminal, lines now and then elsewhere, a line of JSON for each event for programs.
+//! All on standard error.
+
+use crate::output::bytes;
+use crate::replica::{Event, Listener};
+use crate::time::Time;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Between two lines of the same kind.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows the progress of one disk's changes.
+pub struct Display {
+    disk: String,
+    form: Form,
+    started: Instant,
+    last_line: Option<Instant>,
+    /// Bytes of changes and the batches they came in, since the start.
+    brought: (u64, u64),
+    is_caught_up: bool,
+}
+
+enum Form {
+    Row(ProgressBar),
+    Lines,
+    Json,
+}
+
+impl Display {
+    /// For people, or for programs.
+    pub fn new(disk: &str, json: bool) -> Self {
+        let form = match json {
+            true => Form::Json,
+            false if std::io::stderr().is_terminal() => Form::Row(row()),
+            false => Form::Lines,
+        };
+        let disk = disk.to_string();
+        Display { disk, form, started: Instant::now(), last_line: None, brought: (0, 0), is_caught_up: false }
+    }
+
+    /// A line that is said in any case.
+    pub fn say(&mut self, text: &str) {
+        match &self.form {
+            Form::Row(row) => row.println(format!("{}: {text}", self.disk)),
+            Form::Lines => eprintln!("{}: {text}", self.disk),
+            Form::Json => self.json(&json!({ "said": text })),
+        }
+    }
+
+    fn json(&self, event: &serde_json::Value) {
+        let mut event = event.clone();
+        event["disk"] = self.disk.as_str().into();
+        // A reader that went away is no failure of the work.
+        let _ = writeln!(std::io::stderr(), "{event}");
+    }
+
+    /// A row, or a line if the last one of this kind is old enough or this one is the last.
+    fn show(&mut self, text: String, is_last: bool) {
+        match &self.form {
+            Form::Row(row) => row.set_message(format!("{}: {text}", self.disk)),
+            Form::Lines if is_last || self.last_line.is_none_or(|last| last.elapsed() >= INTERVAL) => {
+                eprintln!("{}: {text}", self.disk);
+                self.last_line = Some(Instant::now());
+            }
+            Form::Lines | Form::Json => {}
+        }
+    }
+
+    fn copied(&mut self, done: u64, of: u64) {
+        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(0.001);
+        let percent = (done as u128 * 100).checked_div(of.into()).unwrap_or(100);
+        let (done_text, of_text) = (bytes(done), bytes(of));
+        let text = format!("full copy: {done_text} of {of_text} ({percent} %), {}/s", bytes(rate as u64));
+        self.show(text, done == of);
+    }
+
+    fn brought(&mut self, pending: u64, time: Time) {
+        let (total, batches) = self.brought;
+        let lag = seconds_since(time);
+        let text = format!("{} in {batches} batches; {} wait, {lag} s behind", bytes(total), bytes(pending));
+        self.show(text, false);
+    }
+}
+
+fn row() -> ProgressBar {
+    let row = ProgressBar::new_spinner();
+    row.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("a template that is a constant"));
+    row.enable_steady_tick(Duration::from_millis(120));
+    row
+}
+
+fn seconds_since(time: Time) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs().saturating_sub(time.units() / 10_000_000)
+}
+
+impl Listener for Display {
+    fn event(&mut self, event: Event) {
+        if let Form::Json = self.form {
+            // Every event is made of strings and numbers.
+            self.json(&serde_json::to_value(&event).expect("an event is JSON"));
+        }
+        let was_caught_up = std::mem::replace(&mut self.is_caught_up, event == Event::CaughtUp);
+        match event {
+            Event::Copied { bytes, of } => self.copied(bytes, of),
+            Event::Batch { bytes, pending, time } => {
+                self.brought = (self.brought.0 + bytes, self.brought.1 + 1);
+                self.brought(pending, time);
+            }
+            Event::Tag(name) if !matches!(self.form, Form::Json) => self.say(&format!("passed the tag {name}")),
+            Event::Anew(reason) if !matches!(self.form, Form::Json) => {
+                self.say(&format!("is copied anew: {reason}"));
+            }
+            Event::CaughtUp if !was_caught_up => {
+                let text = format!("up to date: {} in {} batches", bytes(self.brought.0), self.brought.1);
+                self.show(text, true);
+            }
+            Event::CaughtUp | Event::Tag(_) | Event::Anew(_) => {}
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Form::Row(row) = &self.form {
+            row.finish_and_clear();
+        }
+    }
+}

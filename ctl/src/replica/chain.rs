@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a replica has of its disk, kept beside it from one run to the next.
+//!
+//! The driver tells with each batch which one was committed before it. So a replica that remembers the last batch it was
+//! given, and the one before, knows whether the next one follows, or whether something is missing between: because the
+//! driver was loaded anew, because another agent drained, or because a stream was left out.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+const FORMAT: u32 = 1;
+
+/// What a replica has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "has", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Nothing that could be relied on.
+    Nothing,
+    /// A part of a full copy, which was begun after the batch `sequence` was committed.
+    Part {
+        /// Bytes from the start of the disk.
+        bytes: u64,
+        /// Sequence of that batch.
+        sequence: u64,
+    },
+    /// All changes up to the batch `sequence`, which may not have been committed: then the next one follows `before`, and
+    /// is the same again.
+    All {
+        /// Sequence of the last batch.
+        sequence: u64,
+        /// Sequence of the one before it.
+        before: u64,
+    },
+}
+
+impl Progress {
+    /// Whether a batch that follows `previous` leaves nothing out.
+    pub fn is_followed_by(self, previous: u64) -> bool {
+        match self {
+            Progress::Nothing => false,
+            Progress::Part { sequence, .. } => sequence == previous,
+            Progress::All { sequence, before } => sequence == previous || before == previous,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    format: u32,
+    /// Persistent name of the disk.
+    disk: String,
+    /// Its size in bytes.
+    bytes: u64,
+    replica: Progress,
+}
+
+/// The file that says what a replica has.
+#[derive(Debug)]
+pub struct Chain {
+    path: PathBuf,
+    disk: String,
+    bytes: u64,
+    progress: Progress,
+}
+
+impl Chain {
+    /// What the file says of a replica of this disk. A replica of another one, or of another size, has nothing; neither
+    /// has one without a file. The second value says whether there was a file at all.
+    ///
+    /// Fails for a file that cannot be read or is none of these.
+    pub fn read(path: PathBuf, disk: &str, bytes: u64) -> Result<(Self, bool)> {
+        let content = match fs::read(&path) {
+            Ok(content) => Some(parse(&path, &content)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::failed(format!("{}: {error}", path.display()))),
+        };
+        let known = content.is_some();
+        let same = content.filter(|content| content.disk == disk && content.bytes == bytes);
+        let progress = same.map_or(Progress::Nothing, |content| content.replica);
+        Ok((Chain { path, disk: disk.into(), bytes, progress }, known))
+    }
+
+    /// What the replica has.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Notes what the replica has: durable, and all of it or nothing. What it says must be durable already.
+    pub fn note(&mut self, progress: Progress) -> Result<()> {
+        if progress == self.progress {
+            return Ok(());
+        }
+        let content = Content { format: FORMAT, disk: self.disk.clone(), bytes: self.bytes, replica: progress };
+        // It is made of numbers and a string.
+        let json = serde_json::to_vec(&content).expect("the chain is JSON");
+        replace(&self.path, &json).map_err(|error| Error::failed(format!("{}: {error}", self.path.display())))?;
+        self.progress = progress;
+        Ok(())
+    }
+}
+
+fn parse(path: &Path, content: &[u8]) -> Result<Content> {
+    let note = "it says what the replica beside it has; remove it, and the replica is copied anew";
+    let about = |cause: String| Error::input(format!("{}: {cause}", path.display())).note(note);
+    let content: Content = serde_json::from_slice(content).map_err(|error| about(error.to_string()))?;
+    match content.format {
+        FORMAT => Ok(content),
+        other => Err(about(format!("is of format {other}; this program knows {FORMAT}"))),
+    }
+}
+
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    let partial = path.with_extension("partial");
+    let mut file = File::create(&partial)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_read_again_for_the_same_disk_only() {
+        let path = std::env::temp_dir().join(format!("involflt-chain-{}/a/replica.json", std::process::id()));
+        let read = |disk, bytes| Chain::read(path.clone(), disk, bytes).map(|(chain, known)| (chain.progress(), known));
+        assert_eq!(read("wwn-1", 4096).unwrap(), (Progress::Nothing, false));
+        let all = Progress::All { sequence: 9, before: 7 };
+        for progress in [Progress::Part { bytes: 512, sequence: 3 }, all] {
+            Chain::read(path.clone(), "wwn-1", 4096).unwrap().0.note(progress).unwrap();
+            assert_eq!(read("wwn-1", 4096).unwrap(), (progress, true));
+        }
+        assert_eq!(read("wwn-2", 4096).unwrap(), (Progress::Nothing, true));
+        assert_eq!(read("wwn-1", 8192).unwrap(), (Progress::Nothing, true));
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(read("wwn-1", 4096).unwrap_err().kind, crate::error::Kind::Input);
+        fs::remove_dir_all(path.ancestors().nth(2).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_a_batch_that_leaves_nothing_out_follows() {
+        let all = Progress::All { sequence: 9, before: 7 };
+        assert_eq!([7, 8, 9, 0].map(|previous| all.is_followed_by(previous)), [true, false, true, false]);
+        assert!(!Progress::Nothing.is_followed_by(0));
+        assert!(Progress::Part { bytes: 0, sequence: 3 }.is_followed_by(3));
+    }
+}

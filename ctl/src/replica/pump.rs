@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Brings a disk's changes from the driver to where they go: a full copy, then batch by batch.
+
+use super::chain::Progress;
+use super::sink::Sink;
+use crate::agent::{Agent, Batch};
+use crate::blocks::{Blocks, MAX_READ};
+use crate::error::{Error, Result};
+use crate::request::Transport;
+use crate::statistics::Resync;
+use crate::time::Time;
+use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of a full copy after which it is noted how far it has come: what is lost with a crash.
+const COPY_STEP: u64 = 64 << 20;
+
+/// What happens while changes are brought along.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A full copy has come so far.
+    Copied {
+        /// Bytes from the start.
+        bytes: u64,
+        /// Bytes of the disk.
+        of: u64,
+    },
+    /// A batch of changes is durable at its target.
+    Batch {
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes that wait.
+        pending: u64,
+        /// When the last of its changes was made.
+        time: Time,
+    },
+    /// A full copy is about to begin, although there was one; for this reason.
+    Anew(String),
+    /// A tag was passed.
+    Tag(String),
+    /// Nothing waits any more.
+    CaughtUp,
+}
+
+/// Is told what happens.
+pub trait Listener {
+    /// Something has happened.
+    fn event(&mut self, event: Event);
+}
+
+/// Why changes are not brought along any further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything is drained, and that was all that was asked for.
+    CaughtUp,
+    /// Somebody said stop.
+    Stopped,
+    /// The driver missed changes: a full copy is needed.
+    Resync(Resync),
+    /// Changes were committed that the target does not have: a full copy is needed.
+    Broken,
+}
+
+/// A disk and its agent.
+pub struct Pump<'a, T, B> {
+    /// The disk's agent.
+    pub agent: &'a Agent<T>,
+    /// The disk's bytes.
+    pub blocks: B,
+    /// Set when somebody says stop.
+    pub stop: &'a AtomicBool,
+    /// Is told what happens.
+    pub listener: &'a mut dyn Listener,
+}
+
+impl<T: Transport, B: Blocks> Pump<'_, T, B> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Copies the disk unless the replica has a part or all of it, then brings changes along as [`Self::follow`] does. A
+    /// replica for which that ends with [`Ended::Resync`] or [`Ended::Broken`] has nothing.
+    pub fn replicate(&mut self, replica: &mut impl Sink, interval: Option<i32>) -> Result<Ended> {
+        if replica.progress() == Progress::Nothing && self.begin(replica)?.is_none() {
+            return Ok(Ended::Stopped);
+        }
+        // A part is good only if nothing was drained since it was begun.
+        let ended = match self.next()? {
+            None => Ended::Stopped,
+            Some(batch) if !replica.progress().is_followed_by(batch.previous) => Ended::Broken,
+            Some(_) => match self.copy(replica)? {
+                None => Ended::Stopped,
+                Some(()) => self.follow(replica, interval)?,
+            },
+        };
+        if matches!(ended, Ended::Resync(_) | Ended::Broken) {
+            replica.sync(Progress::Nothing)?;
+        }
+        Ok(ended)
+    }
+
+    /// The next batch; `None` when somebody says stop while a tag is held.
+    pub fn next(&self) -> Result<Option<Batch>> {
+        loop {
+            match self.agent.get()? {
+                Some(batch) => return Ok(Some(batch)),
+                None if self.is_stopped() => return Ok(None),
+                None => std::thread::sleep(std::time::Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// Begins a full copy: all changes that the driver had by now are in it. `None` when somebody says stop.
+    ///
+    /// The sink has nothing while this runs: the driver is told that the copy has begun, and forgets the reason for it.
+    pub fn begin(&self, sink: &mut impl Sink) -> Result<Option<()>> {
+        sink.sync(Progress::Nothing)?;
+        let Some(batch) = self.next()? else { return Ok(None) };
+        self.agent.commit(&batch, true)?;
+        sink.sync(Progress::Part { bytes: 0, sequence: batch.sequence })?;
+        Ok(Some(()))
+    }
+
+    /// Copies the disk from where the sink has it. `None` when somebody says stop.
+    pub fn copy(&mut self, sink: &mut impl Sink) -> Result<Option<()>> {
+        let Progress::Part { bytes: mut done, sequence } = sink.progress() else { return Ok(Some(())) };
+        let of = self.agent.disk().bytes;
+        while done < of {
+            let end = of.min(done + COPY_STEP);
+            self.copy_range(done, end, sink)?;
+            done = end;
+            sink.sync(Progress::Part { bytes: done, sequence })?;
+            self.listener.event(Event::Copied { bytes: done, of });
+            if self.is_stopped() {
+                return Ok(None);
+            }
+        }
+        sink.sync(Progress::All { sequence, before: sequence })?;
+        Ok(Some(()))
+    }
+
+    fn copy_range(&mut self, mut offset: u64, end: u64, sink: &mut impl Sink) -> Result<()> {
+        while offset < end {
+            let length = (end - offset).min(MAX_READ as u64);
+            let data = self.read(offset, length)?;
+            match data.iter().all(|&byte| byte == 0) {
+                true => sink.zeroes(offset, length)?,
+                false => sink.data(offset, data)?,
+            }
+            offset += length;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, offset: u64, length: u64) -> Result<&[u8]> {
+        let node = &self.agent.disk().node;
+        self.blocks.read(offset, length as usize).map_err(|error| Error::failed(format!("{node}: {error}")))
+    }
+
+    /// Brings batches to the sink, which has all before them. Ends when nothing waits, or, with `interval`, looks again as
+    /// soon as a good deal has changed or so many seconds have passed.
+    pub fn follow(&mut self, sink: &mut impl Sink, interval: Option<i32>) -> Result<Ended> {
+        loop {
+            if self.is_stopped() {
+                return Ok(Ended::Stopped);
+            }
+            let Some(batch) = self.next()? else { return Ok(Ended::Stopped) };
+            if let Some(resync) = batch.resync {
+                return Ok(Ended::Resync(resync));
+            }
+            if !sink.progress().is_followed_by(batch.previous) {
+                return Ok(Ended::Broken);
+            }
+            if !batch.is_empty() {
+                self.bring(&batch, sink)?;
+                continue;
+            }
+            self.listener.event(Event::CaughtUp);
+            match interval {
+                None => return Ok(Ended::CaughtUp),
+                Some(seconds) => self.agent.wait(seconds)?,
+            }
+        }
+    }
+
+    fn bring(&mut self, batch: &Batch, sink: &mut impl Sink) -> Result<()> {
+        for &(offset, length) in &batch.changes {
+            self.bring_extent(offset, length, sink)?;
+        }
+        for tag in &batch.tags {
+            sink.tag(batch.time, tag)?;
+            self.listener.event(Event::Tag(tag.clone()));
+        }
+        sink.sync(Progress::All { sequence: batch.sequence, before: batch.previous })?;
+        self.agent.commit(batch, false)?;
+        let bytes = batch.changes.iter().map(|(_, length)| length).sum();
+        self.listener.event(Event::Batch { bytes, pending: batch.pending_bytes, time: batch.time });
+        Ok(())
+    }
+
+    fn bring_extent(&mut self, mut offset: u64, length: u64, sink: &mut impl Sink) -> Result<()> {
+        let end = offset + length;
+        while offset < end {
+            let length = (end - offset).min(MAX_READ as u64);
+            sink.data(offset, self.read(offset, length)?)?;
+            offset += length;
+        }
+        Ok(())
+    }
+}
