@@ -255,6 +255,13 @@ fn a_full_copy_is_made_once_and_again_only_when_changes_were_missed() {
     take(&machine, &mut target, Step::Other);
     assert_eq!(copies(&mut target), (Ended::Broken, 0));
     assert_eq!(copies(&mut target), (Ended::CaughtUp, 1));
+    // A target that is lost in the middle of a batch, or before the driver is told, is gone on with.
+    for calls in 0..6 {
+        take(&machine, &mut target, Step::Write(Write { byte: calls as u8, ..write }));
+        take(&machine, &mut target, Step::Round(calls, Vec::new()));
+        target.calls_left = usize::MAX;
+        assert_eq!(copies(&mut target), (Ended::CaughtUp, 0), "lost after {calls} calls");
+    }
     take(&machine, &mut target, Step::Hole(write));
     assert!(matches!(copies(&mut target), (Ended::Resync(_), 0)));
     assert_eq!(copies(&mut target), (Ended::CaughtUp, 1));

@@ -15,6 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes of a full copy after which it is noted how far it has come: what is lost with a crash.
 const COPY_STEP: u64 = 64 << 20;
 
+/// Compared with as a whole, which is much faster than byte by byte.
+static ZEROES: [u8; MAX_READ] = [0; MAX_READ];
+
 /// What happens while changes are brought along.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -144,7 +147,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         while offset < end {
             let length = (end - offset).min(MAX_READ as u64);
             let data = self.read(offset, length)?;
-            match data.iter().all(|&byte| byte == 0) {
+            match data == &ZEROES[..data.len()] {
                 true => sink.zeroes(offset, length)?,
                 false => sink.data(offset, data)?,
             }

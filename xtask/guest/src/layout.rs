@@ -99,3 +99,36 @@ pub const DISKS: [Disk; 4] = [
 pub const LINEAR_NAME: &str = "linear";
 /// Node of the device below the dm-linear disk.
 pub const BACKING_NODE: &str = "/dev/vdb";
+
+/// Disks with the same contents and sizes as [`DISKS`], which `involfltctl` replicates. The judge of what was drained does not
+/// look at them.
+pub const LIVE: [Disk; 4] = [
+    Disk { name: "live-virtio-blk", node: "/dev/vdc", ..DISKS[0] },
+    Disk { name: "live-virtio-scsi", node: "/dev/sdb", ..DISKS[1] },
+    Disk { name: "live-nvme", node: "/dev/nvme1n1", ..DISKS[2] },
+    Disk { name: "live-dm-linear", node: "/dev/dm-2", ..DISKS[3] },
+];
+
+/// Serial number of the virtio-blk disk that is replicated.
+pub const LIVE_SERIAL: &str = "live";
+/// Serial number of the virtio-blk disk below the dm-linear disk that is replicated.
+pub const LIVE_BACKING_SERIAL: &str = "live-backing";
+/// Node of that disk.
+pub const LIVE_BACKING_NODE: &str = "/dev/vdd";
+/// What device-mapper calls the dm-linear disk that is replicated.
+pub const LIVE_LINEAR_NAME: &str = "live-linear";
+
+/// Serial number of the disk with the replicas: dm-linear devices, one after the other in the order of [`LIVE`].
+pub const REPLICAS_SERIAL: &str = "replicas";
+/// Node of that disk.
+pub const REPLICAS_NODE: &str = "/dev/vde";
+
+/// Offset in bytes of the replica of [`LIVE`] at `index`, and for the number of disks the size of all.
+pub fn replica_offset(index: usize) -> u64 {
+    LIVE[..index].iter().map(|disk| disk.size).sum()
+}
+
+/// Node of the replica of [`LIVE`] at `index`.
+pub fn replica_node(index: usize) -> String {
+    format!("/dev/dm-{}", 3 + index)
+}

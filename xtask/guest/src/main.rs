@@ -81,19 +81,34 @@ fn prepare() -> Step<Plan> {
 /// Sees that every disk is there, and makes those of dm.
 fn find_disks() -> Step {
     wait_for_disks()?;
-    for (node, serial) in [("vda", layout::DATA_SERIAL), ("vdb", layout::BACKING_SERIAL)] {
+    let serials = [
+        ("vda", layout::DATA_SERIAL),
+        ("vdb", layout::BACKING_SERIAL),
+        ("vdc", layout::LIVE_SERIAL),
+        ("vdd", layout::LIVE_BACKING_SERIAL),
+        ("vde", layout::REPLICAS_SERIAL),
+    ];
+    for (node, serial) in serials {
         let found = fs::read_to_string(format!("/sys/block/{node}/serial")).doing(|| format!("serial of {node}"))?;
         ensure(found.trim() == serial, || format!("{node} has the serial {found:?}, not {serial}"))?;
     }
     let linear = layout::DISKS.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
     dm::linear(layout::LINEAR_NAME, layout::BACKING_NODE, linear.image_offset, linear.size)?;
-    dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)
+    dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)?;
+    dm::linear(layout::LIVE_LINEAR_NAME, layout::LIVE_BACKING_NODE, linear.image_offset, linear.size)?;
+    for (index, disk) in layout::LIVE.iter().enumerate() {
+        let name = format!("replica-{index}");
+        dm::linear(&name, layout::REPLICAS_NODE, layout::replica_offset(index), disk.size)?;
+    }
+    Ok(())
 }
 
 /// Disks are probed in the background; 30 seconds is long even under emulation.
 fn wait_for_disks() -> Step {
-    let nodes = layout::DISKS.iter().filter(|disk| disk.partitioned).map(world::file_system_node);
-    for node in nodes.chain([layout::BACKING_NODE.to_owned()]) {
+    let disks = layout::DISKS.iter().chain(&layout::LIVE);
+    let nodes = disks.filter(|disk| disk.partitioned).map(world::file_system_node);
+    let backing = [layout::BACKING_NODE, layout::LIVE_BACKING_NODE, layout::REPLICAS_NODE];
+    for node in nodes.chain(backing.map(str::to_owned)) {
         let seen = (0..600).any(|_| {
             fs::metadata(&node).is_ok() || {
                 std::thread::sleep(std::time::Duration::from_millis(50));

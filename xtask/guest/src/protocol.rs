@@ -184,11 +184,18 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
     Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },
+    Scenario {
+        name: "replicate",
+        title: "involfltctl replicates disks that are written to, over kills, restarts and missed changes",
+    },
     Scenario { name: "file-systems", title: "an ext4 and an xfs file system, used, trimmed and unmounted" },
 ];
 
 /// Name of the judge's verdict, which the host adds to the guest's scenarios.
 pub const JUDGE: Scenario = Scenario { name: "judge", title: "every changed block of every disk was drained" };
+/// Name of the host's comparison of each replica with its disk, which the host adds to the guest's scenarios.
+pub const REPLICA: Scenario =
+    Scenario { name: "replica", title: "every byte of each replica is that of its disk, as the host reads them" };
 /// Name of the judge's own test, which the host adds to the guest's scenarios.
 pub const JUDGE_CONTROL: Scenario =
     Scenario { name: "judge-control", title: "the judge finds exactly the one write that is kept from it" };

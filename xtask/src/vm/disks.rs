@@ -3,7 +3,9 @@
 
 use crate::error::{AtPath, Error, Result};
 use crate::store::{self, Store};
-use guest::layout::{BACKING_OFFSET, DISKS, Disk, FS_START, FileSystem, MIB, RANDOM_SIZE, RAW_SIZE, RAW_START};
+use guest::layout::{
+    BACKING_OFFSET, DISKS, Disk, FS_START, FileSystem, LIVE, MIB, RANDOM_SIZE, RAW_SIZE, RAW_START, replica_offset,
+};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -20,6 +22,9 @@ pub fn file_name(disk: &Disk) -> String {
     format!("{}.img", disk.name)
 }
 
+/// File name of the image with the replicas.
+pub const REPLICAS: &str = "replicas.img";
+
 /// The directory with the images as every run starts from them.
 pub fn base(store: &Store) -> Result<PathBuf> {
     let layout = format!("{DISKS:?} {RAW_START} {RAW_SIZE} {RANDOM_SIZE}");
@@ -32,8 +37,14 @@ pub fn base(store: &Store) -> Result<PathBuf> {
 /// Copies every image to a new directory, holes as holes.
 pub fn copy(base: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).at_path(to)?;
-    let images = DISKS.iter().map(|disk| base.join(file_name(disk)));
-    run(Command::new("cp").args(["--sparse=always", "--reflink=auto", "-t"]).arg(to).args(images))
+    for (disk, live) in DISKS.iter().zip(&LIVE) {
+        for copy in [disk, live] {
+            let (from, to) = (base.join(file_name(disk)), to.join(file_name(copy)));
+            run(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).args([from, to]))?;
+        }
+    }
+    let replicas = to.join(REPLICAS);
+    File::create(&replicas).and_then(|file| file.set_len(replica_offset(LIVE.len()))).at_path(&replicas)
 }
 
 fn make(disk: &Disk, path: &Path) -> Result<()> {

@@ -50,6 +50,24 @@ pub fn judge(before: &Path, after: &Path, part: Part, drained: &Extents) -> Resu
     Ok(finding)
 }
 
+/// Compares a part of one image file with a part of another one that is as large: the offset in them of the first byte that
+/// differs.
+pub fn first_difference(one: (&Path, Part), other: (&Path, Part)) -> Result<Option<u64>> {
+    let ((one, part), (other, at_other)) = (one, other);
+    let (left, right) = (File::open(one).at_path(one)?, File::open(other).at_path(other)?);
+    let (mut left_bytes, mut right_bytes) = (vec![0; CHUNK], vec![0; CHUNK]);
+    for at in (0..part.size).step_by(CHUNK) {
+        let length = (part.size - at).min(CHUNK as u64) as usize;
+        left.read_exact_at(&mut left_bytes[..length], part.offset + at).at_path(one)?;
+        right.read_exact_at(&mut right_bytes[..length], at_other.offset + at).at_path(other)?;
+        if left_bytes[..length] != right_bytes[..length] {
+            let differs = left_bytes.iter().zip(&right_bytes).position(|(left, right)| left != right);
+            return Ok(differs.map(|index| at + index as u64));
+        }
+    }
+    Ok(None)
+}
+
 impl Finding {
     fn compare(&mut self, start: u64, old: &[u8], new: &[u8], drained: &Extents) {
         for (index, (old, new)) in old.chunks(BLOCK).zip(new.chunks(BLOCK)).enumerate() {
@@ -131,6 +149,18 @@ mod tests {
         assert_eq!(images.judge(&[(512, 512)]).missed, 0);
         assert_eq!(images.judge(&[(0, 512), (1024, 3072)]).missed, 1);
         assert_eq!(images.judge(&[(512, 511)]).missed, 1);
+    }
+
+    #[test]
+    fn a_replica_with_one_other_byte_is_found() {
+        for at in [0, CHUNK as u64 - 1, 3 * CHUNK as u64 - 1] {
+            let images = Images::new(&format!("replica-{at}"), &[at]);
+            let part = |size| Part { offset: 8192, size };
+            let difference = |size| {
+                first_difference((&images.0.join("before"), part(size)), (&images.0.join("after"), part(size))).unwrap()
+            };
+            assert_eq!((difference(3 * CHUNK as u64), difference(at)), (Some(at), None));
+        }
     }
 
     #[test]

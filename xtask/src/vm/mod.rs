@@ -23,7 +23,9 @@ use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::result::{DiskVerdict, Status};
 use crate::store::Store;
-use guest::protocol::{CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, SCENARIOS, Scenario};
+use guest::protocol::{
+    CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
+};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,7 +90,7 @@ impl VmOutcome {
 
 /// Every scenario of a VM run, the host's own ones last.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain([&JUDGE, &JUDGE_CONTROL, &KERNEL_LOG])
+    SCENARIOS.iter().chain([&JUDGE, &JUDGE_CONTROL, &REPLICA, &KERNEL_LOG])
 }
 
 /// Refuses a name that is no scenario's.
@@ -137,6 +139,7 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
     let console = String::from_utf8_lossy(&console);
     record.close(end, &console, &request.kernel.kernel);
     let disks = record.judge(&base, copies.dir())?;
+    record.compare_replicas(copies.dir())?;
     let millis = start.elapsed().as_millis() as u64;
     Ok(VmOutcome { disks, scenarios: record.results(), log, millis })
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The VM with the guest program and its disks.
 
-use super::disks::file_name;
+use super::disks::{REPLICAS, file_name};
 use super::emulator::{self, End, Patience, QEMU, escaped};
 use crate::error::Result;
-use guest::layout::{BACKING_SERIAL, DATA_SERIAL, DISKS};
+use guest::layout::{BACKING_SERIAL, DATA_SERIAL, DISKS, LIVE, LIVE_BACKING_SERIAL, LIVE_SERIAL, REPLICAS_SERIAL};
 use guest::protocol::Message;
 use std::path::Path;
 use std::process::Command;
@@ -60,10 +60,16 @@ fn command(machine: &Machine<'_>) -> Command {
         "scsi-hd,bus=scsi.0,drive=disk1".to_string(),
         "nvme,addr=6,drive=disk2,serial=nvme".to_string(),
         format!("virtio-blk-pci,addr=7,drive=disk3,serial={BACKING_SERIAL}"),
+        format!("virtio-blk-pci,addr=8,drive=disk4,serial={LIVE_SERIAL}"),
+        "scsi-hd,bus=scsi.0,drive=disk5".to_string(),
+        "nvme,addr=9,drive=disk6,serial=live-nvme".to_string(),
+        format!("virtio-blk-pci,addr=10,drive=disk7,serial={LIVE_BACKING_SERIAL}"),
+        format!("virtio-blk-pci,addr=11,drive=disk8,serial={REPLICAS_SERIAL}"),
     ];
     command.args(["-device", "virtio-scsi-pci,id=scsi,addr=5"]);
-    for (index, (disk, device)) in DISKS.iter().zip(devices).enumerate() {
-        let file = escaped(&machine.disks.join(file_name(disk)));
+    let images = DISKS.iter().chain(&LIVE).map(file_name).chain([REPLICAS.to_string()]);
+    for (index, (image, device)) in images.zip(devices).enumerate() {
+        let file = escaped(&machine.disks.join(image));
         command
             .arg("-drive")
             .arg(format!("if=none,id=disk{index},format=raw,cache=unsafe,discard=unmap,file={file}"))

@@ -6,8 +6,8 @@ use super::{ScenarioResult, disks, emulator, kernel_log};
 use crate::error::Result;
 use crate::result::{DiskVerdict, Status};
 use guest::extents::Extents;
-use guest::layout::{DISKS, Disk};
-use guest::protocol::{JUDGE, JUDGE_CONTROL, KERNEL_LOG, Message, Outcome};
+use guest::layout::{DISKS, Disk, LIVE, replica_offset};
+use guest::protocol::{JUDGE, JUDGE_CONTROL, KERNEL_LOG, Message, Outcome, REPLICA};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -135,6 +135,22 @@ impl Record {
         self.add_verdict(JUDGE.name, missed_at, count, "nothing missed");
         self.add_verdict(JUDGE_CONTROL.name, wrong, count, "found");
         Ok(verdicts)
+    }
+
+    /// Compares each replica with its disk, where the guest says that it has made them.
+    pub fn compare_replicas(&mut self, images: &Path) -> Result<()> {
+        let made = |result: &ScenarioResult| result.name == "replicate" && result.status == Status::Passed;
+        let mut wrong = Vec::new();
+        let count = if self.results.iter().any(made) { LIVE.len() } else { 0 };
+        for (index, disk) in LIVE.iter().enumerate().take(count) {
+            let source = (&*images.join(disks::file_name(disk)), Part { offset: disk.image_offset, size: disk.size });
+            let replica = (&*images.join(disks::REPLICAS), Part { offset: replica_offset(index), size: disk.size });
+            if let Some(offset) = judge::first_difference(source, replica)? {
+                wrong.push(format!("{}: the replica differs from byte {offset} on", disk.name));
+            }
+        }
+        self.add_verdict(REPLICA.name, wrong, count, "the same");
+        Ok(())
     }
 
     fn add_verdict(&mut self, name: &str, wrong: Vec<String>, judged: usize, good: &str) {

@@ -15,7 +15,7 @@ use std::process::Command;
 const CONFIG: &str = "/etc/involflt/involflt.conf";
 
 /// Runs `involfltctl --json` with arguments; it must exit with `code`. Gives the JSON that it prints.
-fn ctl(arguments: &[&str], code: i32) -> Step<Value> {
+pub(super) fn ctl(arguments: &[&str], code: i32) -> Step<Value> {
     let what = || format!("involfltctl {}", arguments.join(" "));
     let output = Command::new(CTL).arg("--json").args(arguments).output().doing(what)?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -27,7 +27,7 @@ fn ctl(arguments: &[&str], code: i32) -> Step<Value> {
     serde_json::from_str(&text).doing(|| format!("{}: {text:?}", what()))
 }
 
-fn says(what: &str, json: &Value, texts: &[&str]) -> Step {
+pub(super) fn says(what: &str, json: &Value, texts: &[&str]) -> Step {
     let json = json.to_string();
     texts.iter().try_for_each(|text| ensure(json.contains(text), || format!("{what} does not say {text:?}: {json}")))
 }

@@ -4,6 +4,7 @@
 mod ctl;
 mod lifecycle;
 mod passthrough;
+mod replicate;
 mod requests;
 mod resize;
 mod scale;
@@ -51,6 +52,7 @@ fn function(name: &str) -> Option<Function> {
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,
+        "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,
         _ => return None,
     })

@@ -13,9 +13,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 /// The limits that the driver begins with.
-const DEFAULT_LIMITS: (u32, u32) = (8192, 16384);
+pub(super) const DEFAULT_LIMITS: (u32, u32) = (8192, 16384);
 
-fn set_limits((high, low): (u32, u32)) -> Step {
+pub(super) fn set_limits((high, low): (u32, u32)) -> Step {
     agent::set_common(HIGH_WATER_NOT_STARTED, high)?;
     agent::set_common(LOW_WATER_RUNNING, low)
 }
@@ -95,7 +95,7 @@ fn missing(agent: &Agent, written: &Extents) -> Step {
 }
 
 /// Direct writes of 512 bytes to 128 KiB, and a discard in every fifty.
-fn writes(disk: &Disk) -> Step<Extents> {
+pub(super) fn writes(disk: &Disk) -> Step<Extents> {
     let file = open(disk.node, libc::O_DIRECT)?;
     let mut random = Random::new(disk.size ^ disk.node.len() as u64);
     let mut written = Extents::default();

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `involfltctl replicate` as it is shipped, on disks that are written to. The host compares the replicas when all is over.
+
+use super::ctl::{ctl, says};
+use super::states::{DEFAULT_LIMITS, set_limits, writes};
+use crate::sys::{Doing, Step, ensure};
+use crate::work::{self, file_system, plain};
+use crate::world::joined;
+use guest::layout::{Disk, LIVE, replica_node};
+use guest::protocol::CTL;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Every disk at once: copied while it is written to, killed, gone on with, stopped, and in the end up to date.
+pub fn scenario() -> Step<String> {
+    on_each(|disk, target| {
+        killed(disk, target, Duration::from_millis(300))?;
+        killed(disk, target, Duration::from_millis(1500))
+    })?;
+    set_limits((24, 8))?;
+    on_each(stopped)?;
+    set_limits((0, 0))?;
+    on_each(stopped)?;
+    set_limits(DEFAULT_LIMITS)?;
+    let full_copies = on_each(|disk, target| {
+        file_system_in_use(disk, target)?;
+        missed(disk, target)?;
+        finished(disk, target)
+    })?;
+    Ok(format!("{} disks, each killed twice; {} full copies after missed changes", LIVE.len(), full_copies.len()))
+}
+
+fn on_each<T: Send>(work: impl Fn(&'static Disk, &str) -> Step<T> + Sync) -> Step<Vec<T>> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> =
+            (0..LIVE.len()).map(|index| scope.spawn(move || work(&LIVE[index], &replica_node(index)))).collect();
+        threads.into_iter().map(|thread| joined(thread.join())).collect()
+    })
+}
+
+fn start(disk: &Disk, target: &str) -> Step<Child> {
+    let arguments = ["--json", "replicate", disk.node, "--to", target, "--interval", "1"];
+    let started = Command::new(CTL).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    started.doing(|| format!("{}: start replicate", disk.name))
+}
+
+/// The program ends with SIGKILL in the middle of whatever it does.
+fn killed(disk: &Disk, target: &str, after: Duration) -> Step {
+    let mut program = start(disk, target)?;
+    let wrote = thread::scope(|scope| {
+        let writer = scope.spawn(|| writes(disk));
+        thread::sleep(after);
+        let killed = program.kill().doing(|| format!("{}: kill", disk.name));
+        joined(writer.join()).and(killed)
+    });
+    let output = program.wait_with_output().doing(|| format!("{}: wait", disk.name))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure(output.status.code().is_none(), || format!("{}: {}: {said}", disk.name, output.status))?;
+    wrote
+}
+
+/// The program is told to stop while the disk is written to, and says that it has.
+fn stopped(disk: &Disk, target: &str) -> Step {
+    while_running(disk, target, || {
+        writes(disk)?;
+        plain::scattered(disk.node, 0, &work::OPEN, 100).map(drop)
+    })
+}
+
+fn file_system_in_use(disk: &Disk, target: &str) -> Step {
+    match disk.partitioned {
+        true => while_running(disk, target, || file_system::cycle(disk).map(drop)),
+        // Its file system is a dm device that this VM does not make.
+        false => Ok(()),
+    }
+}
+
+fn while_running(disk: &Disk, target: &str, work: impl FnOnce() -> Step) -> Step {
+    let program = start(disk, target)?;
+    let worked = work();
+    kill(Pid::from_raw(program.id() as i32), Signal::SIGTERM).doing(|| format!("{}: stop", disk.name))?;
+    let output = program.wait_with_output().doing(|| format!("{}: wait", disk.name))?;
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure(output.status.success() && said.contains("\"stopped\""), || {
+        format!("{}: {}: {said} {errors}", disk.name, output.status)
+    })?;
+    worked
+}
+
+/// Filtering stops, and the disk is written to: nobody noted that, so the disk is copied anew.
+fn missed(disk: &Disk, target: &str) -> Step {
+    once(disk, target)?;
+    ctl(&["stop", disk.node], 0)?;
+    writes(disk)?;
+    ctl(&["start", disk.node], 0)?;
+    let output = Command::new(CTL).args(["replicate", disk.node, "--to", target, "--once"]).output();
+    let output = output.doing(|| format!("{}: replicate", disk.name))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure(output.status.success() && said.contains("is copied anew"), || {
+        format!("{}: {}: it is not said that it is copied anew: {said}", disk.name, output.status)
+    })
+}
+
+fn once(disk: &Disk, target: &str) -> Step {
+    nix::unistd::sync();
+    says(disk.name, &ctl(&["replicate", disk.node, "--to", target, "--once"], 0)?, &["up to date"])
+}
+
+fn finished(disk: &Disk, target: &str) -> Step {
+    writes(disk)?;
+    once(disk, target)?;
+    ctl(&["stop", disk.node], 0).map(drop)
+}
