@@ -47,7 +47,7 @@ impl Display {
         match &self.form {
             Form::Row(row) => row.println(format!("{}: {text}", self.disk)),
             Form::Lines => eprintln!("{}: {text}", self.disk),
-            Form::Json => self.json(&json!({ "said": text })),
+            Form::Json => self.json(&json!({ "event": "said", "text": text })),
         }
     }
 
@@ -111,15 +111,15 @@ impl Listener for Display {
                 self.brought = (self.brought.0 + bytes, self.brought.1 + 1);
                 self.brought(pending, time);
             }
-            Event::Tag(name) if !matches!(self.form, Form::Json) => self.say(&format!("passed the tag {name}")),
-            Event::Anew(reason) if !matches!(self.form, Form::Json) => {
+            Event::Tag { name } if !matches!(self.form, Form::Json) => self.say(&format!("passed the tag {name}")),
+            Event::Anew { reason } if !matches!(self.form, Form::Json) => {
                 self.say(&format!("is copied anew: {reason}"));
             }
             Event::CaughtUp if !was_caught_up => {
                 let text = format!("up to date: {} in {} batches", bytes(self.brought.0), self.brought.1);
                 self.show(text, true);
             }
-            Event::CaughtUp | Event::Tag(_) | Event::Anew(_) => {}
+            Event::CaughtUp | Event::Tag { .. } | Event::Anew { .. } => {}
         }
     }
 }

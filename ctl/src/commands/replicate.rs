@@ -55,8 +55,8 @@ impl Replicate {
             let (ended, progress) = self.round(&stop, &mut display)?;
             match ended {
                 Ended::CaughtUp | Ended::Stopped => return Ok(self.report(ended, progress)),
-                Ended::Resync(resync) => display.event(Event::Anew(resync.reason)),
-                Ended::Broken => display.event(Event::Anew(BROKEN.into())),
+                Ended::Resync(resync) => display.event(Event::Anew { reason: resync.reason }),
+                Ended::Broken => display.event(Event::Anew { reason: BROKEN.into() }),
             }
             drop(std::mem::replace(&mut display, Display::new(&self.disk, json)));
         }

@@ -20,7 +20,7 @@ static ZEROES: [u8; MAX_READ] = [0; MAX_READ];
 
 /// What happens while changes are brought along.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A full copy has come so far.
     Copied {
@@ -38,10 +38,16 @@ pub enum Event {
         /// When the last of its changes was made.
         time: Time,
     },
-    /// A full copy is about to begin, although there was one; for this reason.
-    Anew(String),
+    /// A full copy is about to begin, although there was one.
+    Anew {
+        /// Why.
+        reason: String,
+    },
     /// A tag was passed.
-    Tag(String),
+    Tag {
+        /// Its name.
+        name: String,
+    },
     /// Nothing waits any more.
     CaughtUp,
 }
@@ -193,7 +199,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         }
         for tag in &batch.tags {
             sink.tag(batch.time, tag)?;
-            self.listener.event(Event::Tag(tag.clone()));
+            self.listener.event(Event::Tag { name: tag.clone() });
         }
         sink.sync(Progress::All { sequence: batch.sequence, before: batch.previous })?;
         self.agent.commit(batch, false)?;

@@ -14,6 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+/// Direct writes in each of its steps.
+const WRITES: u64 = 150;
+
 /// Every disk at once: copied while it is written to, killed, gone on with, stopped, and in the end up to date.
 pub fn scenario() -> Step<String> {
     on_each(|disk, target| {
@@ -52,7 +55,7 @@ fn start(disk: &Disk, target: &str) -> Step<Child> {
 fn killed(disk: &Disk, target: &str, after: Duration) -> Step {
     let mut program = start(disk, target)?;
     let wrote = thread::scope(|scope| {
-        let writer = scope.spawn(|| writes(disk));
+        let writer = scope.spawn(|| writes(disk, WRITES));
         thread::sleep(after);
         let killed = program.kill().doing(|| format!("{}: kill", disk.name));
         joined(writer.join()).and(killed)
@@ -66,7 +69,7 @@ fn killed(disk: &Disk, target: &str, after: Duration) -> Step {
 /// The program is told to stop while the disk is written to, and says that it has.
 fn stopped(disk: &Disk, target: &str) -> Step {
     while_running(disk, target, || {
-        writes(disk)?;
+        writes(disk, WRITES)?;
         plain::scattered(disk.node, 0, &work::OPEN, 100).map(drop)
     })
 }
@@ -95,7 +98,7 @@ fn while_running(disk: &Disk, target: &str, work: impl FnOnce() -> Step) -> Step
 fn missed(disk: &Disk, target: &str) -> Step {
     once(disk, target)?;
     ctl(&["stop", disk.node], 0)?;
-    writes(disk)?;
+    writes(disk, WRITES)?;
     ctl(&["start", disk.node], 0)?;
     let output = Command::new(CTL).args(["replicate", disk.node, "--to", target, "--once"]).output();
     let output = output.doing(|| format!("{}: replicate", disk.name))?;
@@ -111,7 +114,7 @@ fn once(disk: &Disk, target: &str) -> Step {
 }
 
 fn finished(disk: &Disk, target: &str) -> Step {
-    writes(disk)?;
+    writes(disk, WRITES)?;
     once(disk, target)?;
     ctl(&["stop", disk.node], 0).map(drop)
 }

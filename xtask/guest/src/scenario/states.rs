@@ -70,7 +70,7 @@ fn written_is_drained(world: &World) -> Step {
         (0..DISKS.len()).map(|index| std::mem::take(&mut world.agent(index).drained)).collect();
     let written = Mutex::new(Vec::new());
     world.on_disks(&DISKS, |disk| {
-        let places = writes(disk)?;
+        let places = writes(disk, 500)?;
         written.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((disk_index(disk), places));
         Ok(String::new())
     })?;
@@ -94,12 +94,12 @@ fn missing(agent: &Agent, written: &Extents) -> Step {
     Ok(())
 }
 
-/// Direct writes of 512 bytes to 128 KiB, and a discard in every fifty.
-pub(super) fn writes(disk: &Disk) -> Step<Extents> {
+/// So many direct writes of 512 bytes to 128 KiB, with a discard in every fifty.
+pub(super) fn writes(disk: &Disk, count: u64) -> Step<Extents> {
     let file = open(disk.node, libc::O_DIRECT)?;
     let mut random = Random::new(disk.size ^ disk.node.len() as u64);
     let mut written = Extents::default();
-    for index in 0..500 {
+    for index in 0..count {
         if index % 50 == 49 {
             let offset = random.place(&work::OPEN, 65536, 4096);
             ranges::discard(&file, offset, 65536)?;
