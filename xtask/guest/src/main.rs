@@ -6,6 +6,7 @@ mod bench;
 mod channel;
 mod dm;
 mod module;
+mod order;
 mod privilege;
 mod scenario;
 mod sys;
@@ -81,6 +82,9 @@ fn prepare() -> Step<Plan> {
 /// Sees that every disk is there, and makes those of dm.
 fn find_disks() -> Step {
     wait_for_disks()?;
+    order::put_in_order()?;
+    // What was put in order has partitions, which appear later.
+    wait_for_disks()?;
     let serials = [
         ("vda", layout::DATA_SERIAL),
         ("vdb", layout::BACKING_SERIAL),
@@ -108,14 +112,5 @@ fn wait_for_disks() -> Step {
     let disks = layout::DISKS.iter().chain(&layout::LIVE);
     let nodes = disks.filter(|disk| disk.partitioned).map(world::file_system_node);
     let backing = [layout::BACKING_NODE, layout::LIVE_BACKING_NODE, layout::REPLICAS_NODE];
-    for node in nodes.chain(backing.map(str::to_owned)) {
-        let seen = (0..600).any(|_| {
-            fs::metadata(&node).is_ok() || {
-                std::thread::sleep(std::time::Duration::from_millis(50));
-                false
-            }
-        });
-        ensure(seen, || format!("{node} does not appear"))?;
-    }
-    Ok(())
+    nodes.chain(backing.map(str::to_owned)).try_for_each(|node| order::wait_until(&node, true))
 }

@@ -57,12 +57,12 @@ fn command(machine: &Machine<'_>) -> Command {
         .args(["-serial", "stdio"]);
     let devices = [
         format!("virtio-blk-pci,addr=4,drive=disk0,serial={DATA_SERIAL}"),
-        "scsi-hd,bus=scsi.0,drive=disk1".to_string(),
+        "scsi-hd,bus=scsi.0,scsi-id=0,drive=disk1,serial=scsi".to_string(),
         "nvme,addr=6,drive=disk2,serial=nvme".to_string(),
         format!("virtio-blk-pci,addr=7,drive=disk3,serial={BACKING_SERIAL}"),
         format!("virtio-blk-pci,addr=8,drive=disk4,serial={LIVE_SERIAL}"),
-        "scsi-hd,bus=scsi.0,drive=disk5".to_string(),
-        "nvme,addr=9,drive=disk6,serial=live-nvme".to_string(),
+        "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk5,serial=live".to_string(),
+        "nvme,addr=9,drive=disk6,serial=live".to_string(),
         format!("virtio-blk-pci,addr=10,drive=disk7,serial={LIVE_BACKING_SERIAL}"),
         format!("virtio-blk-pci,addr=11,drive=disk8,serial={REPLICAS_SERIAL}"),
     ];
