@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command line.
 
-use crate::commands::{completions, configured, doctor, generate, list, replicate, start, status, stop};
+use crate::commands::{
+    apply, completions, configured, doctor, drain, generate, list, replicate, start, status, stop, verify,
+};
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
 use clap::Parser;
@@ -42,6 +44,9 @@ enum Command {
     Stop(stop::Stop),
     Status(status::Status),
     Replicate(replicate::Replicate),
+    Drain(drain::Drain),
+    Apply(apply::Apply),
+    Verify(verify::Verify),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Configured(configured::Configured),
@@ -103,6 +108,9 @@ impl Command {
             Command::Stop(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Replicate(command) => command.run(json),
+            Command::Drain(command) => command.run(json),
+            Command::Apply(command) => command.run(),
+            Command::Verify(command) => command.run(),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),

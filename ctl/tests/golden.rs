@@ -70,7 +70,19 @@ impl Transcript {
 fn help() {
     let mut transcript = Transcript::default();
     transcript.program(&["--help"]);
-    for command in ["list", "start", "stop", "status", "replicate", "doctor", "completions", "configured", "generate"] {
+    for command in [
+        "list",
+        "start",
+        "stop",
+        "status",
+        "replicate",
+        "drain",
+        "apply",
+        "doctor",
+        "completions",
+        "configured",
+        "generate",
+    ] {
         transcript.program(&[command, "--help"]);
     }
     transcript.is_golden("help.txt");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The commands, one a file: each is a type with `run(self)`, and a function that does its work on any driver.
 
+pub mod apply;
 pub mod completions;
 pub mod configured;
 pub mod doctor;
+pub mod drain;
 pub mod generate;
 pub mod list;
 pub mod many;
@@ -13,3 +15,4 @@ mod signals;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod verify;

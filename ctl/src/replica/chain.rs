@@ -37,9 +37,10 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Whether a batch that follows `previous` leaves nothing out.
+    /// Whether a batch that follows `previous` leaves nothing out. Nothing is known of one that follows none.
     pub fn is_followed_by(self, previous: u64) -> bool {
         match self {
+            _ if previous == 0 => false,
             Progress::Nothing => false,
             Progress::Part { sequence, .. } => sequence == previous,
             Progress::All { sequence, before } => sequence == previous || before == previous,

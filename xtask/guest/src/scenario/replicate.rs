@@ -10,6 +10,7 @@ use guest::layout::{Disk, LIVE, replica_node};
 use guest::protocol::CTL;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -28,12 +29,50 @@ pub fn scenario() -> Step<String> {
     set_limits((0, 0))?;
     on_each(stopped)?;
     set_limits(DEFAULT_LIMITS)?;
+    streams(&LIVE[0])?;
     let full_copies = on_each(|disk, target| {
         file_system_in_use(disk, target)?;
         missed(disk, target)?;
         finished(disk, target)
     })?;
-    Ok(format!("{} disks, each killed twice; {} full copies after missed changes", LIVE.len(), full_copies.len()))
+    Ok(format!(
+        "{} disks, each killed twice; {} full copies after missed changes; streams",
+        LIVE.len(),
+        full_copies.len()
+    ))
+}
+
+/// A disk's stream through a pipe into a file, then a stream in a file; `verify` and this program compare.
+fn streams(disk: &Disk) -> Step {
+    const REPLICA: &str = "/mnt/replica.img";
+    const STREAM: &str = "/mnt/changes.ivf";
+    let shell = |text: String| {
+        let mut drain = Command::new(CTL).args(["drain", disk.node, "--full"]).stdout(Stdio::piped()).spawn();
+        let from = drain.as_mut().map(|drain| drain.stdout.take()).doing(|| text.clone())?;
+        let from = from.ok_or_else(|| format!("{text}: no pipe"))?;
+        let applied = Command::new(CTL).args(["apply", "-", REPLICA]).stdin(from).status().doing(|| text.clone())?;
+        let drained = drain.and_then(|mut drain| drain.wait()).doing(|| text.clone())?;
+        ensure(applied.success() && drained.success(), || format!("{text}: {drained}, {applied}"))
+    };
+    shell(format!("involfltctl drain {} --full | involfltctl apply - {REPLICA}", disk.node))?;
+    for _ in 0..2 {
+        writes(disk, WRITES)?;
+        ctl(&["drain", disk.node, "-o", STREAM], 0)?;
+        says("apply", &ctl(&["apply", STREAM, REPLICA], 0)?, &["bytes"])?;
+        says("the same again", &ctl(&["apply", STREAM, REPLICA], 0)?, &["\"bytes\":0"])?;
+        fs::remove_file(STREAM).doing(|| STREAM.into())?;
+    }
+    ctl(&["verify", disk.node, REPLICA], 0)?;
+    writes(disk, 1)?;
+    says("verify", &ctl(&["verify", disk.node, REPLICA], 1)?, &["offset"])?;
+    ctl(&["drain", disk.node, "-o", STREAM], 0)?;
+    // What is in this one is left out.
+    fs::remove_file(STREAM).doing(|| STREAM.into())?;
+    ctl(&["drain", disk.node, "-o", STREAM], 0)?;
+    says("a gap", &ctl(&["apply", STREAM, REPLICA], 2)?, &["a stream is missing"])?;
+    [STREAM, REPLICA, "/mnt/replica.img.involflt.json"]
+        .iter()
+        .try_for_each(|path| fs::remove_file(path).doing(|| path.to_string()))
 }
 
 fn on_each<T: Send>(work: impl Fn(&'static Disk, &str) -> Step<T> + Sync) -> Step<Vec<T>> {

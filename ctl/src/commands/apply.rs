@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `involfltctl apply`.
+
+use crate::cli::Report;
+use crate::error::{Error, Result};
+use crate::output::bytes;
+use crate::replica::{Overwrite, Progress, Replica, Sink};
+use crate::stream::{Fault, Follows, Header, Reader, Record};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+/// Applies a stream of `drain` to a replica.
+///
+/// A stream in a file is read twice: first to see that every byte of it is right, then to apply it. A stream from a pipe is
+/// applied as it comes, record by record, each only when all of it is there and right. A stream that leaves something out,
+/// because one before it was not applied or was lost, is refused.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  involfltctl apply sdb-0.ivf /dev/sdc
+  involfltctl apply sdb-0.ivf sdb.img && involfltctl apply sdb-1.ivf sdb.img
+  involfltctl apply sdb-1.ivf sdb.img --until-tag friday     no further than that tag
+  ssh host involfltctl drain sdb --full --follow | involfltctl apply - sdb.img")]
+pub struct Apply {
+    /// The stream: a file, or - for standard input.
+    #[arg(value_name = "STREAM", value_hint = clap::ValueHint::FilePath)]
+    stream: String,
+    /// The replica: a block device that nobody uses, or a file, which is made if need be.
+    #[arg(value_name = "TARGET", value_hint = clap::ValueHint::AnyPath)]
+    target: String,
+    /// Stop at the first tag of this name. What comes after it can then be had only with a full copy.
+    #[arg(long, value_name = "NAME")]
+    until_tag: Option<String>,
+    /// Overwrite what the target holds although it is not known as a replica.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Bytes of data that were applied, and the tags passed.
+#[derive(Debug, Default)]
+struct Applied {
+    bytes: u64,
+    tags: Vec<String>,
+}
+
+impl Apply {
+    /// Applies the stream.
+    pub fn run(self) -> Result<Report> {
+        let applied = match self.stream.as_str() {
+            "-" => self.apply(self.reader(io::stdin().lock())?, &BTreeSet::new())?,
+            path => {
+                let open = || File::open(path).map_err(|error| Error::input(format!("{path}: {error}")));
+                let syncs = self.check(self.reader(open()?)?)?;
+                self.apply(self.reader(open()?)?, &syncs)?
+            }
+        };
+        let text = format!("{}: {} applied\n", self.target, bytes(applied.bytes));
+        let json = json!({ "target": self.target, "bytes": applied.bytes, "tags": applied.tags });
+        Ok(Report::done(text, &json))
+    }
+
+    fn reader<R: Read>(&self, from: R) -> Result<Reader<BufReader<R>>> {
+        Reader::new(BufReader::new(from)).map_err(|fault| self.about(fault))
+    }
+
+    /// Reads the stream to its end, which must have the tag that is asked for; gives the sequences in it.
+    fn check(&self, mut reader: Reader<impl Read>) -> Result<BTreeSet<u64>> {
+        let (mut syncs, mut tags) = (BTreeSet::new(), Vec::new());
+        loop {
+            match reader.next_record() {
+                Ok(Record::Resync { reason, .. }) => return Err(self.missed(&reason)),
+                Ok(Record::Sync(sequence)) => drop(syncs.insert(sequence)),
+                Ok(Record::Tag { name, .. }) => tags.push(name),
+                // What is there of a truncated one is good; that it ends early is said once it is applied.
+                Ok(Record::End) | Err(Fault::Truncated { .. }) => break,
+                Ok(_) => {}
+                Err(fault) => return Err(self.about(fault)),
+            }
+        }
+        self.has_tag(&tags)?;
+        Ok(syncs)
+    }
+
+    fn has_tag(&self, tags: &[String]) -> Result<()> {
+        match &self.until_tag {
+            Some(tag) if !tags.contains(tag) => {
+                let known = if tags.is_empty() { "no tag".into() } else { tags.join(", ") };
+                Err(Error::input(format!("{}: has no tag {tag}", self.stream)).note(format!("it has: {known}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies the stream, of which it may be known which sequences it has.
+    fn apply(&self, mut reader: Reader<impl Read>, syncs: &BTreeSet<u64>) -> Result<Applied> {
+        let header = reader.header().clone();
+        let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
+        let mut replica = Replica::open(&self.target, &header.disk, header.bytes, overwrite)?;
+        let mut applied = Applied::default();
+        let mut place = match replica.progress() {
+            // This stream was applied before, and not to its end.
+            Progress::All { sequence, .. } if syncs.contains(&sequence) => {
+                self.pass_over(&mut reader, sequence)?;
+                Some(sequence)
+            }
+            _ => self.first_place(&mut replica, &header)?,
+        };
+        loop {
+            match reader.next_record().map_err(|fault| self.about(fault))? {
+                Record::Extent { offset, data } => {
+                    replica.data(offset, &data)?;
+                    applied.bytes += data.len() as u64;
+                }
+                Record::Zeroes { offset, bytes } => replica.zeroes(offset, bytes)?,
+                Record::Tag { name, .. } => {
+                    applied.tags.push(name.clone());
+                    if self.until_tag.as_ref() == Some(&name) {
+                        // From here on it is another disk's past.
+                        replica.sync(Progress::Nothing)?;
+                        return Ok(applied);
+                    }
+                }
+                Record::Sync(sequence) => {
+                    replica.sync(Progress::All { sequence, before: place.unwrap_or(sequence) })?;
+                    place = Some(sequence);
+                }
+                Record::Resync { reason, .. } => return Err(self.missed(&reason)),
+                Record::End => return self.has_tag(&applied.tags).map(|()| applied),
+            }
+        }
+    }
+
+    /// Reads what the replica has already.
+    fn pass_over(&self, reader: &mut Reader<impl Read>, sequence: u64) -> Result<()> {
+        while reader.next_record().map_err(|fault| self.about(fault))? != Record::Sync(sequence) {}
+        Ok(())
+    }
+
+    /// The sequence that the stream follows, which the replica must have; none for a full copy.
+    fn first_place(&self, replica: &mut Replica, header: &Header) -> Result<Option<u64>> {
+        match header.follows {
+            Follows::Nothing => {
+                replica.sync(Progress::Nothing)?;
+                Ok(None)
+            }
+            Follows::Sequence(sequence) if replica.progress().is_followed_by(sequence) => Ok(Some(sequence)),
+            Follows::Sequence(_) if replica.progress() == Progress::Nothing => {
+                Err(Error::input(format!("{}: has no full copy of {}", self.target, header.disk))
+                    .note("apply a stream of `involfltctl drain --full` first"))
+            }
+            Follows::Sequence(_) => {
+                let message = format!("{}: does not follow what {} has: a stream is missing", self.stream, self.target);
+                Err(Error::input(message)
+                    .note("apply the streams in the order in which they were drained, each once")
+                    .note("where one is lost: `involfltctl drain --full`"))
+            }
+        }
+    }
+
+    fn about(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Io(error) => Error::failed(format!("{}: {error}", self.stream)),
+            Fault::Bad { .. } => Error::input(format!("{}: {fault}", self.stream)),
+            Fault::Truncated { .. } => Error::failed(format!("{}: {fault}", self.stream))
+                .note("what is there is applied; where its drain was killed, the next drain has the rest"),
+        }
+    }
+
+    fn missed(&self, reason: &str) -> Error {
+        Error::failed(format!("{}: says that changes were missed: {reason}", self.stream))
+            .note("the target is right only after a full copy: `involfltctl drain --full`")
+    }
+}
