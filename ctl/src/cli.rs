@@ -2,7 +2,8 @@
 //! The command line.
 
 use crate::commands::{
-    apply, completions, configured, doctor, drain, generate, list, replicate, start, status, stop, verify,
+    apply, attr, completions, configured, doctor, drain, generate, list, replicate, start, stats, status, stop, tag,
+    verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
@@ -47,6 +48,9 @@ enum Command {
     Drain(drain::Drain),
     Apply(apply::Apply),
     Verify(verify::Verify),
+    Tag(tag::Tag),
+    Stats(stats::Stats),
+    Attr(attr::Attr),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Configured(configured::Configured),
@@ -111,6 +115,9 @@ impl Command {
             Command::Drain(command) => command.run(json),
             Command::Apply(command) => command.run(),
             Command::Verify(command) => command.run(),
+            Command::Tag(command) => command.run(),
+            Command::Stats(command) => command.run(),
+            Command::Attr(command) => command.run(),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),

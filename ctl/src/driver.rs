@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::request::{Argument, Request, Transport, name_bytes};
 use crate::statistics::Statistics;
-use involflt::abi::{GUID_BYTES, PNAME_BYTES, dev_info, version, volume_list};
+use involflt::abi::{GUID_BYTES, PNAME_BYTES, attribute, dev_info, version, volume_list};
 use nix::errno::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -71,7 +71,7 @@ impl<T: Transport> Driver<T> {
         let request = &Request::GET_PROTECTED_VOLUME_LIST;
         let mut buffer = vec![0; volume_list::SLACK as usize];
         let mut argument = request.argument();
-        self.request(request, &mut argument, &mut buffer, "the filtered disks", CLOSED_CURES)?;
+        self.request(request, &mut argument, &mut [&mut buffer], "the filtered disks", CLOSED_CURES)?;
         Ok(until_nul(&buffer).lines().map(str::to_owned).collect())
     }
 
@@ -97,13 +97,56 @@ impl<T: Transport> Driver<T> {
 
     /// Statistics of a disk, named as in [`Self::protected`].
     pub fn statistics(&self, name: &str) -> Result<Statistics> {
+        Statistics::parse(&self.statistics_text(name)?).map_err(|cause| {
+            Error::failed(format!("{name}: {}: {cause}", Request::GET_VOLUME_STATS.name)).note(OTHER_VERSION)
+        })
+    }
+
+    fn statistics_text(&self, name: &str) -> Result<String> {
         let request = &Request::GET_VOLUME_STATS;
         let mut buffer = vec![0; STATISTICS_BYTES];
         let mut argument = request.argument();
         put_name(&mut argument, 0, name, GUID_BYTES)?;
-        self.request(request, &mut argument, &mut buffer, name, STATISTICS_CURES)?;
-        Statistics::parse(&until_nul(&buffer))
-            .map_err(|cause| Error::failed(format!("{name}: {}: {cause}", request.name)).note(OTHER_VERSION))
+        self.request(request, &mut argument, &mut [&mut buffer], name, STATISTICS_CURES)?;
+        Ok(until_nul(&buffer))
+    }
+
+    /// The statistics of the driver: names and values, in its order.
+    pub fn global_statistics(&self) -> Result<Vec<(String, String)>> {
+        let request = &Request::GET_GLOBAL_STATS;
+        let mut argument = request.argument();
+        self.request(request, &mut argument, &mut [], "the driver", CLOSED_CURES)?;
+        Ok(pairs(&until_nul(argument.bytes())))
+    }
+
+    /// The statistics of a disk, named as in [`Self::protected`]: names and values, in the driver's order.
+    pub fn all_statistics(&self, name: &str) -> Result<Vec<(String, String)>> {
+        self.statistics_text(name).map(|text| pairs(&text))
+    }
+
+    /// The text of an attribute: of a disk, named as in [`Self::protected`], or of the driver.
+    pub fn attribute(&self, disk: Option<&str>, index: u32) -> Result<String> {
+        let mut text = [0; 64];
+        self.attribute_request(disk, index, attribute::VALUE_GET, &mut text)?;
+        Ok(until_nul(&text).trim_end().to_string())
+    }
+
+    /// Sets an attribute.
+    pub fn set_attribute(&self, disk: Option<&str>, index: u32, value: &str) -> Result<()> {
+        self.attribute_request(disk, index, attribute::VALUE_SET, &mut value.as_bytes().to_vec())
+    }
+
+    fn attribute_request(&self, disk: Option<&str>, index: u32, why: u32, text: &mut [u8]) -> Result<()> {
+        let request = &Request::GET_SET_ATTR;
+        let mut argument = request.argument();
+        argument.put(attribute::INDEX, &index.to_le_bytes());
+        argument.put(attribute::WHY, &why.to_le_bytes());
+        match disk {
+            Some(name) => put_name(&mut argument, attribute::GUID, name, GUID_BYTES)?,
+            None => argument.put(attribute::GUID, attribute::VALUE_COMMON),
+        }
+        let subject = disk.unwrap_or("the driver");
+        self.request(request, &mut argument, &mut [text], subject, ATTRIBUTE_CURES)
     }
 
     /// Sends a request about `subject`; `cures` are what to do for an errno.
@@ -111,11 +154,11 @@ impl<T: Transport> Driver<T> {
         &self,
         request: &Request,
         argument: &mut Argument,
-        buffer: &mut [u8],
+        buffers: &mut [&mut [u8]],
         subject: &str,
         cures: &[(Errno, &str)],
     ) -> Result<()> {
-        self.attempt(request, argument, buffer).map_err(|errno| refused(request, errno, subject, cures))
+        self.attempt(request, argument, buffers).map_err(|errno| refused(request, errno, subject, cures))
     }
 
     /// Sends a request; fails with the driver's errno.
@@ -123,9 +166,9 @@ impl<T: Transport> Driver<T> {
         &self,
         request: &Request,
         argument: &mut Argument,
-        buffer: &mut [u8],
+        buffers: &mut [&mut [u8]],
     ) -> std::result::Result<(), Errno> {
-        let sent = self.transport.send(request, argument, buffer);
+        let sent = self.transport.send(request, argument, buffers);
         sent.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
     }
 }
@@ -155,6 +198,11 @@ const STOP_CURES: &[(Errno, &str)] = &[
     (Errno::ENODEV, NOT_FILTERED),
     (Errno::EINTR, "interrupted; the disk is still filtered. If it is a suspended dm device: `dmsetup resume`"),
 ];
+const ATTRIBUTE_CURES: &[(Errno, &str)] = &[
+    (Errno::ENODEV, NOT_FILTERED),
+    (Errno::EINVAL, "the value is no number, or one that makes no sense here"),
+    (Errno::EOPNOTSUPP, "there is no such attribute, or it cannot be set: `involfltctl attr list`"),
+];
 const STATISTICS_CURES: &[(Errno, &str)] = &[(Errno::ENODEV, NOT_FILTERED)];
 
 pub(crate) fn put_name(argument: &mut Argument, offset: u64, name: &str, room: usize) -> Result<()> {
@@ -181,4 +229,10 @@ fn no_device(device: &str, error: &io::Error) -> Error {
 
 pub(crate) fn until_nul(text: &[u8]) -> String {
     String::from_utf8_lossy(text.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// The `name: value` lines of a text.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let pair = |line: &str| line.split_once(": ").map(|(name, value)| (name.trim().to_string(), value.to_string()));
+    text.lines().filter_map(pair).collect()
 }

@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod driver;
 pub mod error;
 pub mod output;
+pub mod point;
 pub mod replica;
 pub mod request;
 pub mod statistics;

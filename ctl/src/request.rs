@@ -5,7 +5,8 @@
 //! nobody outside can make one, so no caller can hand the kernel less.
 
 use involflt::abi::{
-    self, GUID_BYTES, commit, dev_info, dirty_block, request, version, volume_list, volume_stats, wait,
+    self, GUID_BYTES, attribute, barrier, commit, dev_info, dirty_block, freeze, request, tag_info, version,
+    volume_info, volume_list, volume_stats, wait,
 };
 use nix::libc;
 use std::fs::File;
@@ -19,12 +20,37 @@ pub struct Request {
     pub name: &'static str,
     word: u32,
     argument_bytes: usize,
-    /// Where in the argument the address (u64) and the length (u32) of a buffer stand.
-    buffer: Option<(u64, u64)>,
+    pointers: &'static [Pointer],
+}
+
+/// Where in the argument a buffer's address (u64) stands, and (u32) how many items it has, of so many bytes each.
+#[derive(Debug, PartialEq, Eq)]
+struct Pointer {
+    address_at: u64,
+    items_at: u64,
+    item_bytes: usize,
 }
 
 const fn plain(name: &'static str, word: u32, argument_bytes: usize) -> Request {
-    Request { name, word, argument_bytes, buffer: None }
+    Request { name, word, argument_bytes, pointers: &[] }
+}
+
+const fn bytes(address_at: u64, items_at: u64) -> Pointer {
+    Pointer { address_at, items_at, item_bytes: 1 }
+}
+
+const fn volumes(name: &'static str, word: u32) -> Request {
+    const LIST: &[Pointer] =
+        &[Pointer { address_at: freeze::LIST, items_at: freeze::VOLUMES, item_bytes: volume_info::BYTES }];
+    Request { pointers: LIST, ..plain(name, word, freeze::BYTES) }
+}
+
+const fn tags(name: &'static str, word: u32) -> Request {
+    const LISTS: &[Pointer] = &[
+        Pointer { address_at: tag_info::LIST, items_at: tag_info::VOLUMES, item_bytes: volume_info::BYTES },
+        Pointer { address_at: tag_info::NAMES, items_at: tag_info::TAGS, item_bytes: tag_info::NAME_BYTES },
+    ];
+    Request { pointers: LISTS, ..plain(name, word, tag_info::BYTES) }
 }
 
 impl Request {
@@ -38,12 +64,12 @@ impl Request {
     pub const STOP_FILTERING: Request = plain("STOP_FILTERING_DEVICE", request::STOP_FILTERING_DEVICE, GUID_BYTES);
     /// The names of the filtered disks, into a buffer.
     pub const GET_PROTECTED_VOLUME_LIST: Request = Request {
-        buffer: Some((volume_list::BUFFER, volume_list::BUFFER_BYTES)),
+        pointers: &[bytes(volume_list::BUFFER, volume_list::BUFFER_BYTES)],
         ..plain("GET_PROTECTED_VOLUME_LIST", request::GET_PROTECTED_VOLUME_LIST, volume_list::BYTES)
     };
     /// The statistics of a disk as text, into a buffer.
     pub const GET_VOLUME_STATS: Request = Request {
-        buffer: Some((volume_stats::BUFFER, volume_stats::BUFFER_BYTES)),
+        pointers: &[bytes(volume_stats::BUFFER, volume_stats::BUFFER_BYTES)],
         ..plain("GET_VOLUME_STATS", request::GET_VOLUME_STATS, volume_stats::BYTES)
     };
     /// The next block of changes of the connection's disk.
@@ -52,8 +78,30 @@ impl Request {
     /// Takes the block that is out of the driver's hands.
     pub const COMMIT_DIRTY_BLOCKS: Request =
         plain("COMMIT_DIRTY_BLOCKS_TRANS", request::COMMIT_DIRTY_BLOCKS_TRANS, commit::BYTES);
+    /// The statistics of the driver as text, in place of the argument.
+    pub const GET_GLOBAL_STATS: Request = plain("GET_GLOBAL_STATS", request::GET_GLOBAL_STATS, 4096);
+    /// Gets or sets an attribute, whose text is in a buffer.
+    pub const GET_SET_ATTR: Request = Request {
+        pointers: &[bytes(attribute::BUFFER, attribute::BUFFER_BYTES)],
+        ..plain("GET_SET_ATTR", request::GET_SET_ATTR, attribute::BYTES)
+    };
+    /// Freezes the file systems of the volumes in a buffer.
+    pub const FREEZE: Request = volumes("FREEZE_VOLUME", request::FREEZE_VOLUME);
+    /// Thaws them.
+    pub const THAW: Request = volumes("THAW_VOLUME", request::THAW_VOLUME);
+    /// Tags the disks in a buffer with the names in another one; the tags are held.
+    pub const TAG: Request = tags("TAG_VOLUME_V2", request::TAG_VOLUME_V2);
+    /// Tags all disks at one moment, with the names in the second buffer.
+    pub const BARRIER_TAG: Request = tags("IOBARRIER_TAG_VOLUME", request::IOBARRIER_TAG_VOLUME);
+    /// Commits or revokes tags that are held.
+    pub const TAG_COMMIT: Request = plain("TAG_COMMIT_V2", request::TAG_COMMIT_V2, barrier::BYTES);
     /// Waits until a good deal has changed on the connection's disk.
     pub const WAIT: Request = plain("WAIT_FOR_DB_V2", request::WAIT_FOR_DB_V2, wait::BYTES);
+
+    /// A volume of a list, all zeroes.
+    pub fn volume() -> Argument {
+        Argument(vec![0; volume_info::BYTES])
+    }
 
     /// The request word of the ABI.
     pub fn word(&self) -> u32 {
@@ -65,14 +113,15 @@ impl Request {
         Argument(vec![0; self.argument_bytes])
     }
 
-    /// Puts a buffer's address and length where this request has them. The buffer must be empty where it has none.
-    pub fn put_buffer(&self, argument: &mut Argument, address: u64, bytes: usize) {
-        match self.buffer {
-            Some((address_at, bytes_at)) => {
-                argument.put(address_at, &address.to_le_bytes());
-                argument.put(bytes_at, &u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes());
-            }
-            None => assert_eq!(bytes, 0, "{} takes no buffer", self.name),
+    /// Puts the address and the length in bytes of each buffer where this request has them: as many as it has, of whole
+    /// items.
+    pub fn put_buffers(&self, argument: &mut Argument, buffers: &[(u64, usize)]) {
+        assert_eq!(buffers.len(), self.pointers.len(), "buffers of {}", self.name);
+        for (&Pointer { address_at, items_at, item_bytes }, &(address, bytes)) in self.pointers.iter().zip(buffers) {
+            assert_eq!(bytes % item_bytes, 0, "a buffer of {}", self.name);
+            let items = u32::try_from(bytes / item_bytes).expect("a buffer is smaller than 4 GiB");
+            argument.put(address_at, &address.to_le_bytes());
+            argument.put(items_at, &items.to_le_bytes());
         }
     }
 }
@@ -114,18 +163,20 @@ impl Argument {
 
 /// What carries a request to the driver: the device, or in tests the driver's own code in this process.
 pub trait Transport {
-    /// Sends a request with its argument, and a buffer for those that fill one (empty for the others).
+    /// Sends a request with its argument, and the buffers that go with it.
     ///
     /// Fails with the driver's errno.
-    fn send(&self, request: &Request, argument: &mut Argument, buffer: &mut [u8]) -> io::Result<()>;
+    fn send(&self, request: &Request, argument: &mut Argument, buffers: &mut [&mut [u8]]) -> io::Result<()>;
 }
 
 impl Transport for File {
-    fn send(&self, request: &Request, argument: &mut Argument, buffer: &mut [u8]) -> io::Result<()> {
+    fn send(&self, request: &Request, argument: &mut Argument, buffers: &mut [&mut [u8]]) -> io::Result<()> {
         assert!(argument.0.len() >= request.argument_bytes, "the argument of {} is too short", request.name);
-        request.put_buffer(argument, buffer.as_mut_ptr().expose_provenance() as u64, buffer.len());
+        let places: Vec<_> =
+            buffers.iter_mut().map(|buffer| (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len())).collect();
+        request.put_buffers(argument, &places);
         // SAFETY: the descriptor is open. The driver reads and writes at most `argument_bytes` bytes of the argument,
-        // which is as long, and as many bytes of the buffer as `put_buffer` has just said; both are borrowed mutably
+        // which is as long, and as many bytes of each buffer as `put_buffers` has just said; all are borrowed mutably
         // for the whole call.
         let answer = unsafe { libc::ioctl(self.as_raw_fd(), request.word as _, argument.0.as_mut_ptr()) };
         if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -7,13 +7,14 @@ use common::InThisProcess;
 use involflt::engine::Hole;
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
-use involfltctl::commands::{doctor, list::list, start::start, status::status, stop};
+use involfltctl::commands::{attr, doctor, list::list, start::start, stats::stats, status::status, stop, tag::tag};
 use involfltctl::disk::Disk;
 use involfltctl::doctor::checks;
 use involfltctl::doctor::facts::{Answer, Enforcement, Facts, Family, Installed, Loaded, Node, Origin, Signer, Unread};
 use involfltctl::doctor::module_file::ModuleFile;
 use involfltctl::driver::{Driver, Version};
 use involfltctl::error::{Error, Result};
+use involfltctl::point::Guid;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -138,6 +139,44 @@ fn disks() {
     let long = disk(&format!("/dev/{}:8000", "a".repeat(200)));
     transcript.both("involfltctl start LONG", || started(std::slice::from_ref(&long)));
     transcript.is_golden("disks.txt");
+}
+
+#[test]
+fn tags_statistics_and_attributes() {
+    let mut transcript = Transcript::default();
+    let (driver, here) = driver();
+    let tagged = |name: &str, number: u8, disks: &[&str], freeze: &[&str]| {
+        let guid = Guid::from_text(&format!("{number:036}")).unwrap();
+        let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        tag(&driver, &guid, name, &owned(disks), &owned(freeze))
+    };
+    let mut add = |command: &str, report: Result<Report>| transcript.add(command, &Output::of(report, false));
+    add("involfltctl tag a   # nothing is filtered", tagged("a", 0, &[], &[]));
+    start(&driver, &[disk("/dev/sda:8000"), disk("/dev/sdb:8000")]).unwrap();
+    add("involfltctl tag a", tagged("a", 1, &[], &[]));
+    add("involfltctl tag b --disk sdb", tagged("b", 2, &["/dev/sdb:8000"], &[]));
+    add("involfltctl tag c --freeze sda1", tagged("c", 3, &[], &["/dev/sda1"]));
+    add("involfltctl tag LONG", tagged(&"long".repeat(65), 4, &[], &[]));
+    here.registry.find(b"/dev/sdb:8000").unwrap().tracker.mark(0, 8);
+    add("involfltctl tag d   # sdb has dirty bits", tagged("d", 5, &[], &[]));
+    add("involfltctl tag d --disk sda --disk sdb", tagged("d", 6, &["/dev/sda:8000", "/dev/sdb:8000"], &[]));
+    add("involfltctl tag d --freeze sda1", tagged("d", 7, &[], &["/dev/sda1"]));
+    assert!(involflt::host::Host::frozen().is_empty(), "a file system stays frozen");
+    add("involfltctl tag e --disk sda", tagged("e", 8, &["/dev/sda:8000"], &[]));
+    transcript.both("involfltctl stats", || stats(&driver, &[]));
+    transcript.both("involfltctl attr list", || attr::list(&driver, None));
+    transcript.both("involfltctl attr list sda", || attr::list(&driver, Some("/dev/sda:8000")));
+    transcript.both("involfltctl attr set VolumeNblks 1 --disk sda", || {
+        attr::set(&driver, Some("/dev/sda:8000"), "VolumeNblks", 1)
+    });
+    transcript.both("involfltctl attr set dirtyblocklowwatermarkservicerunning 9", || {
+        attr::set(&driver, None, "dirtyblocklowwatermarkservicerunning", 9)
+    });
+    transcript.both("involfltctl attr get DirtyBlockLowWaterMarkServiceRunning", || {
+        attr::get(&driver, None, "DirtyBlockLowWaterMarkServiceRunning")
+    });
+    transcript.both("involfltctl attr get Colour", || attr::get(&driver, None, "Colour"));
+    transcript.is_golden("tags.txt");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! The commands, one a file: each is a type with `run(self)`, and a function that does its work on any driver.
 
 pub mod apply;
+pub mod attr;
 pub mod completions;
 pub mod configured;
 pub mod doctor;
@@ -13,6 +14,8 @@ mod progress;
 pub mod replicate;
 mod signals;
 pub mod start;
+pub mod stats;
 pub mod status;
 pub mod stop;
+pub mod tag;
 pub mod verify;

@@ -26,7 +26,6 @@
 
 use crate::time::Time;
 
-mod crc;
 mod read;
 mod write;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading of a stream from anywhere: every byte of it is doubted.
 
-use super::crc::crc32c;
 use super::write::{CHANGES, FULL};
 use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, VERSION};
 use crate::time::Time;
+use crc32c::{crc32c, crc32c_append};
 use std::fmt;
 use std::io::{self, Read};
 
@@ -114,7 +114,7 @@ impl<R: Read> Reader<R> {
         self.fill(&mut payload)?;
         let mut crc = [0; CRC_BYTES];
         self.fill(&mut crc)?;
-        if crc32c(&[&frame, &payload]) != u32::from_le_bytes(crc) {
+        if crc32c_append(crc32c(&frame), &payload) != u32::from_le_bytes(crc) {
             return Err(Fault::Bad { record, cause: "has a wrong checksum".into() });
         }
         if frame[8..] != record.to_le_bytes() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Writing of a stream.
 
-use super::crc::crc32c;
 use super::{Follows, Header, MAGIC, MAX_DATA, VERSION};
 use crate::time::Time;
+use crc32c::crc32c_append;
 use std::io::{self, Write};
 
 /// The kinds of a stream, as its header has them.
@@ -78,7 +78,8 @@ impl<W: Write> Writer<W> {
         let (length, number) = ((length as u32).to_le_bytes(), self.records.to_le_bytes());
         let pieces = [&[&kind[..], &length, &number], payload].concat();
         pieces.iter().try_for_each(|piece| self.to.write_all(piece))?;
-        self.to.write_all(&crc32c(&pieces).to_le_bytes())?;
+        let crc = pieces.iter().fold(0, |crc, piece| crc32c_append(crc, piece));
+        self.to.write_all(&crc.to_le_bytes())?;
         self.records += 1;
         Ok(())
     }

@@ -33,14 +33,22 @@ const ARGUMENT: u64 = OwnMemory::BASE;
 const BUFFER: u64 = OwnMemory::BASE + (16 << 10);
 
 impl Transport for InThisProcess {
-    fn send(&self, request: &Request, argument: &mut Argument, buffer: &mut [u8]) -> io::Result<()> {
-        OwnMemory::reset((16 << 10) + buffer.len(), 0);
-        request.put_buffer(argument, BUFFER, buffer.len());
+    fn send(&self, request: &Request, argument: &mut Argument, buffers: &mut [&mut [u8]]) -> io::Result<()> {
+        OwnMemory::reset((16 << 10) + buffers.iter().map(|buffer| buffer.len()).sum::<usize>(), 0);
+        let mut next = BUFFER;
+        let mut place = |buffer: &mut &mut [u8]| {
+            let address = next;
+            next += buffer.len() as u64;
+            OwnMemory::write(address, buffer).unwrap();
+            (address, buffer.len())
+        };
+        let places: Vec<_> = buffers.iter_mut().map(&mut place).collect();
+        request.put_buffers(argument, &places);
         OwnMemory::write(ARGUMENT, argument.bytes()).unwrap();
         ioctl(&self.registry, &self.file, request.word(), ARGUMENT)
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
-        OwnMemory::read(BUFFER, buffer).unwrap();
+        buffers.iter_mut().zip(places).for_each(|(buffer, (address, _))| OwnMemory::read(address, buffer).unwrap());
         Ok(())
     }
 }

@@ -57,8 +57,9 @@ fn streams(disk: &Disk) -> Step {
     shell(format!("involfltctl drain {} --full | involfltctl apply - {REPLICA}", disk.node))?;
     for _ in 0..2 {
         writes(disk, WRITES)?;
+        ctl(&["tag", "noon", "--disk", disk.node], 0)?;
         ctl(&["drain", disk.node, "-o", STREAM], 0)?;
-        says("apply", &ctl(&["apply", STREAM, REPLICA], 0)?, &["bytes"])?;
+        says("apply", &ctl(&["apply", STREAM, REPLICA], 0)?, &["noon"])?;
         says("the same again", &ctl(&["apply", STREAM, REPLICA], 0)?, &["\"bytes\":0"])?;
         fs::remove_file(STREAM).doing(|| STREAM.into())?;
     }
