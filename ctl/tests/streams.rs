@@ -159,3 +159,24 @@ fn a_replica_that_differs_is_told_with_the_place() {
     assert!(output.status.code() == Some(1), "{said}");
     assert!(said.contains("8192 bytes at 0\n") && said.contains("4096 bytes at 1044480\n"), "{said}");
 }
+
+#[test]
+fn zeroes_are_where_they_belong_and_nowhere_else() {
+    let place = Place::new("zeroes");
+    let ranges = [(512, 512), (4096, 4096), (5120, 65536), (4608, 3584), (8191, 4098), (0, BYTES)];
+    for ((offset, bytes), sequence) in ranges.into_iter().zip(1..) {
+        let mut writer =
+            Writer::new(Vec::new(), &Header { disk: "a".into(), bytes: BYTES, follows: Follows::Nothing }).unwrap();
+        writer.extent(0, &vec![7; BYTES as usize]).unwrap();
+        writer.zeroes(offset, bytes).unwrap();
+        writer.sync(sequence).unwrap();
+        fs::write(place.file("stream"), writer.end().unwrap().1).unwrap();
+        place.applied(&place.file("stream"), &[]);
+        let replica = fs::read(place.file("replica")).unwrap();
+        let zero = |at: usize| (offset..offset + bytes).contains(&(at as u64));
+        assert!(
+            replica.iter().enumerate().all(|(at, &byte)| byte == if zero(at) { 0 } else { 7 }),
+            "{bytes} at {offset}"
+        );
+    }
+}

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// Where it is kept what replicas in block devices have.
 const STATES: &str = "/var/lib/involflt/replicas";
 
+/// Bytes of a page, or several.
+const PAGE: u64 = 4096;
+
 /// A replica of a disk.
 #[derive(Debug)]
 pub struct Replica {
@@ -114,6 +117,28 @@ impl Replica {
         self.chain.note(Progress::Nothing)
     }
 
+    /// Makes a hole, or has the device write zeroes; of whole pages only: the kernel refuses to do so with pages that are
+    /// partly something else, and not written back yet.
+    fn make_zero(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let (start, end) = (offset.next_multiple_of(PAGE), (offset + bytes) / PAGE * PAGE);
+        if start >= end {
+            return self.write_zeroes(offset, bytes);
+        }
+        let mode = match self.kind {
+            Kind::File => FallocateFlags::FALLOC_FL_PUNCH_HOLE,
+            Kind::Device => FallocateFlags::FALLOC_FL_ZERO_RANGE,
+        } | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(&self.file, mode, start as i64, (end - start) as i64) {
+            Ok(()) => {
+                self.write_zeroes(offset, start - offset)?;
+                self.write_zeroes(end, offset + bytes - end)
+            }
+            // File systems and devices that cannot, each in its way.
+            Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENODEV | Errno::EBUSY) => self.write_zeroes(offset, bytes),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn write_zeroes(&self, mut offset: u64, mut bytes: u64) -> io::Result<()> {
         let zeroes = vec![0; (1 << 20).min(bytes) as usize];
         while bytes > 0 {
@@ -135,16 +160,7 @@ impl Sink for Replica {
     }
 
     fn zeroes(&mut self, offset: u64, bytes: u64) -> Result<()> {
-        let mode = match self.kind {
-            Kind::File => FallocateFlags::FALLOC_FL_PUNCH_HOLE,
-            Kind::Device => FallocateFlags::FALLOC_FL_ZERO_RANGE,
-        };
-        let zeroed = fallocate(&self.file, mode | FallocateFlags::FALLOC_FL_KEEP_SIZE, offset as i64, bytes as i64);
-        let zeroed = match zeroed {
-            Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENODEV) => self.write_zeroes(offset, bytes),
-            zeroed => zeroed.map_err(io::Error::from),
-        };
-        zeroed.map_err(|error| about(&self.path, &error))
+        self.make_zero(offset, bytes).map_err(|error| about(&self.path, &error))
     }
 
     /// A replica is at the present: a tag leaves nothing in it.

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes of a full copy after which it is noted how far it has come: what is lost with a crash.
 const COPY_STEP: u64 = 64 << 20;
 
+/// Zeroes from which on a hole is worth its call.
+const SPARSE: u64 = 64 << 10;
 /// Compared with as a whole, which is much faster than byte by byte.
 static ZEROES: [u8; MAX_READ] = [0; MAX_READ];
 
@@ -152,14 +154,19 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
     fn copy_range(&mut self, mut offset: u64, end: u64, sink: &mut impl Sink) -> Result<()> {
         while offset < end {
             let length = (end - offset).min(MAX_READ as u64);
-            let data = self.read(offset, length)?;
-            match data == &ZEROES[..data.len()] {
-                true => sink.zeroes(offset, length)?,
-                false => sink.data(offset, data)?,
-            }
+            self.bring_piece(offset, length, sink)?;
             offset += length;
         }
         Ok(())
+    }
+
+    /// A longer run of zeroes is told as such: most discards leave them, and a sparse replica stays sparse.
+    fn bring_piece(&mut self, offset: u64, length: u64, sink: &mut impl Sink) -> Result<()> {
+        let data = self.read(offset, length)?;
+        match data == &ZEROES[..data.len()] && length >= SPARSE {
+            true => sink.zeroes(offset, length),
+            false => sink.data(offset, data),
+        }
     }
 
     fn read(&mut self, offset: u64, length: u64) -> Result<&[u8]> {
@@ -195,7 +202,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
 
     fn bring(&mut self, batch: &Batch, sink: &mut impl Sink) -> Result<()> {
         for &(offset, length) in &batch.changes {
-            self.bring_extent(offset, length, sink)?;
+            self.copy_range(offset, offset + length, sink)?;
         }
         for tag in &batch.tags {
             sink.tag(batch.time, tag)?;
@@ -205,16 +212,6 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         self.agent.commit(batch, false)?;
         let bytes = batch.changes.iter().map(|(_, length)| length).sum();
         self.listener.event(Event::Batch { bytes, pending: batch.pending_bytes, time: batch.time });
-        Ok(())
-    }
-
-    fn bring_extent(&mut self, mut offset: u64, length: u64, sink: &mut impl Sink) -> Result<()> {
-        let end = offset + length;
-        while offset < end {
-            let length = (end - offset).min(MAX_READ as u64);
-            sink.data(offset, self.read(offset, length)?)?;
-            offset += length;
-        }
         Ok(())
     }
 }

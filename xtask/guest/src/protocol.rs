@@ -153,6 +153,9 @@ pub struct Scenario {
     pub title: &'static str,
 }
 
+/// Name of the scenario that makes replicas, which takes as long as all others together.
+pub const REPLICATE: &str = "replicate";
+
 /// Every scenario, in the order they run. The first ones leave no disk attached, the others need all attached.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "load", title: "the module loads, makes its device and tells its version" },
@@ -185,7 +188,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },
     Scenario {
-        name: "replicate",
+        name: REPLICATE,
         title: "involfltctl replicates disks that are written to, over kills, restarts and missed changes",
     },
     Scenario { name: "file-systems", title: "an ext4 and an xfs file system, used, trimmed and unmounted" },

@@ -8,6 +8,7 @@ use crate::lock::LockedKernel;
 use crate::parallel;
 use crate::result::{Row, Status};
 use crate::vm;
+use guest::protocol::{REPLICATE, SCENARIOS};
 use std::sync::Mutex;
 
 /// Runs the stage.
@@ -17,15 +18,31 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         Ok(kernels) => kernels,
         Err(error) => return tally.check("the kernel matrix", Err(error.to_string()), again),
     };
-    print_covering_set(&kernels);
+    print_covering_set(context, &kernels);
     let Some(rows) = build(context, tally, &kernels) else { return };
     build_again(context, tally, &kernels);
     boot(context, tally, &kernels, &rows);
 }
 
-fn print_covering_set(kernels: &[LockedKernel]) {
-    println!("covering set: each of {} kernels with each of {} scenarios", kernels.len(), vm::scenarios().count());
-    kernels.iter().for_each(|kernel| println!("  {}", kernel.id()));
+fn print_covering_set(context: &Context<'_>, kernels: &[LockedKernel]) {
+    println!("covering set: each of {} kernels with each of {} scenarios,", kernels.len(), vm::scenarios().count());
+    println!("but {REPLICATE} only where it is named");
+    for (index, kernel) in kernels.iter().enumerate() {
+        let replicates = if replicates(context, index) { format!(", {REPLICATE}") } else { String::new() };
+        println!("  {}{replicates}", kernel.id());
+    }
+}
+
+/// The kernels come in pairs, a release's with all drivers and its cloud kernel: one of each pair replicates, by turns the
+/// first and the second. Where kernels were selected, all of them do.
+fn replicates(context: &Context<'_>, index: usize) -> bool {
+    !context.matrix.select.is_empty() || (index + index / 2).is_multiple_of(2)
+}
+
+/// Names of the scenarios for the kernel at that place.
+fn scenarios(context: &Context<'_>, index: usize) -> Vec<String> {
+    let wanted = |name: &&str| *name != REPLICATE || replicates(context, index);
+    SCENARIOS.iter().map(|scenario| scenario.name).filter(wanted).map(str::to_string).collect()
 }
 
 fn plan(context: &Context<'_>, offline: bool) -> Plan {
@@ -70,8 +87,9 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
         Err(error) => return tally.check("the VM's programs", Err(error.to_string()), "cargo build -p guest"),
     };
     let tally = Mutex::new(tally);
-    parallel::map(kernels, 2, |kernel| {
-        let outcome = boot_one(context, kernel, rows, &programs);
+    let numbered: Vec<_> = kernels.iter().enumerate().collect();
+    parallel::map(&numbered, 2, |(index, kernel)| {
+        let outcome = boot_one(context, kernel, &scenarios(context, *index), rows, &programs);
         count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
     });
 }
@@ -80,6 +98,7 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
 fn boot_one(
     context: &Context<'_>,
     kernel: &LockedKernel,
+    scenarios: &[String],
     rows: &[Row],
     programs: &vm::Programs,
 ) -> Option<Result<vm::VmOutcome>> {
@@ -93,7 +112,7 @@ fn boot_one(
         module: &module,
         programs,
         out_dir: &dist.join("vm"),
-        scenarios: &[],
+        scenarios,
     };
     Some(vm::run(&request, context.listener))
 }

@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+/// The disk whose changes are missed for once: a small one.
+const MISSED: usize = 2;
 /// Direct writes in each of its steps.
 const WRITES: u64 = 150;
 
@@ -30,16 +32,10 @@ pub fn scenario() -> Step<String> {
     on_each(stopped)?;
     set_limits(DEFAULT_LIMITS)?;
     streams(&LIVE[0])?;
-    let full_copies = on_each(|disk, target| {
-        file_system_in_use(disk, target)?;
-        missed(disk, target)?;
-        finished(disk, target)
-    })?;
-    Ok(format!(
-        "{} disks, each killed twice; {} full copies after missed changes; streams",
-        LIVE.len(),
-        full_copies.len()
-    ))
+    on_each(file_system_in_use)?;
+    missed(&LIVE[MISSED], &replica_node(MISSED))?;
+    on_each(finished)?;
+    Ok(format!("{} disks, each killed twice; one copied anew; streams", LIVE.len()))
 }
 
 /// A disk's stream through a pipe into a file, then a stream in a file; `verify` and this program compare.
@@ -55,19 +51,16 @@ fn streams(disk: &Disk) -> Step {
         ensure(applied.success() && drained.success(), || format!("{text}: {drained}, {applied}"))
     };
     shell(format!("involfltctl drain {} --full | involfltctl apply - {REPLICA}", disk.node))?;
-    for _ in 0..2 {
-        writes(disk, WRITES)?;
-        ctl(&["tag", "noon", "--disk", disk.node], 0)?;
-        ctl(&["drain", disk.node, "-o", STREAM], 0)?;
-        says("apply", &ctl(&["apply", STREAM, REPLICA], 0)?, &["noon"])?;
-        says("the same again", &ctl(&["apply", STREAM, REPLICA], 0)?, &["\"bytes\":0"])?;
-        fs::remove_file(STREAM).doing(|| STREAM.into())?;
-    }
-    ctl(&["verify", disk.node, REPLICA], 0)?;
-    writes(disk, 1)?;
-    says("verify", &ctl(&["verify", disk.node, REPLICA], 1)?, &["offset"])?;
+    writes(disk, WRITES)?;
+    ctl(&["tag", "noon", "--disk", disk.node], 0)?;
     ctl(&["drain", disk.node, "-o", STREAM], 0)?;
+    says("apply", &ctl(&["apply", STREAM, REPLICA], 0)?, &["noon"])?;
+    says("the same again", &ctl(&["apply", STREAM, REPLICA], 0)?, &["\"bytes\":0"])?;
+    ctl(&["verify", disk.node, REPLICA], 0)?;
     // What is in this one is left out.
+    fs::remove_file(STREAM).doing(|| STREAM.into())?;
+    writes(disk, 1)?;
+    ctl(&["drain", disk.node, "-o", STREAM], 0)?;
     fs::remove_file(STREAM).doing(|| STREAM.into())?;
     ctl(&["drain", disk.node, "-o", STREAM], 0)?;
     says("a gap", &ctl(&["apply", STREAM, REPLICA], 2)?, &["a stream is missing"])?;

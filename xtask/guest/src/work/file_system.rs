@@ -6,11 +6,14 @@ use super::buffer::Buffer;
 use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, is_errno};
 use crate::world::file_system_node;
 use guest::layout::{Disk, FileSystem};
+use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MsFlags, mount, umount};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::thread;
+use std::time::Duration;
 
 /// `_IOWR('X', 121, struct fstrim_range)`
 const FITRIM: u32 = 0xc018_5879;
@@ -43,8 +46,19 @@ pub fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> S
     let options = if disk.file_system == FileSystem::Ext4 { Some("discard") } else { None };
     mount(Some(node.as_str()), place, Some(kind), MsFlags::empty(), options).doing(|| format!("mount {node}"))?;
     let result = work();
-    umount(place).doing(|| format!("unmount {node}"))?;
+    unmount(place).doing(|| format!("unmount {node}"))?;
     result
+}
+
+/// A program that another thread is about to start has every open file of this one for a moment.
+fn unmount(place: &str) -> nix::Result<()> {
+    for _ in 0..100 {
+        match umount(place) {
+            Err(Errno::EBUSY) => thread::sleep(Duration::from_millis(50)),
+            result => return result,
+        }
+    }
+    umount(place)
 }
 
 fn use_it(place: &str) -> Step<(Contents, u64)> {
