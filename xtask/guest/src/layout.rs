@@ -100,13 +100,13 @@ pub const LINEAR_NAME: &str = "linear";
 /// Node of the device below the dm-linear disk.
 pub const BACKING_NODE: &str = "/dev/vdb";
 
-/// Disks with the same contents and sizes as [`DISKS`], which `involfltctl` replicates. The judge of what was drained does not
-/// look at them.
+/// Disks with the same contents as [`DISKS`], which `involfltctl` replicates. The judge of what was drained does not look at
+/// them. The last one has no file system, and ends before it.
 pub const LIVE: [Disk; 4] = [
     Disk { name: "live-virtio-blk", node: "/dev/vdc", ..DISKS[0] },
     Disk { name: "live-virtio-scsi", node: "/dev/sdb", ..DISKS[1] },
     Disk { name: "live-nvme", node: "/dev/nvme1n1", ..DISKS[2] },
-    Disk { name: "live-dm-linear", node: "/dev/dm-2", ..DISKS[3] },
+    Disk { name: "live-dm-linear", node: "/dev/dm-2", size: FS_START, ..DISKS[3] },
 ];
 
 /// Serial number of the virtio-blk disk that is replicated.

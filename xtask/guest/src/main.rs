@@ -99,7 +99,8 @@ fn find_disks() -> Step {
     let linear = layout::DISKS.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
     dm::linear(layout::LINEAR_NAME, layout::BACKING_NODE, linear.image_offset, linear.size)?;
     dm::linear("linear-fs", linear.node, layout::FS_START, linear.size - layout::FS_START)?;
-    dm::linear(layout::LIVE_LINEAR_NAME, layout::LIVE_BACKING_NODE, linear.image_offset, linear.size)?;
+    let live = layout::LIVE.iter().find(|disk| !disk.partitioned).expect("a dm-linear disk");
+    dm::linear(layout::LIVE_LINEAR_NAME, layout::LIVE_BACKING_NODE, live.image_offset, live.size)?;
     for (index, disk) in layout::LIVE.iter().enumerate() {
         let name = format!("replica-{index}");
         dm::linear(&name, layout::REPLICAS_NODE, layout::replica_offset(index), disk.size)?;

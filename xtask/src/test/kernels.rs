@@ -24,25 +24,28 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     boot(context, tally, &kernels, &rows);
 }
 
+/// Scenarios that take as long as all others together. Each kernel runs one of them.
+const LONG: [&str; 2] = [REPLICATE, "many-and-large"];
+
 fn print_covering_set(context: &Context<'_>, kernels: &[LockedKernel]) {
-    println!("covering set: each of {} kernels with each of {} scenarios,", kernels.len(), vm::scenarios().count());
-    println!("but {REPLICATE} only where it is named");
+    println!("covering set: {} kernels, each with all of {} scenarios but", kernels.len(), vm::scenarios().count());
     for (index, kernel) in kernels.iter().enumerate() {
-        let replicates = if replicates(context, index) { format!(", {REPLICATE}") } else { String::new() };
-        println!("  {}{replicates}", kernel.id());
+        let left = LONG.into_iter().filter(|name| !is_run(context, index, name)).collect::<Vec<_>>().join(", ");
+        println!("  {}: {}", kernel.id(), if left.is_empty() { "none" } else { &left });
     }
 }
 
-/// The kernels come in pairs, a release's with all drivers and its cloud kernel: one of each pair replicates, by turns the
-/// first and the second. Where kernels were selected, all of them do.
-fn replicates(context: &Context<'_>, index: usize) -> bool {
-    !context.matrix.select.is_empty() || (index + index / 2).is_multiple_of(2)
+/// The kernels come in pairs, a release's with all drivers and its cloud kernel: one of each pair runs the one long scenario,
+/// and one the other, by turns. Where kernels were selected, all run both.
+fn is_run(context: &Context<'_>, index: usize, scenario: &str) -> bool {
+    let turn = (index + index / 2) % LONG.len();
+    !context.matrix.select.is_empty() || !LONG.contains(&scenario) || scenario == LONG[turn]
 }
 
 /// Names of the scenarios for the kernel at that place.
 fn scenarios(context: &Context<'_>, index: usize) -> Vec<String> {
-    let wanted = |name: &&str| *name != REPLICATE || replicates(context, index);
-    SCENARIOS.iter().map(|scenario| scenario.name).filter(wanted).map(str::to_string).collect()
+    let names = SCENARIOS.iter().map(|scenario| scenario.name);
+    names.filter(|name| is_run(context, index, name)).map(str::to_string).collect()
 }
 
 fn plan(context: &Context<'_>, offline: bool) -> Plan {
