@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An agent of one disk: gets its changes from the driver, batch by batch, and commits them.
+//!
+//! ```no_run
+//! use involfltctl::{agent::Agent, disk::Disk, driver::Driver};
+//!
+//! let agent = Agent::of(Driver::open()?, Disk::find("/dev/sdb")?)?;
+//! while let Some(batch) = agent.get()?.filter(|batch| !batch.is_empty()) {
+//!     for (offset, length) in &batch.changes {
+//!         println!("{length} bytes at {offset}"); // read them from the disk, and make them durable elsewhere
+//!     }
+//!     agent.commit(&batch, false)?;
+//! }
+//! # Ok::<(), involfltctl::error::Error>(())
+//! ```
 
 use crate::disk::{Disk, among};
 use crate::driver::{Driver, put_name, refused, until_nul};

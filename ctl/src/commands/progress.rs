@@ -79,10 +79,13 @@ impl Display {
     }
 
     fn brought(&mut self, pending: u64, time: Time) {
-        let (total, batches) = self.brought;
-        let lag = seconds_since(time);
-        let text = format!("{} in {batches} batches; {} wait, {lag} s behind", bytes(total), bytes(pending));
+        let text = format!("{}; {} wait, {} s behind", self.total(), bytes(pending), seconds_since(time));
         self.show(text, false);
+    }
+
+    fn total(&self) -> String {
+        let (total, batches) = self.brought;
+        format!("{} in {batches} {}", bytes(total), if batches == 1 { "batch" } else { "batches" })
     }
 }
 
@@ -116,8 +119,7 @@ impl Listener for Display {
                 self.say(&format!("is copied anew: {reason}"));
             }
             Event::CaughtUp if !was_caught_up => {
-                let text = format!("up to date: {} in {} batches", bytes(self.brought.0), self.brought.1);
-                self.show(text, true);
+                self.show(format!("up to date: {}", self.total()), true);
             }
             Event::CaughtUp | Event::Tag { .. } | Event::Anew { .. } => {}
         }

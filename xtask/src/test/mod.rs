@@ -41,8 +41,8 @@ use xshell::Shell;
 
 /// Tests everything: source, units, commands, and the module on every kernel in a VM.
 ///
-/// By default every kernel of the lock's default group is built, checked and booted once, with every scenario: each
-/// kernel and each scenario is in the run. --long takes every kernel of group:debian-all.
+/// By default every kernel of the lock's default group is built, checked and booted once; each scenario runs on at least one
+/// kernel of each release. --long takes every kernel of group:debian-all.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask test --setup                       what CI runs
