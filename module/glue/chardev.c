@@ -5,6 +5,7 @@
  */
 #include <linux/capability.h>
 #include <linux/cdev.h>
+#include <linux/compat.h>
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -44,6 +45,14 @@ static long inv_ioctl(struct file *file, unsigned int request, unsigned long arg
 	return inv_rs_ioctl(file->private_data, request, argument);
 }
 
+#ifdef CONFIG_COMPAT
+/* The words and structures are the same, pointers in them have 64 bits: only the argument is another. */
+static long inv_compat_ioctl(struct file *file, unsigned int request, unsigned long argument)
+{
+	return inv_ioctl(file, request, (unsigned long)compat_ptr(argument));
+}
+#endif
+
 /* One queue for all files: an epoll may know it longer than a disk is filtered. */
 static DECLARE_WAIT_QUEUE_HEAD(inv_pollers);
 
@@ -69,6 +78,9 @@ static const struct file_operations inv_file_ops = {
 	.open = inv_open,
 	.release = inv_release,
 	.unlocked_ioctl = inv_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = inv_compat_ioctl,
+#endif
 	.poll = inv_poll,
 };
 

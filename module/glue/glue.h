@@ -115,6 +115,12 @@ void inv_alarm(__u32 milliseconds);
 void inv_alarm_stop(void);
 __u64 inv_uptime(void);
 
+/*
+ * Rust to glue: other devices (query.c). 1 for blk-mq, 0 for another one; fails
+ * as opening it does.
+ */
+int inv_is_blk_mq(const char *path);
+
 /* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
 void *inv_alloc_zeroed(size_t bytes);
 void inv_free(void *memory);

@@ -485,7 +485,7 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (41, None, Never),
     (42, None, Never),
     (43, Some("GET_ADDITIONAL_VOLUME_STATS"), Works),
-    (44, Some("GET_VOLUME_LATENCY_STATS"), NotYet),
+    (44, Some("GET_VOLUME_LATENCY_STATS"), Works),
     (45, Some("GET_VOLUME_BMAP_STATS"), Works),
     (46, Some("SET_INVOLFLT_VERBOSITY"), Works),
     (47, Some("MIRROR_TEST_HEARTBEAT"), Dead),
@@ -499,7 +499,7 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (55, Some("TAG_COMMIT_V2"), Works),
     (56, Some("SYS_PRE_SHUTDOWN"), WorksBare),
     (57, Some("GET_MONITORING_STATS"), Works),
-    (58, Some("GET_BLK_MQ_STATUS"), NotYet),
+    (58, Some("GET_BLK_MQ_STATUS"), Works),
     (59, Some("GET_VOLUME_STATS_V2"), Works),
     (60, Some("REPLICATION_STATE"), Works),
     (61, Some("NAME_MAPPING"), Works),
@@ -779,4 +779,52 @@ fn a_disk_that_somebody_holds_up_holds_up_no_other_disk() {
         assert_eq!(agent.registry.disks().count(), 1);
     })
     .unwrap();
+}
+
+/// The buckets' counts, the last times, the shortest and the longest of a group.
+fn latencies(group: u64) -> (Vec<u32>, Vec<u64>, u64, u64) {
+    use abi::latency_stats as stats;
+    let at = BASE + group;
+    let counts = (0..12).map(|index| u32_at(at + stats::COUNTS + 4 * index)).collect();
+    let last =
+        (0..u64::from(u32_at(at + stats::AVAILABLE))).map(|index| u64_at(at + stats::LAST + 8 * index)).collect();
+    (counts, last, u64_at(at + stats::SHORTEST), u64_at(at + stats::LONGEST))
+}
+
+#[test]
+fn latencies_are_told_of_gets_waits_and_commits() {
+    use abi::latency_stats as stats;
+    let mut agent = Agent::with_disk();
+    with_path(&mut agent, request::GET_VOLUME_LATENCY_STATS).unwrap();
+    for group in [stats::RETURN, stats::WAIT, stats::COMMIT] {
+        assert_eq!(latencies(group), (vec![0; 12], vec![], 0, 0));
+    }
+    agent.mark(0, 8);
+    for _ in 0..13 {
+        agent.get().unwrap();
+    }
+    Host::pass(3);
+    agent.commit(u64_at(BASE)).unwrap();
+    with_path(&mut agent, request::GET_VOLUME_LATENCY_STATS).unwrap();
+    let (counts, last, ..) = latencies(stats::RETURN);
+    assert_eq!((counts.iter().sum::<u32>(), last.len()), (13, 12));
+    assert!(latencies(stats::WAIT).1.is_empty());
+    let (counts, last, shortest, longest) = latencies(stats::COMMIT);
+    let bucket = counts.iter().position(|&count| count == 1).unwrap() as u64;
+    assert!((3000..5000).contains(&shortest) && last == [shortest] && longest == shortest, "{last:?}");
+    assert_eq!(u64_at(BASE + stats::COMMIT + stats::BUCKETS + 8 * bucket), 5000);
+    put_name(BASE, abi::GUID_BYTES, b"other");
+    assert_eq!(agent.call(request::GET_VOLUME_LATENCY_STATS, BASE), Err(Errno::INVAL));
+}
+
+#[test]
+fn a_disk_need_not_be_filtered_to_say_whether_it_is_blk_mq() {
+    let mut agent = Agent::new();
+    let mut ask = |name: &[u8]| {
+        put_name(BASE, abi::GUID_BYTES, name);
+        agent.call(request::GET_BLK_MQ_STATUS, BASE).map(|()| u32_at(BASE + abi::blk_mq::ANSWER))
+    };
+    assert_eq!(ask(DISK), Ok(1));
+    assert_eq!(ask(b"dm-0:8000"), Ok(0));
+    assert_eq!(ask(b"nothing"), Err(Errno::NODEV));
 }

@@ -57,7 +57,8 @@ impl Booter<'_> {
 
     fn key(&self, kernel: &LockedKernel, module: &Path) -> Result<String> {
         let image = kernel.packages.iter().filter(|package| package.role == Role::Image);
-        let hashes = [sha256_file(module)?, sha256_file(&self.programs.guest)?, sha256_file(&self.programs.ctl)?];
+        let files = [module].into_iter().chain(self.programs.paths().map(|path| path.as_path()));
+        let hashes = files.map(sha256_file).collect::<Result<Vec<_>>>()?;
         Ok(key(hashes.iter().map(String::as_str).chain(image.map(|package| package.sha256.as_str()))))
     }
 

@@ -87,7 +87,7 @@ pub mod request {
     pub const BLOCK_AT_LUN: u32 = 0x4108_fe28;
     /// What waits on a disk, and since when; argument: [`super::additional_stats`].
     pub const GET_ADDITIONAL_VOLUME_STATS: u32 = 0xc098_fe2b;
-    /// Latencies of a drain; not yet.
+    /// How long an agent's requests took; argument: [`super::latency_stats`].
     pub const GET_VOLUME_LATENCY_STATS: u32 = 0xc398_fe2c;
     /// A disk's dirty bits; argument: [`super::bitmap_stats`].
     pub const GET_VOLUME_BMAP_STATS: u32 = 0xc098_fe2d;
@@ -115,7 +115,7 @@ pub mod request {
     pub const SYS_PRE_SHUTDOWN: u32 = 0x4008_fe38;
     /// One counter of a disk; argument: [`super::monitoring`].
     pub const GET_MONITORING_STATS: u32 = 0xc090_fe39;
-    /// Whether a disk is blk-mq; not yet.
+    /// Whether a disk is blk-mq; argument: [`super::blk_mq`].
     pub const GET_BLK_MQ_STATUS: u32 = 0xc004_fe3a;
     /// Statistics of one disk as numbers; not yet.
     pub const GET_VOLUME_STATS_V2: u32 = 0xc190_fe3b;
@@ -301,6 +301,40 @@ pub mod bitmap_stats {
     pub const BYTES: usize = 152;
     /// 1 MiB.
     pub const BLOCK_BYTES: u64 = 1 << 20;
+}
+
+/// `VOLUME_LATENCY_STATS`, 920 bytes: three groups behind the disk's path, in microseconds.
+pub mod latency_stats {
+    /// The group of gets.
+    pub const RETURN: u64 = 128;
+    /// The group of waits.
+    pub const WAIT: u64 = 392;
+    /// The group of commits.
+    pub const COMMIT: u64 = 656;
+    /// In a group: the longest time of each bucket, `u64[12]`.
+    pub const BUCKETS: u64 = 0;
+    /// In a group: how many are in each, `u32[12]`.
+    pub const COUNTS: u64 = 96;
+    /// In a group: number of the last ones that follow, u32.
+    pub const AVAILABLE: u64 = 144;
+    /// In a group: the last ones, `u64[12]`.
+    pub const LAST: u64 = 152;
+    /// In a group: the shortest, u64.
+    pub const SHORTEST: u64 = 248;
+    /// In a group: the longest, u64.
+    pub const LONGEST: u64 = 256;
+    /// Bytes of a group.
+    pub const GROUP_BYTES: u64 = 264;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 920;
+}
+
+/// `BLK_MQ_STATUS`, 132 bytes. The request word says 4.
+pub mod blk_mq {
+    /// 1 for blk-mq, 0 for another one, i32.
+    pub const ANSWER: u64 = 128;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 132;
 }
 
 /// `MONITORING_STATS`, 144 bytes.

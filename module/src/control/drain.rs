@@ -3,6 +3,7 @@
 
 use crate::abi::commit;
 use crate::abi::dirty_block::{self as block, tag};
+use crate::control::latency;
 use crate::control::user::Struct;
 use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
 use crate::platform::{Errno, Event, Platform, Result};
@@ -29,7 +30,10 @@ pub(super) fn get<P: Platform>(registry: &Registry<P>, id: u64, argument: u64) -
     if disk.is_drain_blocked() {
         return Err(Errno::FAULT);
     }
-    disk.with(|filtered| get_from(filtered, argument)).map_err(stopped)?
+    latency::timed::<P, _>(&disk.latencies.get, || disk.with(|filtered| get_from(filtered, argument)))
+        .map_err(stopped)??;
+    latency::got(&disk);
+    Ok(())
 }
 
 fn get_from<P: Platform>(disk: &mut Filtered<P>, argument: u64) -> Result<()> {
@@ -133,7 +137,9 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
         }
         Ok(tags)
     });
-    if tags.map_err(stopped)??.is_some() {
+    let tags = tags.map_err(stopped)??;
+    latency::committed(&disk);
+    if tags.is_some() {
         registry.tags.happen();
     }
     Ok(())

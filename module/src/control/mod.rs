@@ -6,6 +6,7 @@ mod drain;
 mod drain_state;
 mod file;
 mod freeze;
+mod latency;
 mod lifecycle;
 mod names;
 mod notify;
@@ -78,6 +79,8 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
         request::GET_ADDITIONAL_VOLUME_STATS => numbers::additional(registry, argument),
         request::GET_VOLUME_BMAP_STATS => numbers::bitmap(registry, argument),
         request::GET_MONITORING_STATS => numbers::monitoring(registry, argument),
+        request::GET_BLK_MQ_STATUS => numbers::blk_mq::<P>(argument),
+        request::GET_VOLUME_LATENCY_STATS => latency::tell(registry, argument),
         request::NAME_MAPPING => names::map(registry, argument),
         request::MODIFY_PERSISTENT_DEVICE_NAME => names::change(registry, argument),
         request::CLEAR_DIFFERENTIALS => drain_state::clear(registry, argument),
@@ -124,9 +127,7 @@ fn refusal(word: u32) -> Errno {
         | request::AT_LUN_QUERY
         | request::AT_LUN_LAST_HOST_IO_TIMESTAMP
         | request::BLOCK_AT_LUN => Errno::NOTTY,
-        request::GET_VOLUME_LATENCY_STATS | request::GET_BLK_MQ_STATUS | request::GET_CXSTATS_NOTIFY | request::LCW => {
-            Errno::OPNOTSUPP
-        }
+        request::GET_CXSTATS_NOTIFY | request::LCW => Errno::OPNOTSUPP,
         _ => Errno::INVAL,
     }
 }

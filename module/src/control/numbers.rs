@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a disk or the driver counts, as numbers.
 
-use crate::abi::{additional_stats, bitmap_stats, monitoring, resync_edge, stats_v2, threshold, GUID_BYTES};
+use crate::abi::{additional_stats, bitmap_stats, blk_mq, monitoring, resync_edge, stats_v2, threshold, GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Op, Registry};
 use crate::platform::{Errno, Platform, Result};
@@ -53,6 +53,14 @@ pub(super) fn bitmap<P: Platform>(registry: &Registry<P>, argument: u64) -> Resu
     request.put_u64(bitmap_stats::BYTES_DIRTY, bits << shift)?;
     let blocks = (bits << shift).div_ceil(bitmap_stats::BLOCK_BYTES);
     request.put_u32(bitmap_stats::BLOCKS, blocks.try_into().unwrap_or(u32::MAX))
+}
+
+/// Whether a block device, filtered or not, is blk-mq. Fails with [`Errno::NODEV`] where it cannot be opened.
+pub(super) fn blk_mq<P: Platform>(argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, blk_mq::BYTES)?;
+    let name = request.name::<GUID_BYTES>(0)?;
+    let answer = P::is_blk_mq(name.with_nul()).map_err(|_| Errno::NODEV)?;
+    request.put_u32(blk_mq::ANSWER, answer.into())
 }
 
 /// The driver and a disk, as telemetry has them. What this driver does not note, most times, is 0.

@@ -4,6 +4,7 @@
 use crate::abi::{wait, GUID_BYTES};
 use crate::control::drain::file_disk;
 use crate::control::file::File;
+use crate::control::latency::timed;
 use crate::control::numbers::named as named_disk;
 use crate::control::user::Struct;
 use crate::engine::{Disk, Registry};
@@ -37,7 +38,7 @@ pub(super) fn own<P: Platform>(registry: &Registry<P>, file: &File, argument: u6
 /// signal, and with [`Errno::BUSY`] when the disk was stopped.
 fn wait_for<P: Platform>(registry: &Registry<P>, disk: &Disk<P>, milliseconds: u32) -> Result<()> {
     let tracker = &disk.tracker;
-    let waited = tracker.waits.wait(milliseconds, || tracker.is_enough());
+    let waited = timed::<P, _>(&disk.latencies.wait, || tracker.waits.wait(milliseconds, || tracker.is_enough()));
     if registry.find_id(disk.id).is_none() {
         return Err(Errno::BUSY);
     }

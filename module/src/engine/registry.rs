@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Drain, Fate, Point, TagSet, Tracker};
+use crate::engine::{Drain, Fate, Latencies, Point, TagSet, Tracker};
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,6 +58,8 @@ pub struct Disk<P: Platform> {
     pub path: Name<256>,
     /// What its writes are told to.
     pub tracker: P::Shared<Tracker<P>>,
+    /// How long the agent's requests for it took.
+    pub latencies: Latencies,
     identity: u64,
     persistent_name: P::Lock<Name<256>>,
     drain_blocked: AtomicBool,
@@ -242,6 +244,7 @@ impl<P: Platform> Registry<P> {
             id,
             path,
             tracker: tracker.clone(),
+            latencies: Latencies::default(),
             identity: geometry.identity,
             persistent_name: P::lock(persistent_name)?,
             drain_blocked: AtomicBool::new(false),

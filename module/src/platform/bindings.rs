@@ -78,6 +78,7 @@ unsafe extern "C" {
     pub fn inv_event_wait(event: *mut inv_event, seen: u32, milliseconds: u32) -> c_int;
     pub fn inv_frozen_new(path: *const c_char, out: *mut *mut inv_frozen) -> c_int;
     pub fn inv_frozen_free(frozen: *mut inv_frozen);
+    pub fn inv_is_blk_mq(path: *const c_char) -> c_int;
     pub fn inv_hold();
     pub fn inv_let_go();
     pub fn inv_alarm(milliseconds: u32);

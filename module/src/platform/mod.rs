@@ -93,6 +93,8 @@ pub trait Platform: Sized {
     fn event() -> Result<Self::Event>;
     /// Has every open file that is polled ask anew whether it is ready. From any context.
     fn wake_pollers();
+    /// Whether the block device at `path`, which ends with a NUL, is blk-mq. It need not be filtered. Fails as opening it does.
+    fn is_blk_mq(path: &[u8]) -> Result<bool>;
     /// Freezes the file system on the block device at `path`, which ends with a NUL. A device without one stays as it is.
     /// Fails as opening or freezing it does.
     fn freeze(path: &[u8]) -> Result<Self::Frozen>;

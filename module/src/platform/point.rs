@@ -32,6 +32,18 @@ impl Drop for FrozenDevice {
     }
 }
 
+/// Whether the block device at `path`, which ends with a NUL, is blk-mq. Fails as opening it does.
+pub fn is_blk_mq(path: &[u8]) -> Result<bool> {
+    if path.last() != Some(&0) {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: `path` ends with a NUL.
+    match unsafe { bindings::inv_is_blk_mq(path.as_ptr().cast()) } {
+        answer @ ..=-1 => Err(Errno(-answer)),
+        answer => Ok(answer != 0),
+    }
+}
+
 /// Filtered disks take no new request.
 pub fn hold() {
     // SAFETY: has no preconditions.

@@ -5,7 +5,8 @@ use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
 use guest::extents::Extents;
 use guest::layout::Disk;
 use involflt::abi::{
-    self, GUID_BYTES, attribute, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats, wait,
+    self, GUID_BYTES, attribute, blk_mq, commit, dev_info, dirty_block, request, volume_list, volume_stats as stats,
+    wait,
 };
 use nix::poll::{PollFd, PollFlags};
 use std::fs::File;
@@ -256,6 +257,14 @@ pub fn version(file: &File) -> io::Result<[u16; abi::version::WORDS.len()]> {
     let mut version = [0; 2 * abi::version::WORDS.len()];
     ioctl(file, request::GET_DRIVER_VERSION, &mut version)?;
     Ok(std::array::from_fn(|index| u16::from_le_bytes([version[2 * index], version[2 * index + 1]])))
+}
+
+/// Whether a block device is blk-mq, as the driver says.
+pub fn is_blk_mq(file: &File, node: &str) -> Step<bool> {
+    let mut argument = [0; blk_mq::BYTES];
+    argument.put(0, &guid(node));
+    ioctl(file, request::GET_BLK_MQ_STATUS, &mut argument).doing(|| format!("{node}: blk-mq?"))?;
+    Ok(argument.u32_at(blk_mq::ANSWER) != 0)
 }
 
 /// Detaches every disk and latches "may be unloaded".

@@ -14,6 +14,8 @@ pub const MODULES: &str = "/modules";
 pub const INVOLFLT: &str = "/involflt.ko";
 /// The program `involfltctl` in the initramfs.
 pub const CTL: &str = "/involfltctl";
+/// The agent in C in the initramfs, as a 64-bit and as a 32-bit program.
+pub const C_AGENTS: [&str; 2] = ["/c-agent-64", "/c-agent-32"];
 /// Extents in one [`Message::Drained`] at most, so that a line stays short.
 pub const EXTENTS_A_LINE: usize = 500;
 
@@ -163,6 +165,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bad-requests", title: "bad pointers, sizes, disks and requests get an errno" },
     Scenario { name: "reload", title: "unload is refused while a disk is filtered, and clean otherwise" },
     Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
+    Scenario {
+        name: "c-agent",
+        title: "agents in C, of 64 and 32 bits, drain what was written; killed at every step, the next one goes on",
+    },
     Scenario {
         name: "waits",
         title: "a wait and a poll end with enough changes, a wake-up, a signal, a stop; else in time",

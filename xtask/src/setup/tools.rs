@@ -65,6 +65,7 @@ const TOOLS: &[Tool] = &[
     build("ld", "binutils", "links objects, and disassembles modules to check them"),
     build("gcc", "gcc", "links the farm's own programs and compiles its test fixtures"),
     build("/usr/include/stdlib.h", "libc6-dev", "is what the VM's static init program is linked with"),
+    build("/usr/lib32/libc.a", "gcc-multilib", "compiles the VM's 32-bit agent"),
     engine("podman", "podman", "runs each build in a container of its distribution"),
     engine("runc", "runc", "runs containers where crun refuses the host's cgroups"),
     engine("newuidmap", "uidmap", "maps user ids for containers of an ordinary user"),

@@ -24,7 +24,7 @@ use crate::lock::LockedKernel;
 use crate::result::{DiskVerdict, Status};
 use crate::store::Store;
 use guest::protocol::{
-    CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
+    C_AGENTS, CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
 };
 use serde::Serialize;
 use std::fs;
@@ -182,6 +182,9 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut files = vec![("/init".to_string(), read(&request.programs.guest)?), (PLAN.to_string(), plan)];
     files.push((CTL.to_string(), read(&request.programs.ctl)?));
+    for (path, program) in C_AGENTS.iter().zip(&request.programs.c_agents) {
+        files.push((path.to_string(), read(program)?));
+    }
     files.push((INVOLFLT.to_string(), read(request.module)?));
     for module in &image.modules {
         files.push((format!("{MODULES}/{}", name(module)), read(module)?));

@@ -65,6 +65,10 @@ impl Platform for Cglue {
         unsafe { bindings::inv_wake_pollers() }
     }
 
+    fn is_blk_mq(path: &[u8]) -> Result<bool> {
+        point::is_blk_mq(path)
+    }
+
     fn freeze(path: &[u8]) -> Result<FrozenDevice> {
         FrozenDevice::new(path)
     }

@@ -67,6 +67,10 @@ impl Platform for Host {
         POLLERS_WOKEN.with(|woken| woken.set(woken.get() + 1));
     }
 
+    fn is_blk_mq(path: &[u8]) -> Result<bool> {
+        NamedDisk::open(path).map(|_| !path.starts_with(b"dm"))
+    }
+
     fn freeze(path: &[u8]) -> Result<FrozenName> {
         FrozenName::new(path)
     }
@@ -163,6 +167,7 @@ impl Host {
     /// So many milliseconds go by for this thread. Whether its alarm has rung meanwhile.
     pub fn pass(milliseconds: u64) -> bool {
         UPTIME.set(UPTIME.get() + milliseconds);
+        TIME.set(TIME.get() + 10_000 * milliseconds);
         let rings = ALARM.get().is_some_and(|time| time <= UPTIME.get());
         if rings {
             ALARM.set(None);

@@ -25,6 +25,8 @@ pub fn load(_: &mut World) -> Step<String> {
     ensure(version == involflt::abi::version::WORDS, || format!("version {version:?}"))?;
     let protected = agent::protected(&device)?;
     ensure(protected.is_empty(), || format!("protected before anything was attached: {protected:?}"))?;
+    let kinds = DISKS.iter().map(|disk| agent::is_blk_mq(&device, disk.node)).collect::<Step<Vec<_>>>()?;
+    ensure(kinds[0] && kinds[1] && !kinds[3], || format!("blk-mq: {kinds:?}"))?;
     Ok(format!("driver {}.{}.{}.{}", version[0], version[1], version[2], version[3]))
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The scenarios, one function each, and the order they run in.
 
+mod c_agent;
 mod ctl;
 mod lifecycle;
 mod passthrough;
@@ -34,6 +35,7 @@ fn function(name: &str) -> Option<Function> {
         "bad-requests" => |_| requests::scenario(),
         "reload" => lifecycle::reload,
         "ctl" => |_| ctl::scenario(),
+        "c-agent" => |_| c_agent::scenario(),
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,
