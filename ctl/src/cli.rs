@@ -2,8 +2,8 @@
 //! The command line.
 
 use crate::commands::{
-    apply, attr, completions, configured, doctor, drain, generate, list, replicate, start, stats, status, stop, tag,
-    verify,
+    apply, attr, barrier, completions, configured, doctor, drain, freeze, generate, list, replicate, start, stats,
+    status, stop, tag, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
@@ -49,6 +49,9 @@ enum Command {
     Apply(apply::Apply),
     Verify(verify::Verify),
     Tag(tag::Tag),
+    Freeze(freeze::Freeze),
+    Thaw(freeze::Thaw),
+    Barrier(barrier::Barrier),
     Stats(stats::Stats),
     Attr(attr::Attr),
     Doctor(doctor::Doctor),
@@ -73,6 +76,11 @@ impl Report {
         // Every report is made of strings, numbers and lists, which JSON has.
         let json = serde_json::to_value(json).expect("a report is JSON");
         Report { text, json, failed: None }
+    }
+
+    /// Everything was said already.
+    pub fn said() -> Self {
+        Report { text: String::new(), json: serde_json::Value::Null, failed: None }
     }
 }
 
@@ -110,12 +118,15 @@ impl Command {
             Command::List(command) => command.run(),
             Command::Start(command) => command.run(),
             Command::Stop(command) => command.run(),
-            Command::Status(command) => command.run(),
+            Command::Status(command) => command.run(json),
             Command::Replicate(command) => command.run(json),
             Command::Drain(command) => command.run(json),
             Command::Apply(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Tag(command) => command.run(),
+            Command::Freeze(command) => command.run(),
+            Command::Thaw(command) => command.run(),
+            Command::Barrier(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Attr(command) => command.run(),
             Command::Doctor(command) => command.run(),
@@ -159,5 +170,5 @@ impl Output {
 }
 
 fn pretty(json: &serde_json::Value) -> String {
-    format!("{json:#}\n")
+    if json.is_null() { String::new() } else { format!("{json:#}\n") }
 }

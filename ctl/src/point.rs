@@ -6,10 +6,14 @@ use crate::error::{Error, Result};
 use crate::request::{Argument, Request, Transport};
 use involflt::abi::{TAG_GUID_BYTES, barrier, freeze, tag_info, volume_info};
 use nix::errno::Errno;
-use std::fs;
+use std::{fmt, fs};
 
-/// How long file systems stay frozen, and tags held, at most: the driver thaws and revokes by itself then.
+/// How long tags are held at most: the driver revokes them by itself then.
 const TIMEOUT_MILLISECONDS: u32 = 30_000;
+/// How long file systems can stay frozen: the driver thaws them by itself.
+pub const MAX_FREEZE_MILLISECONDS: u32 = freeze::MAX_TIMEOUT;
+/// How long writes can be held: the driver lets them go by itself.
+pub const MAX_BARRIER_MILLISECONDS: u32 = barrier::MAX_TIMEOUT;
 /// Bytes of a name that a tag is given at most.
 const NAME_BYTES: usize = tag_info::NAME_BYTES - 2;
 
@@ -28,6 +32,12 @@ impl Guid {
     /// The one with this text, which has 36 bytes.
     pub fn from_text(text: &str) -> Option<Self> {
         (text.len() == TAG_GUID_BYTES).then(|| Guid(text.into()))
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -68,18 +78,50 @@ impl<T: Transport> Driver<T> {
     fn decide(&self, guid: &Guid, what: u32) -> Result<()> {
         let request = &Request::TAG_COMMIT;
         let mut argument = request.argument();
-        argument.put(barrier::GUID, guid.0.as_bytes());
         argument.put(barrier::FLAGS, &what.to_le_bytes());
-        let sent = self.attempt(request, &mut argument, &mut []);
-        sent.map_err(|errno| refused(request, errno, &guid.0, POINT_CURES))
+        self.at_point(request, argument, guid, POINT_CURES)
     }
 
-    /// Freezes the file systems on block devices.
-    pub fn freeze(&self, guid: &Guid, devices: &[String]) -> Result<()> {
+    /// Holds what comes to any filtered disk, for so many milliseconds at most.
+    pub fn hold(&self, guid: &Guid, milliseconds: u32) -> Result<()> {
+        let request = &Request::CREATE_BARRIER;
+        let mut argument = request.argument();
+        argument.put(barrier::TIMEOUT, &milliseconds.to_le_bytes());
+        self.at_point(request, argument, guid, TAG_CURES)
+    }
+
+    /// Lets it go.
+    pub fn let_go(&self, guid: &Guid) -> Result<()> {
+        let request = &Request::REMOVE_BARRIER;
+        self.at_point(request, request.argument(), guid, POINT_CURES)
+    }
+
+    /// Tags every filtered disk while [`Self::hold`] holds. The tags are held, too, until [`Self::commit_tags`].
+    pub fn tag_held(&self, guid: &Guid, tag: &str) -> Result<()> {
+        let request = &Request::TAG;
+        let mut argument = tag_argument(request, guid, tag_info::FLAG_ALL);
+        let sent = self.attempt(request, &mut argument, &mut [&mut [], &mut name(tag)?]);
+        sent.map_err(|errno| refused(request, errno, tag, TAG_CURES))
+    }
+
+    fn at_point(&self, request: &Request, mut argument: Argument, guid: &Guid, cures: &[(Errno, &str)]) -> Result<()> {
+        argument.put(barrier::GUID, guid.0.as_bytes());
+        let sent = self.attempt(request, &mut argument, &mut []);
+        sent.map_err(|errno| refused(request, errno, "the filtered disks", cures))
+    }
+
+    /// Freezes the file systems on block devices, for so many milliseconds at most. Where one of them fails, none stays
+    /// frozen.
+    pub fn freeze(&self, guid: &Guid, devices: &[String], milliseconds: u32) -> Result<()> {
         let request = &Request::FREEZE;
         let mut argument = request.argument();
-        argument.put(freeze::TIMEOUT, &TIMEOUT_MILLISECONDS.to_le_bytes());
-        self.on_file_systems(request, argument, guid, devices)
+        argument.put(freeze::TIMEOUT, &milliseconds.to_le_bytes());
+        let frozen = self.on_file_systems(request, argument, guid, devices);
+        if frozen.is_err() {
+            // Those that it says nothing of; one that is not frozen is passed over.
+            let _ = self.thaw(guid, devices);
+        }
+        frozen
     }
 
     /// Thaws them again.

@@ -93,6 +93,10 @@ impl Request {
     pub const TAG: Request = tags("TAG_VOLUME_V2", request::TAG_VOLUME_V2);
     /// Tags all disks at one moment, with the names in the second buffer.
     pub const BARRIER_TAG: Request = tags("IOBARRIER_TAG_VOLUME", request::IOBARRIER_TAG_VOLUME);
+    /// Holds what comes to any disk.
+    pub const CREATE_BARRIER: Request = plain("CREATE_BARRIER_ALL", request::CREATE_BARRIER_ALL, barrier::CREATE_BYTES);
+    /// Lets it go.
+    pub const REMOVE_BARRIER: Request = plain("REMOVE_BARRIER_ALL", request::REMOVE_BARRIER_ALL, barrier::BYTES);
     /// Commits or revokes tags that are held.
     pub const TAG_COMMIT: Request = plain("TAG_COMMIT_V2", request::TAG_COMMIT_V2, barrier::BYTES);
     /// Waits until a good deal has changed on the connection's disk.

@@ -7,7 +7,9 @@ use common::InThisProcess;
 use involflt::engine::Hole;
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
-use involfltctl::commands::{attr, doctor, list::list, start::start, stats::stats, status::status, stop, tag::tag};
+use involfltctl::commands::{
+    attr, barrier::barrier, doctor, freeze, list::list, start::start, stats::stats, status::status, stop, tag::tag,
+};
 use involfltctl::disk::Disk;
 use involfltctl::doctor::checks;
 use involfltctl::doctor::facts::{Answer, Enforcement, Facts, Family, Installed, Loaded, Node, Origin, Signer, Unread};
@@ -163,6 +165,22 @@ fn tags_statistics_and_attributes() {
     add("involfltctl tag d --freeze sda1", tagged("d", 7, &[], &["/dev/sda1"]));
     assert!(involflt::host::Host::frozen().is_empty(), "a file system stays frozen");
     add("involfltctl tag e --disk sda", tagged("e", 8, &["/dev/sda:8000"], &[]));
+    let point = |number: u8| Guid::from_text(&format!("{number:036}")).unwrap();
+    let sda1 = ["/dev/sda1".to_string()];
+    transcript.add("involfltctl freeze sda1", &Output::of(freeze::freeze(&driver, point(9), &sda1, 1000), false));
+    let again = freeze::freeze(&driver, point(10), &sda1, 1000);
+    transcript.add("involfltctl freeze sda1   # again", &Output::of(again, false));
+    transcript.add("involfltctl thaw 9", &Output::of(freeze::thaw(&driver, "9", &sda1), false));
+    let name = point(9).to_string();
+    transcript.add("involfltctl thaw POINT sda1", &Output::of(freeze::thaw(&driver, &name, &sda1), false));
+    assert!(involflt::host::Host::frozen().is_empty(), "a file system stays frozen");
+    transcript
+        .add("involfltctl barrier   # sdb has dirty bits", &Output::of(barrier(&driver, &point(11), 1, None), false));
+    driver.stop("/dev/sdb:8000").unwrap();
+    let held = barrier(&driver, &point(12), 1, Some("noon"));
+    transcript.add("involfltctl barrier --milliseconds 1 --tag noon", &Output::of(held, false));
+    assert!(!involflt::host::Host::is_held(), "writes stay held");
+    start(&driver, &[disk("/dev/sdb:8000")]).unwrap();
     transcript.both("involfltctl stats", || stats(&driver, &[]));
     transcript.both("involfltctl attr list", || attr::list(&driver, None));
     transcript.both("involfltctl attr list sda", || attr::list(&driver, Some("/dev/sda:8000")));

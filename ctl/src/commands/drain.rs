@@ -69,7 +69,7 @@ impl Drain {
             Ended::Resync(resync) => Err(missed(&self.disk, &resync.reason)),
             Ended::Broken => Err(Error::failed(format!("{}: another agent drains it", self.disk))),
             // The stream has standard output to itself.
-            _ if self.output.is_none() => Ok(Report { text: String::new(), json: json!(null), failed: None }),
+            _ if self.output.is_none() => Ok(Report::said()),
             _ => Ok(self.report(length)),
         }
     }

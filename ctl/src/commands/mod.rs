@@ -3,10 +3,12 @@
 
 pub mod apply;
 pub mod attr;
+pub mod barrier;
 pub mod completions;
 pub mod configured;
 pub mod doctor;
 pub mod drain;
+pub mod freeze;
 pub mod generate;
 pub mod list;
 pub mod many;

@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Becomes true with the first SIGINT, SIGTERM or SIGHUP; the second one ends the process at once.
 pub fn stop() -> Result<Arc<AtomicBool>> {
@@ -17,4 +19,12 @@ pub fn stop() -> Result<Arc<AtomicBool>> {
             .map_err(|error| Error::failed(format!("signal {signal}: {error}")))?;
     }
     Ok(stop)
+}
+
+/// Sleeps until it is time, or somebody says stop.
+pub fn sleep(stop: &AtomicBool, time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time && !stop.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(50).min(time));
+    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `involfltctl status`.
 
+use super::signals;
 use super::stop::named;
 use crate::cli::Report;
 use crate::driver::Driver;
@@ -9,6 +10,9 @@ use crate::output::{BAD, Cell, GOOD, bytes, table};
 use crate::request::Transport;
 use crate::statistics::{Resync, Statistics};
 use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Shows state, pending changes and resync verdict of filtered disks.
 ///
@@ -17,17 +21,43 @@ use serde::Serialize;
 #[command(after_help = "Examples:
   involfltctl status
   involfltctl status sdb
+  involfltctl status --watch 5
   involfltctl status --json | jq '.disks[] | select(.resync)'")]
 pub struct Status {
     /// Filtered disks: /dev paths, links to them, or kernel names [default: all].
     #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath)]
     disks: Vec<String>,
+    /// Show it again every so many seconds, until stopped; with --json an object on each line.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
 }
 
 impl Status {
     /// Asks this machine's driver.
-    pub fn run(self) -> Result<Report> {
-        status(&Driver::open()?, &self.disks)
+    pub fn run(self, json: bool) -> Result<Report> {
+        let driver = Driver::open()?;
+        match self.watch {
+            None => status(&driver, &self.disks),
+            Some(seconds) => self.watch(&driver, seconds, json),
+        }
+    }
+
+    /// Ends with a signal, or when its reader has gone.
+    fn watch(&self, driver: &Driver, seconds: u64, json: bool) -> Result<Report> {
+        let stop = signals::stop()?;
+        // On a terminal each table takes the last one's place.
+        let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        while !stop.load(Ordering::Relaxed) {
+            let report = status(driver, &self.disks)?;
+            let text = if json { format!("{}\n", report.json) } else { format!("{clear}{}", report.text) };
+            let mut out = anstream::stdout();
+            if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+                break;
+            }
+            signals::sleep(&stop, Duration::from_secs(seconds));
+        }
+        Ok(Report::said())
     }
 }
 

@@ -59,10 +59,13 @@ pub fn tag(
     Ok(Report::done(text, &json!({ "tag": name, "disks": names, "frozen": freeze })))
 }
 
+/// How long file systems stay frozen if this program does not come to thaw them.
+const FREEZE_MILLISECONDS: u32 = 30_000;
+
 /// File systems are thawed in any case, before the tags are let go or taken back.
 fn held(driver: &Driver<impl Transport>, guid: &Guid, name: &str, disks: &[String], freeze: &[String]) -> Result<()> {
     if !freeze.is_empty() {
-        driver.freeze(guid, freeze)?;
+        driver.freeze(guid, freeze, FREEZE_MILLISECONDS)?;
     }
     let tagged = driver.tag(guid, name, disks);
     let thawed = if freeze.is_empty() { Ok(()) } else { driver.thaw(guid, freeze) };

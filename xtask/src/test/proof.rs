@@ -18,7 +18,7 @@ const FUZZING: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module 
     -Ccodegen-units=1 -Cdebug-assertions";
 /// With a target that is named, build scripts do not get the flags.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-const FUZZERS: [&str; 1] = ["fuzz-ioctl"];
+const FUZZERS: [&str; 2] = ["fuzz-ioctl", "fuzz-stream"];
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -68,7 +68,10 @@ impl Proof<'_> {
         let output = self.cargo("", "", &arguments)?;
         let programs = executables(&String::from_utf8_lossy(&output.stdout));
         for program in &programs {
-            finished(Command::new("valgrind").args(["--quiet", "--error-exitcode=99"]).arg(program))?;
+            let mut command = Command::new("valgrind");
+            // Everything takes forty times as long, and every case of a property is the same code.
+            command.env("PROPTEST_CASES", "8").args(["--quiet", "--error-exitcode=99"]).arg(program);
+            finished(&mut command)?;
         }
         match programs.len() {
             0 => Err(Error::infra("involfltctl has no tests")),

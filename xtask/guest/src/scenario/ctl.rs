@@ -67,6 +67,7 @@ fn start_and_ask() -> Step {
     says("start", &ctl(&[&["start"][..], &names].concat(), 0)?, &nodes)?;
     says("start again", &ctl(&["start", "vda"], 0)?, &["filtered already"])?;
     ensure(listed()? == nodes, || "list does not show the disks that were started".into())?;
+    points_and_attributes()?;
     work::touch_reload(nodes[0])?;
     let status = ctl(&["status", "vda"], 0)?;
     let disk = &status["disks"][0];
@@ -81,6 +82,20 @@ fn start_and_ask() -> Step {
     ensure(platform["verdict"] == "ok", || format!("doctor: {platform}"))?;
     says("stop", &ctl(&["stop", "--all"], 0)?, &nodes)?;
     ensure(listed()?.is_empty(), || "a disk is filtered after \"stop --all\"".into())
+}
+
+fn points_and_attributes() -> Step {
+    says("tag", &ctl(&["tag", "noon"], 0)?, &DISKS.map(|disk| disk.node))?;
+    says("barrier", &ctl(&["barrier", "--milliseconds", "20", "--tag", "one"], 0)?, &["one"])?;
+    says("freeze", &ctl(&["freeze", "vda"], 1)?, &["is there a file system on it"])?;
+    says("stats", &ctl(&["stats"], 0)?, &["pending_bytes", "\"state\":\"metadata\""])?;
+    says("attr list", &ctl(&["attr", "list", "vda"], 0)?, &["\"VolumeResyncRequired\":\"0\""])?;
+    for value in ["1", "0"] {
+        ctl(&["attr", "set", "VolumeDrainBlocked", value, "--disk", "vda"], 0)?;
+        let attribute = ctl(&["attr", "get", "VolumeDrainBlocked", "--disk", "vda"], 0)?;
+        ensure(attribute["value"] == value, || format!("VolumeDrainBlocked is {attribute}, not {value}"))?;
+    }
+    Ok(())
 }
 
 fn check<'a>(doctor: &'a Value, name: &str) -> Step<&'a Value> {
