@@ -87,7 +87,12 @@ fn start_and_ask() -> Step {
 fn points_and_attributes() -> Step {
     says("tag", &ctl(&["tag", "noon"], 0)?, &DISKS.map(|disk| disk.node))?;
     says("barrier", &ctl(&["barrier", "--milliseconds", "20", "--tag", "one"], 0)?, &["one"])?;
-    says("freeze", &ctl(&["freeze", "vda"], 1)?, &["is there a file system on it"])?;
+    let frozen = ctl(&["freeze", "vda", "--seconds", "5"], 0)?;
+    let point = frozen["point"].as_str().unwrap_or_default();
+    says("freeze again", &ctl(&["freeze", "sda"], 1)?, &["another consistency point is under way"])?;
+    ctl(&["thaw", point, "vda"], 0)?;
+    says("thaw again", &ctl(&["thaw", point, "vda"], 1)?, &["THAW_VOLUME"])?;
+    ctl(&["tag", "frozen", "--freeze", "vda", "--freeze", "sda"], 0)?;
     says("stats", &ctl(&["stats"], 0)?, &["pending_bytes", "\"state\":\"metadata\""])?;
     says("attr list", &ctl(&["attr", "list", "vda"], 0)?, &["\"VolumeResyncRequired\":\"0\""])?;
     for value in ["1", "0"] {
