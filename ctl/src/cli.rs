@@ -2,8 +2,8 @@
 //! The command line.
 
 use crate::commands::{
-    apply, attr, barrier, completions, configured, doctor, drain, freeze, generate, list, replicate, start, stats,
-    status, stop, tag, verify,
+    apply, attr, barrier, bitmap, completions, configured, doctor, drain, freeze, generate, list, replicate, start,
+    stats, status, stop, tag, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
@@ -54,6 +54,7 @@ enum Command {
     Barrier(barrier::Barrier),
     Stats(stats::Stats),
     Attr(attr::Attr),
+    Bitmap(bitmap::BitmapFile),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Configured(configured::Configured),
@@ -129,6 +130,7 @@ impl Command {
             Command::Barrier(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Attr(command) => command.run(),
+            Command::Bitmap(command) => command.run(),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),

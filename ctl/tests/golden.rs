@@ -4,7 +4,9 @@
 mod common;
 
 use common::InThisProcess;
-use involflt::engine::Hole;
+use involflt::engine::{Hole, Stamp, Tracker};
+use involflt::host::Host;
+use involflt::persist::{BLOCK, BitmapFile, Blocks, Header, Resync, State};
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{
@@ -17,10 +19,12 @@ use involfltctl::doctor::module_file::ModuleFile;
 use involfltctl::driver::{Driver, Version};
 use involfltctl::error::{Error, Result};
 use involfltctl::point::Guid;
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 
 fn driver() -> (Driver<InThisProcess>, InThisProcess) {
     let here = InThisProcess::load();
@@ -81,6 +85,7 @@ fn help() {
         "replicate",
         "drain",
         "apply",
+        "bitmap",
         "doctor",
         "completions",
         "configured",
@@ -325,4 +330,87 @@ fn doctor_of_every_ailment() {
     let json = Output::of(Ok(doctor::report(&checks::all(&nothing))), true);
     transcript.add("involfltctl doctor --json   # nothing is installed", &json);
     transcript.is_golden("doctor.txt");
+}
+
+/// A bitmap file in memory, as the driver writes it.
+#[derive(Clone, Default)]
+struct InMemory(Rc<RefCell<Vec<u8>>>);
+
+impl Blocks for InMemory {
+    fn blocks(&self) -> u64 {
+        (self.0.borrow().len() / BLOCK) as u64
+    }
+
+    fn read(&mut self, index: u64, to: &mut [u8; BLOCK]) -> involflt::platform::Result<()> {
+        to.copy_from_slice(&self.0.borrow()[index as usize * BLOCK..][..BLOCK]);
+        Ok(())
+    }
+
+    fn write(&mut self, index: u64, from: &[u8; BLOCK]) -> involflt::platform::Result<()> {
+        let (mut bytes, start) = (self.0.borrow_mut(), index as usize * BLOCK);
+        let length = bytes.len().max(start + BLOCK);
+        bytes.resize(length, 0);
+        bytes[start..][..BLOCK].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> involflt::platform::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn bitmap_files() {
+    let dir = std::env::temp_dir().join(format!("involfltctl-bitmap-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let mut name = [0; 256];
+    name[..4].copy_from_slice(b"_sda");
+    // 40,000 bits, two blocks of them; the disk's last block is half a one.
+    let header = Header {
+        identity: *b"0123456789abcdef",
+        generation: 0,
+        state: State::InUse,
+        sectors: 40_000 * 8 - 4,
+        block_shift: 12,
+        digest: 0,
+        stamp: Stamp::from_word(17_954_366_450_000_000),
+        resync: Some(Resync { reason: 3, count: 2, time: 17_954_366_450_000_000 }),
+        name,
+    };
+    let file = InMemory::default();
+    let mut opened = BitmapFile::<Host, _>::create(file.clone(), header).unwrap();
+    let in_use = file.0.borrow().clone();
+    let bits = Tracker::<Host>::new(header.sectors).unwrap();
+    [(0, 1), (63, 66), (32_255, 32_257), (39_999, 40_000)]
+        .into_iter()
+        .for_each(|(first, end)| bits.live().set(first, end));
+    opened.close(bits.live(), header).unwrap();
+    let clean = file.0.borrow().clone();
+    let mut damaged = clean.clone();
+    damaged[3 * BLOCK + 1000] ^= 1;
+    let mut stale = clean.clone();
+    stale[2 * BLOCK..3 * BLOCK].copy_from_slice(&in_use[2 * BLOCK..3 * BLOCK]);
+    let files: [(&str, &[u8]); 7] = [
+        ("clean", &clean),
+        ("in-use", &in_use),
+        ("damaged", &damaged),
+        ("stale", &stale),
+        ("truncated", &clean[..3 * BLOCK + 512]),
+        ("foreign", b"not a bitmap"),
+        ("empty", b""),
+    ];
+    files.iter().for_each(|(name, bytes)| fs::write(dir.join(name), bytes).unwrap());
+    let mut transcript = Transcript::default();
+    for command in ["check", "dump"] {
+        for (name, _) in files.iter().filter(|(name, _)| command == "check" || ["clean", "in-use"].contains(name)) {
+            transcript.program(&["bitmap", command, dir.join(name).to_str().unwrap()]);
+            transcript.program(&["bitmap", command, dir.join(name).to_str().unwrap(), "--json"]);
+        }
+    }
+    for other in ["/dev/null", "/nonexistent"] {
+        transcript.program(&["bitmap", "check", other]);
+    }
+    transcript.0 = transcript.0.replace(dir.to_str().unwrap(), "DIR");
+    fs::remove_dir_all(&dir).unwrap();
+    transcript.is_golden("bitmap.txt");
 }

@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod attr;
 pub mod barrier;
+pub mod bitmap;
 pub mod completions;
 pub mod configured;
 pub mod doctor;

@@ -83,16 +83,11 @@ impl<P: Platform, F: Blocks> BitmapFile<P, F> {
             Ok(header) => header,
             Err(damage) => return Ok(Opened::Damaged(file, damage)),
         };
-        let damage = if header.name != *name || header.sectors != sectors {
-            Damage::OtherDisk
-        } else if header.state == State::InUse {
-            Damage::InUse
-        } else if file.blocks() < HEADERS + header.blocks() {
-            Damage::Truncated
-        } else {
-            return Ok(Opened::Clean(Self::new(file, header)?));
-        };
-        Ok(Opened::Damaged(file, damage))
+        let other = (header.name != *name || header.sectors != sectors).then_some(Damage::OtherDisk);
+        match other.or_else(|| unclean(&file, &header)) {
+            Some(damage) => Ok(Opened::Damaged(file, damage)),
+            None => Ok(Opened::Clean(Self::new(file, header)?)),
+        }
     }
 
     fn new(file: F, header: Header) -> Result<Self> {
@@ -200,6 +195,15 @@ impl Bits<'_> {
         (0..WORDS).map(|word| {
             (self.index * WORDS + word, u64::from_le_bytes(bytes_at(self.block, FRAME + word as usize * 8)))
         })
+    }
+}
+
+/// What `header` and the length of its file say against the bits.
+pub fn unclean(file: &impl Blocks, header: &Header) -> Option<Damage> {
+    match header.state {
+        State::InUse => Some(Damage::InUse),
+        State::Clean if file.blocks() < HEADERS + header.blocks() => Some(Damage::Truncated),
+        State::Clean => None,
     }
 }
 

@@ -10,5 +10,5 @@ mod file;
 mod header;
 
 pub use block::{Identity, BLOCK};
-pub use file::{read_bits, read_header, BitmapFile, Bits, Blocks, Damage, Opened};
+pub use file::{read_bits, read_header, unclean, BitmapFile, Bits, Blocks, Damage, Opened};
 pub use header::{Header, Resync, State};
