@@ -3,7 +3,7 @@
 
 use crate::cli::Report;
 use crate::error::{Error, Kind, Result};
-use crate::output::{BAD, Cell, GOOD, bytes, table};
+use crate::output::{BAD, Cell, GOOD, WARNING, bytes, table};
 use crate::time::Time;
 use involflt::persist::{BLOCK, Bits, Blocks, Damage, Header, State, read_bits, read_header, unclean};
 use involflt::platform::Errno;
@@ -117,7 +117,10 @@ impl Found {
         match &self.extents {
             Ok(extents) => {
                 let (dirty, count) = (bytes(self.dirty_bytes().unwrap_or(0)), extents.len());
-                format!("{path}: {GOOD}clean{GOOD:#}, {dirty} changed in {count} extents\n")
+                let hole = self.header.as_ref().and_then(|header| header.resync);
+                let hole = hole
+                    .map_or(String::new(), |_| format!("; {WARNING}resync required{WARNING:#} before it was closed"));
+                format!("{path}: {GOOD}clean{GOOD:#}, {dirty} changed in {count} extents{hole}\n")
             }
             Err(damage) => format!("{path}: {BAD}resync required{BAD:#}: {}\n", reason(*damage)),
         }
