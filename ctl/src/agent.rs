@@ -2,12 +2,15 @@
 //! An agent of one disk: gets its changes from the driver, batch by batch, and commits them.
 //!
 //! ```no_run
-//! use involfltctl::{agent::Agent, disk::Disk, driver::Driver};
+//! use involfltctl::{agent::{Agent, Changes}, disk::Disk, driver::Driver};
 //!
 //! let agent = Agent::of(Driver::open()?, Disk::find("/dev/sdb")?)?;
 //! while let Some(batch) = agent.get()?.filter(|batch| !batch.is_empty()) {
-//!     for (offset, length) in &batch.changes {
-//!         println!("{length} bytes at {offset}"); // read them from the disk, and make them durable elsewhere
+//!     match &batch.changes {
+//!         // Read them from the disk, and make them durable elsewhere.
+//!         Changes::Extents(extents) => extents.iter().for_each(|(offset, bytes)| println!("{bytes} bytes at {offset}")),
+//!         // Only with `capture`.
+//!         Changes::Data(stream) => stream.changes().for_each(|(offset, data)| println!("{data:?} at {offset}")),
 //!     }
 //!     agent.commit(&batch, false)?;
 //! }
@@ -19,10 +22,12 @@ use crate::driver::{Driver, put_name, refused, until_nul};
 use crate::error::{Error, Result};
 use crate::request::{Argument, Request, Transport};
 use crate::statistics::Resync;
+use crate::svd;
 use crate::time::Time;
 use involflt::abi::{GUID_BYTES, MAX_CHANGES, commit, dirty_block as block, wait};
 use nix::errno::Errno;
 use std::fs::File;
+use std::io;
 
 /// A connection to the driver that is one disk's agent.
 ///
@@ -33,14 +38,35 @@ pub struct Agent<T = File> {
     disk: Disk,
     /// The driver's name of the disk: that of whoever started it first.
     name: String,
+    /// The connection that is the agent's service.
+    service: Option<Driver<T>>,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// Offset and length of each change in bytes, inside of the disk. What they changed to is on the disk.
+    Extents(Vec<(u64, u64)>),
+    /// The changes with their data, in order, inside of the disk.
+    Data(svd::Stream),
+}
+
+impl Changes {
+    /// Offset and length of each change in bytes.
+    fn extents(&self) -> Vec<(u64, u64)> {
+        match self {
+            Changes::Extents(extents) => extents.clone(),
+            Changes::Data(stream) => stream.changes().map(|(offset, data)| (offset, data.len() as u64)).collect(),
+        }
+    }
 }
 
 /// Changes of a disk, as the driver gave them and as they are to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     transaction: u64,
-    /// Offset and length of each change in bytes, inside of the disk. What they changed to is on the disk.
-    pub changes: Vec<(u64, u64)>,
+    /// What has changed.
+    pub changes: Changes,
     /// Names of tags that stand here in the order of changes.
     pub tags: Vec<String>,
     /// When the last change of the batch, or its tag, was made.
@@ -49,6 +75,12 @@ pub struct Batch {
     pub sequence: u64,
     /// [`Self::sequence`] of the batch that was committed before, by whichever agent; 0 where there was none.
     pub previous: u64,
+    /// A change that is too long for a batch comes in several, which share a sequence: the number of this one, from 1.
+    pub part: u32,
+    /// [`Self::part`] of the batch that was committed before.
+    pub previous_part: u32,
+    /// Whether the driver captured every change since it was last up to date, so that they came in their order.
+    pub is_ordered: bool,
     /// Bytes that have changed and are not in this batch.
     pub pending_bytes: u64,
     /// Why the disk must be copied anew, if it must.
@@ -58,7 +90,12 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing in it: everything is drained.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.tags.is_empty()
+        self.changes.extents().is_empty() && self.tags.is_empty()
+    }
+
+    /// Bytes that the changes cover.
+    pub fn bytes(&self) -> u64 {
+        self.changes.extents().iter().map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -67,7 +104,23 @@ impl<T: Transport> Agent<T> {
     pub fn of(driver: Driver<T>, disk: Disk) -> Result<Self> {
         driver.start(&disk)?;
         let name = among(&driver.protected()?, &disk.node).unwrap_or(&disk.node).clone();
-        Ok(Agent { driver, disk, name })
+        Ok(Agent { driver, disk, name, service: None })
+    }
+
+    /// Has the driver capture the data of changes as long as this agent lives. `service` is another connection.
+    pub fn capture(self, service: Driver<T>) -> Result<Self> {
+        service.register_service()?;
+        Ok(Agent { service: Some(service), ..self })
+    }
+
+    /// Whether the driver captures data for it.
+    pub fn captures(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// A sequence that is later than that of every change that was drained, and earlier than that of every one to come.
+    pub fn stamp(&self) -> Result<u64> {
+        self.driver.stamp(&self.name)
     }
 
     /// The disk.
@@ -84,8 +137,22 @@ impl<T: Transport> Agent<T> {
             Err(Errno::EAGAIN) => return Ok(None),
             Err(errno) => return Err(refused(request, errno, &self.disk.node, GET_CURES)),
         }
-        let batch = parse(&argument).and_then(|batch| batch.inside(self.disk.bytes));
-        batch.map(Some).map_err(|cause| Error::failed(format!("{}: {}: {cause}", self.disk.node, request.name)))
+        let about = |cause| Error::failed(format!("{}: {}: {cause}", self.disk.node, request.name));
+        let stream = self.stream(&argument).map_err(|error| about(format!("its data: {error}")))?;
+        let batch = parse(&argument, stream).and_then(|batch| batch.inside(self.disk.bytes));
+        batch.map(Some).map_err(about)
+    }
+
+    /// The stream of a block that has one.
+    fn stream(&self, argument: &Argument) -> io::Result<Option<Vec<u8>>> {
+        if argument.u32_at(block::FLAGS) & block::FLAG_STREAM == 0 {
+            return Ok(None);
+        }
+        let bytes = argument.u32_at(block::STREAM_BYTES);
+        if bytes > MAX_STREAM {
+            return Err(io::Error::other(format!("{bytes} bytes, and {MAX_STREAM} are the most")));
+        }
+        self.driver.mapped(argument.u64_at(block::BUFFER), bytes as usize).map(Some)
     }
 
     /// The target has the batch. `resync_started` says as well that the disk is being copied anew, for the reason that
@@ -103,6 +170,9 @@ impl<T: Transport> Agent<T> {
 
     /// Waits until a good deal has changed, so many seconds at most or until a signal.
     pub fn wait(&self, seconds: i32) -> Result<()> {
+        if let Some(service) = &self.service {
+            service.register_service()?;
+        }
         let request = &Request::WAIT;
         let mut argument = request.argument();
         put_name(&mut argument, 0, &self.name, GUID_BYTES)?;
@@ -125,10 +195,9 @@ const COMMIT_CURES: &[(Errno, &str)] = &[
 
 impl Batch {
     fn inside(self, bytes: u64) -> Result<Self, String> {
-        let bad = self
-            .changes
-            .iter()
-            .find(|(offset, length)| *length == 0 || offset.checked_add(*length).is_none_or(|end| end > bytes));
+        let is_bad =
+            |&(offset, length): &(u64, u64)| length == 0 || offset.checked_add(length).is_none_or(|end| end > bytes);
+        let bad = self.changes.extents().into_iter().find(is_bad);
         match bad {
             None => Ok(self),
             Some((offset, length)) => {
@@ -143,7 +212,38 @@ impl Batch {
 const LAST_TIME: u64 = block::TAGS + 32;
 const USER_TAGS: u64 = block::TAGS + 64;
 
-fn parse(argument: &Argument) -> Result<Batch, String> {
+/// Bytes of a stream at most: 64 MiB of changes is the most that the driver can be told to put in one, and one change may be
+/// behind that.
+const MAX_STREAM: u32 = 128 << 20;
+
+fn parse(argument: &Argument, stream: Option<Vec<u8>>) -> Result<Batch, String> {
+    let (changes, tags) = match stream {
+        None => (
+            Changes::Extents(extents(argument)?),
+            tags(&argument.bytes()[USER_TAGS as usize..block::OFFSETS as usize])?,
+        ),
+        Some(stream) => {
+            let stream = svd::Stream::parse(stream).map_err(|cause| format!("its stream: {cause}"))?;
+            let tags = stream.tags().to_vec();
+            (Changes::Data(stream), tags)
+        }
+    };
+    Ok(Batch {
+        transaction: argument.u64_at(block::TRANSACTION),
+        changes,
+        tags,
+        time: Time::from_units(argument.u64_at(LAST_TIME + 16)),
+        sequence: argument.u64_at(LAST_TIME + 8),
+        previous: argument.u64_at(block::PREVIOUS_SEQUENCE),
+        part: argument.u32_at(block::SPLIT_SEQUENCE),
+        previous_part: argument.u32_at(block::PREVIOUS_SPLIT),
+        is_ordered: argument.u32_at(block::STATE) == block::STATE_DATA,
+        pending_bytes: argument.u64_at(block::PENDING_BYTES),
+        resync: resync(argument),
+    })
+}
+
+fn extents(argument: &Argument) -> Result<Vec<(u64, u64)>, String> {
     let count = argument.u32_at(block::CHANGES) as usize;
     if count > MAX_CHANGES {
         return Err(format!("it counts {count} changes, and {MAX_CHANGES} are the most"));
@@ -152,16 +252,7 @@ fn parse(argument: &Argument) -> Result<Batch, String> {
         let length = argument.u32_at(block::LENGTHS + 4 * index);
         (argument.u64_at(block::OFFSETS + 8 * index), u64::from(length))
     };
-    Ok(Batch {
-        transaction: argument.u64_at(block::TRANSACTION),
-        changes: (0..count as u64).map(change).collect(),
-        tags: tags(&argument.bytes()[USER_TAGS as usize..block::OFFSETS as usize])?,
-        time: Time::from_units(argument.u64_at(LAST_TIME + 16)),
-        sequence: argument.u64_at(LAST_TIME + 8),
-        previous: argument.u64_at(block::PREVIOUS_SEQUENCE),
-        pending_bytes: argument.u64_at(block::PENDING_BYTES),
-        resync: resync(argument),
-    })
+    Ok((0..count as u64).map(change).collect())
 }
 
 fn resync(argument: &Argument) -> Option<Resync> {

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::request::{Argument, Request, Transport, name_bytes};
 use crate::statistics::Statistics;
-use involflt::abi::{GUID_BYTES, PNAME_BYTES, attribute, dev_info, version, volume_list};
+use involflt::abi::{GUID_BYTES, PNAME_BYTES, attribute, dev_info, resync_edge, version, volume_list};
 use nix::errno::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -149,6 +149,23 @@ impl<T: Transport> Driver<T> {
         self.request(request, &mut argument, &mut [text], subject, ATTRIBUTE_CURES)
     }
 
+    /// Says that the agent's service is there, as long as this connection is open: the driver then captures what is written,
+    /// and not only where. Where another service ends, this one has to say so again.
+    pub fn register_service(&self) -> Result<()> {
+        let mut argument = Request::SERVICE.argument();
+        self.request(&Request::SERVICE, &mut argument, &mut [], "the driver", CLOSED_CURES)
+    }
+
+    /// A stamp that is later than every change that was drained of a disk, and earlier than every one that is not made yet;
+    /// the disk is named as in [`Self::protected`].
+    pub fn stamp(&self, name: &str) -> Result<u64> {
+        let request = &Request::STAMP;
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, name, GUID_BYTES)?;
+        self.request(request, &mut argument, &mut [], name, STATISTICS_CURES)?;
+        Ok(argument.u64_at(resync_edge::SEQUENCE))
+    }
+
     /// Sends a request about `subject`; `cures` are what to do for an errno.
     fn request(
         &self,
@@ -159,6 +176,13 @@ impl<T: Transport> Driver<T> {
         cures: &[(Errno, &str)],
     ) -> Result<()> {
         self.attempt(request, argument, buffers).map_err(|errno| refused(request, errno, subject, cures))
+    }
+
+    /// What the driver has mapped at an address.
+    pub(crate) fn mapped(&self, address: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut data = vec![0; bytes];
+        self.transport.mapped(address, &mut data)?;
+        Ok(data)
     }
 
     /// Sends a request; fails with the driver's errno.

@@ -27,4 +27,5 @@ pub mod replica;
 pub mod request;
 pub mod statistics;
 pub mod stream;
+pub mod svd;
 pub mod time;

@@ -5,12 +5,14 @@
 //! nobody outside can make one, so no caller can hand the kernel less.
 
 use involflt::abi::{
-    self, GUID_BYTES, attribute, barrier, commit, dev_info, dirty_block, freeze, request, tag_info, version,
-    volume_info, volume_list, volume_stats, wait,
+    self, GUID_BYTES, attribute, barrier, commit, dev_info, dirty_block, freeze, request, resync_edge, tag_info,
+    version, volume_info, volume_list, volume_stats, wait,
 };
 use nix::libc;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 
 /// One kind of request.
@@ -99,6 +101,10 @@ impl Request {
     pub const REMOVE_BARRIER: Request = plain("REMOVE_BARRIER_ALL", request::REMOVE_BARRIER_ALL, barrier::BYTES);
     /// Commits or revokes tags that are held.
     pub const TAG_COMMIT: Request = plain("TAG_COMMIT_V2", request::TAG_COMMIT_V2, barrier::BYTES);
+    /// Registers the connection as the agent's service.
+    pub const SERVICE: Request = plain("SERVICE_SHUTDOWN_NOTIFY", request::SERVICE_SHUTDOWN_NOTIFY, 4);
+    /// A stamp between what was drained of a disk and what was not.
+    pub const STAMP: Request = plain("RESYNC_END_NOTIFICATION", request::RESYNC_END_NOTIFICATION, resync_edge::BYTES);
     /// Waits until a good deal has changed on the connection's disk.
     pub const WAIT: Request = plain("WAIT_FOR_DB_V2", request::WAIT_FOR_DB_V2, wait::BYTES);
 
@@ -171,6 +177,11 @@ pub trait Transport {
     ///
     /// Fails with the driver's errno.
     fn send(&self, request: &Request, argument: &mut Argument, buffers: &mut [&mut [u8]]) -> io::Result<()>;
+
+    /// Copies what the driver has mapped into this process at an address.
+    ///
+    /// Fails where there is nothing, or less.
+    fn mapped(&self, address: u64, to: &mut [u8]) -> io::Result<()>;
 }
 
 impl Transport for File {
@@ -184,6 +195,15 @@ impl Transport for File {
         // for the whole call.
         let answer = unsafe { libc::ioctl(self.as_raw_fd(), request.word as _, argument.0.as_mut_ptr()) };
         if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// By the kernel, which looks whether the memory is there: another thread may have committed the block meanwhile.
+    fn mapped(&self, address: u64, to: &mut [u8]) -> io::Result<()> {
+        let (base, len) = (address as usize, to.len());
+        match process_vm_readv(Pid::this(), &mut [IoSliceMut::new(to)], &[RemoteIoVec { base, len }])? {
+            read if read == len => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::EFAULT)),
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use involfltctl::blocks::Blocks;
 use involfltctl::disk::Disk;
 use involfltctl::driver::Driver;
 use involfltctl::error::{Error, Result};
-use involfltctl::replica::{Ended, Event, Listener, Progress, Pump, Sink};
-use involfltctl::time::Time;
+use involfltctl::replica::{Ended, Event, Listener, Progress, Pump, Sink, Tag};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -120,7 +119,7 @@ impl Sink for Target {
     fn zeroes(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.put(offset, &vec![0; bytes as usize])
     }
-    fn tag(&mut self, _time: Time, _name: &str) -> Result<()> {
+    fn tag(&mut self, _tag: &Tag) -> Result<()> {
         self.call()
     }
     fn sync(&mut self, progress: Progress) -> Result<()> {
@@ -150,7 +149,7 @@ fn replicate(machine: &Rc<RefCell<Machine>>, target: &mut Target) -> (Result<End
     let blocks = Reader { machine: machine.clone(), read: Vec::new() };
     let mut copies = Copies::default();
     let stop = AtomicBool::new(false);
-    let ended = Pump { agent: &agent, blocks, stop: &stop, listener: &mut copies }.replicate(target, None);
+    let ended = Pump::new(&agent, blocks, &stop, &mut copies).replicate(target, None);
     (ended, copies.0)
 }
 

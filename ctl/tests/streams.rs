@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Streams applied by the program itself: in order or refused, whole or up to a tag, and gone on with after a kill.
 
-use involfltctl::stream::{Follows, Header, Writer};
+use involfltctl::stream::{Follows, Header, Tag, Writer};
 use involfltctl::time::Time;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ impl Place {
         }
         for &(block, byte, sequence) in batches {
             writer.extent(block as u64 * 4096, &[byte; 4096]).unwrap();
-            writer.tag(Time::from_units(sequence), &format!("tag-{sequence}")).unwrap();
+            let tag = Tag { time: Time::from_units(sequence), name: format!("tag-{sequence}"), is_exact: false };
+            writer.tag(&tag).unwrap();
             writer.sync(sequence).unwrap();
         }
         let stream = writer.end().unwrap().1;

@@ -5,7 +5,7 @@ use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::output::bytes;
 use crate::replica::{Overwrite, Progress, Replica, Sink};
-use crate::stream::{Fault, Follows, Header, Reader, Record};
+use crate::stream::{Fault, Follows, Header, Reader, Record, Tag};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -71,7 +71,7 @@ impl Apply {
             match reader.next_record() {
                 Ok(Record::Resync { reason, .. }) => return Err(self.missed(&reason)),
                 Ok(Record::Sync(sequence)) => drop(syncs.insert(sequence)),
-                Ok(Record::Tag { name, .. }) => tags.push(name),
+                Ok(Record::Tag(tag)) => tags.push(tag.name),
                 // What is there of a truncated one is good; that it ends early is said once it is applied.
                 Ok(Record::End) | Err(Fault::Truncated { .. }) => break,
                 Ok(_) => {}
@@ -113,7 +113,7 @@ impl Apply {
                     applied.bytes += data.len() as u64;
                 }
                 Record::Zeroes { offset, bytes } => replica.zeroes(offset, bytes)?,
-                Record::Tag { name, .. } => {
+                Record::Tag(Tag { name, .. }) => {
                     applied.tags.push(name.clone());
                     if self.until_tag.as_ref() == Some(&name) {
                         // From here on it is another disk's past.

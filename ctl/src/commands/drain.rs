@@ -41,6 +41,9 @@ pub struct Drain {
     /// Go on until stopped, looking for changes at least every five seconds.
     #[arg(long)]
     follow: bool,
+    /// Have the driver capture what is written, in memory, and not only where: tags are true points in time then.
+    #[arg(long)]
+    data: bool,
 }
 
 /// Seconds between looks where a drain goes on.
@@ -56,9 +59,9 @@ impl Drain {
         if self.output.is_none() {
             check_stdout(json)?;
         }
-        let agent = Agent::of(Driver::open()?, disk)?;
+        let agent = agent(disk, self.data)?;
         let mut display = Display::new(&self.disk, json);
-        let mut pump = Pump { agent: &agent, blocks, stop: &stop, listener: &mut display };
+        let mut pump = Pump::new(&agent, blocks, &stop, &mut display);
         let drained = match &self.output {
             Some(path) => self.to_file(&mut pump, path)?,
             None => self.to(&mut pump, io::stdout(), "standard output".into())?,
@@ -124,7 +127,7 @@ impl Drain {
         name: String,
         follows: Follows,
     ) -> Result<(Ended, u64)> {
-        let disk = pump.agent.disk();
+        let disk = pump.agent().disk();
         let header = Header { disk: disk.persistent_name.clone(), bytes: disk.bytes, follows };
         let mut sink = StreamSink::new(to, name, &header)?;
         let ended = self.send(pump, &mut sink)?;
@@ -141,6 +144,12 @@ impl Drain {
         }
         pump.follow(sink, self.follow.then_some(INTERVAL))
     }
+}
+
+/// This machine's agent of a disk, with data or without.
+pub(super) fn agent(disk: Disk, data: bool) -> Result<Agent> {
+    let agent = Agent::of(Driver::open()?, disk)?;
+    if data { agent.capture(Driver::open()?) } else { Ok(agent) }
 }
 
 fn missed(disk: &str, reason: &str) -> Error {

@@ -114,7 +114,10 @@ impl Listener for Display {
                 self.brought = (self.brought.0 + bytes, self.brought.1 + 1);
                 self.brought(pending, time);
             }
-            Event::Tag { name } if !matches!(self.form, Form::Json) => self.say(&format!("passed the tag {name}")),
+            Event::Tag { name, is_exact } if !matches!(self.form, Form::Json) => {
+                let exact = if is_exact { ", a true point in time" } else { "" };
+                self.say(&format!("passed the tag {name}{exact}"));
+            }
             Event::Anew { reason } if !matches!(self.form, Form::Json) => {
                 self.say(&format!("is copied anew: {reason}"));
             }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `involfltctl replicate`.
 
+use super::drain::agent;
 use super::progress::Display;
-use crate::agent::Agent;
 use crate::blocks::Direct;
 use crate::cli::Report;
 use crate::commands::signals;
 use crate::disk::Disk;
-use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::replica::{Ended, Event, Listener, Overwrite, Progress, Pump, Replica, Sink};
 use serde_json::json;
@@ -41,6 +40,9 @@ pub struct Replicate {
     #[arg(long, value_name = "SECONDS", default_value_t = 5, conflicts_with = "once",
           value_parser = clap::value_parser!(i32).range(1..=3600))]
     interval: i32,
+    /// Have the driver capture what is written, in memory, and not only where: tags are true points in time then.
+    #[arg(long)]
+    data: bool,
     /// Overwrite what the target holds although it is not known as a replica.
     #[arg(long)]
     overwrite: bool,
@@ -70,9 +72,9 @@ impl Replicate {
         let mut replica = Replica::open(&self.to, &disk.persistent_name, disk.bytes, overwrite)?;
         let about = |error: std::io::Error| Error::failed(format!("{}: {error}", disk.node));
         let blocks = Direct::open(Path::new(&disk.node)).map_err(about)?;
-        let agent = Agent::of(Driver::open()?, disk)?;
+        let agent = agent(disk, self.data)?;
         let interval = (!self.once).then_some(self.interval);
-        let ended = Pump { agent: &agent, blocks, stop, listener: display }.replicate(&mut replica, interval)?;
+        let ended = Pump::new(&agent, blocks, stop, display).replicate(&mut replica, interval)?;
         Ok((ended, replica.progress()))
     }
 

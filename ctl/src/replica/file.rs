@@ -2,10 +2,9 @@
 //! A replica in a block device or a sparse file.
 
 use super::chain::{Chain, Progress};
-use super::sink::Sink;
+use super::sink::{Sink, Tag};
 use crate::disk::{Disk, path_of};
 use crate::error::{Error, Result};
-use crate::time::Time;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc::O_EXCL;
@@ -164,7 +163,7 @@ impl Sink for Replica {
     }
 
     /// A replica is at the present: a tag leaves nothing in it.
-    fn tag(&mut self, _time: Time, _name: &str) -> Result<()> {
+    fn tag(&mut self, _tag: &Tag) -> Result<()> {
         Ok(())
     }
 

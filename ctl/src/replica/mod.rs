@@ -9,4 +9,4 @@ mod sink;
 pub use chain::{Chain, Progress};
 pub use file::{Overwrite, Replica};
 pub use pump::{Ended, Event, Listener, Pump};
-pub use sink::{Durable, Sink, StreamSink};
+pub use sink::{Durable, Sink, StreamSink, Tag};

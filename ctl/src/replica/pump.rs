@@ -2,8 +2,8 @@
 //! Brings a disk's changes from the driver to where they go: a full copy, then batch by batch.
 
 use super::chain::Progress;
-use super::sink::Sink;
-use crate::agent::{Agent, Batch};
+use super::sink::{Sink, Tag};
+use crate::agent::{Agent, Batch, Changes};
 use crate::blocks::{Blocks, MAX_READ};
 use crate::error::{Error, Result};
 use crate::request::Transport;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const COPY_STEP: u64 = 64 << 20;
 
 /// Zeroes from which on a hole is worth its call.
-const SPARSE: u64 = 64 << 10;
+const SPARSE: usize = 64 << 10;
 /// Compared with as a whole, which is much faster than byte by byte.
 static ZEROES: [u8; MAX_READ] = [0; MAX_READ];
 
@@ -49,6 +49,8 @@ pub enum Event {
     Tag {
         /// Its name.
         name: String,
+        /// Whether the replica is what the disk was at the tag.
+        is_exact: bool,
     },
     /// Nothing waits any more.
     CaughtUp,
@@ -75,17 +77,27 @@ pub enum Ended {
 
 /// A disk and its agent.
 pub struct Pump<'a, T, B> {
-    /// The disk's agent.
-    pub agent: &'a Agent<T>,
-    /// The disk's bytes.
-    pub blocks: B,
-    /// Set when somebody says stop.
-    pub stop: &'a AtomicBool,
-    /// Is told what happens.
-    pub listener: &'a mut dyn Listener,
+    agent: &'a Agent<T>,
+    blocks: B,
+    stop: &'a AtomicBool,
+    listener: &'a mut dyn Listener,
+    /// Sequence and part of the batch that was brought last.
+    last: Option<(u64, u32)>,
+    /// A sequence behind which nothing was read from the disk.
+    read_until: u64,
 }
 
-impl<T: Transport, B: Blocks> Pump<'_, T, B> {
+impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
+    /// An agent and the bytes of its disk; a word that is true when somebody says stop; who is told what happens.
+    pub fn new(agent: &'a Agent<T>, blocks: B, stop: &'a AtomicBool, listener: &'a mut dyn Listener) -> Self {
+        Pump { agent, blocks, stop, listener, last: None, read_until: u64::MAX }
+    }
+
+    /// The disk's agent.
+    pub fn agent(&self) -> &'a Agent<T> {
+        self.agent
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -99,7 +111,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         // A part is good only if nothing was drained since it was begun.
         let ended = match self.next()? {
             None => Ended::Stopped,
-            Some(batch) if !replica.progress().is_followed_by(batch.previous) => Ended::Broken,
+            Some(batch) if !self.leaves_nothing_out(&batch, replica) => Ended::Broken,
             Some(_) => match self.copy(replica)? {
                 None => Ended::Stopped,
                 Some(()) => self.follow(replica, interval)?,
@@ -109,6 +121,13 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
             replica.sync(Progress::Nothing)?;
         }
         Ok(ended)
+    }
+
+    /// A sink remembers sequences. The parts of a change that is split share one, so where a part was committed before, only
+    /// who has brought that part knows that it is not another one.
+    fn leaves_nothing_out(&self, batch: &Batch, sink: &impl Sink) -> bool {
+        let previous = (batch.previous, batch.previous_part);
+        sink.progress().is_followed_by(batch.previous) && (previous.1 <= 1 || self.last == Some(previous))
     }
 
     /// The next batch; `None` when somebody says stop while a tag is held.
@@ -160,13 +179,8 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         Ok(())
     }
 
-    /// A longer run of zeroes is told as such: most discards leave them, and a sparse replica stays sparse.
     fn bring_piece(&mut self, offset: u64, length: u64, sink: &mut impl Sink) -> Result<()> {
-        let data = self.read(offset, length)?;
-        match data == &ZEROES[..data.len()] && length >= SPARSE {
-            true => sink.zeroes(offset, length),
-            false => sink.data(offset, data),
-        }
+        put(offset, self.read(offset, length)?, sink)
     }
 
     fn read(&mut self, offset: u64, length: u64) -> Result<&[u8]> {
@@ -177,6 +191,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
     /// Brings batches to the sink, which has all before them. Ends when nothing waits, or, with `interval`, looks again as
     /// soon as a good deal has changed or so many seconds have passed.
     pub fn follow(&mut self, sink: &mut impl Sink, interval: Option<i32>) -> Result<Ended> {
+        self.note_reads()?;
         loop {
             if self.is_stopped() {
                 return Ok(Ended::Stopped);
@@ -185,7 +200,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
             if let Some(resync) = batch.resync {
                 return Ok(Ended::Resync(resync));
             }
-            if !sink.progress().is_followed_by(batch.previous) {
+            if !self.leaves_nothing_out(&batch, sink) {
                 return Ok(Ended::Broken);
             }
             if !batch.is_empty() {
@@ -201,17 +216,45 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
     }
 
     fn bring(&mut self, batch: &Batch, sink: &mut impl Sink) -> Result<()> {
-        for &(offset, length) in &batch.changes {
-            self.copy_range(offset, offset + length, sink)?;
+        match &batch.changes {
+            Changes::Extents(extents) if extents.is_empty() => {}
+            Changes::Extents(extents) => {
+                extents.iter().try_for_each(|&(offset, length)| self.copy_range(offset, offset + length, sink))?;
+                self.note_reads()?;
+            }
+            Changes::Data(stream) => stream.changes().try_for_each(|(offset, data)| put_all(offset, data, sink))?,
         }
         for tag in &batch.tags {
-            sink.tag(batch.time, tag)?;
-            self.listener.event(Event::Tag { name: tag.clone() });
+            let is_exact = batch.is_ordered && batch.sequence > self.read_until;
+            sink.tag(&Tag { time: batch.time, name: tag.clone(), is_exact })?;
+            self.listener.event(Event::Tag { name: tag.clone(), is_exact });
         }
         sink.sync(Progress::All { sequence: batch.sequence, before: batch.previous })?;
         self.agent.commit(batch, false)?;
-        let bytes = batch.changes.iter().map(|(_, length)| length).sum();
-        self.listener.event(Event::Batch { bytes, pending: batch.pending_bytes, time: batch.time });
+        self.last = Some((batch.sequence, batch.part));
+        self.listener.event(Event::Batch { bytes: batch.bytes(), pending: batch.pending_bytes, time: batch.time });
         Ok(())
+    }
+
+    /// What was read from the disk by now may be newer than changes that are yet to come, up to this sequence: until they have
+    /// come, the sink is a mixture of moments.
+    fn note_reads(&mut self) -> Result<()> {
+        if self.agent.captures() {
+            self.read_until = self.agent.stamp()?;
+        }
+        Ok(())
+    }
+}
+
+fn put_all(offset: u64, data: &[u8], sink: &mut impl Sink) -> Result<()> {
+    let offsets = (offset..).step_by(MAX_READ);
+    offsets.zip(data.chunks(MAX_READ)).try_for_each(|(offset, data)| put(offset, data, sink))
+}
+
+/// A longer run of zeroes is told as such: most discards leave them, and a sparse replica stays sparse.
+fn put(offset: u64, data: &[u8], sink: &mut impl Sink) -> Result<()> {
+    match data == &ZEROES[..data.len()] && data.len() >= SPARSE {
+        true => sink.zeroes(offset, data.len() as u64),
+        false => sink.data(offset, data),
     }
 }

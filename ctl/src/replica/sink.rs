@@ -4,9 +4,10 @@
 use super::chain::Progress;
 use crate::error::{Error, Result};
 use crate::stream::{Follows, Header, Writer};
-use crate::time::Time;
 use std::fs::File;
 use std::io::{self, Write};
+
+pub use crate::stream::Tag;
 
 /// Takes changes in their order.
 pub trait Sink {
@@ -20,7 +21,7 @@ pub trait Sink {
     fn zeroes(&mut self, offset: u64, bytes: u64) -> Result<()>;
 
     /// Takes a tag.
-    fn tag(&mut self, time: Time, name: &str) -> Result<()>;
+    fn tag(&mut self, tag: &Tag) -> Result<()>;
 
     /// Makes everything durable, and notes that this is what it has.
     fn sync(&mut self, progress: Progress) -> Result<()>;
@@ -95,8 +96,8 @@ impl<W: Durable> Sink for StreamSink<W> {
         self.wrote(|writer| writer.zeroes(offset, bytes))
     }
 
-    fn tag(&mut self, time: Time, name: &str) -> Result<()> {
-        self.wrote(|writer| writer.tag(time, name))
+    fn tag(&mut self, tag: &Tag) -> Result<()> {
+        self.wrote(|writer| writer.tag(tag))
     }
 
     fn sync(&mut self, progress: Progress) -> Result<()> {

@@ -18,6 +18,7 @@
 //! - `EXTN`: offset u64, data;
 //! - `ZERO`: offset u64, number of zero bytes u64;
 //! - `TAGN`: time in 100 ns since the Unix epoch u64, name of a tag that stands here;
+//! - `TAGX`: the same, where all before it is what the disk was at this moment;
 //! - `SYNC`: sequence u64. All before it belongs together: it is whole, and the driver is told so when this record is
 //!   durable. The next stream follows this sequence, or the one before where the driver was not told any more;
 //! - `RSYN`: code u64, reason. Changes were missed: the target needs a full copy.
@@ -63,6 +64,17 @@ pub enum Follows {
     Sequence(u64),
 }
 
+/// A tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// When it was made.
+    pub time: Time,
+    /// Its name.
+    pub name: String,
+    /// Whether what is before it is what the disk was at this moment.
+    pub is_exact: bool,
+}
+
 /// A record after the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -81,12 +93,7 @@ pub enum Record {
         bytes: u64,
     },
     /// A tag.
-    Tag {
-        /// When it was made.
-        time: Time,
-        /// Its name.
-        name: String,
-    },
+    Tag(Tag),
     /// All before it belongs together, up to this sequence.
     Sync(u64),
     /// Changes were missed: the target needs a full copy.

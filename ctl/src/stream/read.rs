@@ -2,7 +2,7 @@
 //! Reading of a stream from anywhere: every byte of it is doubted.
 
 use super::write::{CHANGES, FULL};
-use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, VERSION};
+use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, Tag, VERSION};
 use crate::time::Time;
 use crc32c::{crc32c, crc32c_append};
 use std::fmt;
@@ -83,7 +83,10 @@ impl<R: Read> Reader<R> {
                 self.inside(value, bytes)?;
                 Ok(Record::Zeroes { offset: value, bytes })
             }
-            b"TAGN" => Ok(Record::Tag { time: Time::from_units(value), name: text() }),
+            b"TAGN" | b"TAGX" => {
+                let is_exact = &kind == b"TAGX";
+                Ok(Record::Tag(Tag { time: Time::from_units(value), name: text(), is_exact }))
+            }
             b"RSYN" => Ok(Record::Resync { code: value, reason: text() }),
             b"SYNC" if rest.is_empty() => Ok(Record::Sync(value)),
             b"DONE" if value == self.bytes && rest.is_empty() => Ok(Record::End),
@@ -166,11 +169,19 @@ mod tests {
         Header { disk: "wwn-0x5".into(), bytes: 4 << 20, follows: Follows::Sequence(41) }
     }
 
+    fn tags() -> [Tag; 2] {
+        [("midnight", false), ("noon", true)].map(|(name, is_exact)| Tag {
+            time: Time::from_units(5),
+            name: name.into(),
+            is_exact,
+        })
+    }
+
     fn stream() -> Vec<u8> {
         let mut stream = Vec::new();
         let mut writer = Writer::new(&mut stream, &header()).unwrap();
         writer.extent(512, &[7; 1024]).unwrap();
-        writer.tag(Time::from_units(5), "midnight").unwrap();
+        tags().iter().for_each(|tag| writer.tag(tag).unwrap());
         writer.sync(42).unwrap();
         writer.resync(8, "a hole").unwrap();
         writer.zeroes(0, 512).unwrap();
@@ -189,9 +200,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
+        let [midnight, noon] = tags();
         let expected = [
             Record::Extent { offset: 512, data: vec![7; 1024] },
-            Record::Tag { time: Time::from_units(5), name: "midnight".into() },
+            Record::Tag(midnight),
+            Record::Tag(noon),
             Record::Sync(42),
             Record::Resync { code: 8, reason: "a hole".into() },
             Record::Zeroes { offset: 0, bytes: 512 },

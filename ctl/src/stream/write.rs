@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Writing of a stream.
 
-use super::{Follows, Header, MAGIC, MAX_DATA, VERSION};
-use crate::time::Time;
+use super::{Follows, Header, MAGIC, MAX_DATA, Tag, VERSION};
 use crc32c::crc32c_append;
 use std::io::{self, Write};
 
@@ -46,8 +45,9 @@ impl<W: Write> Writer<W> {
     }
 
     /// A tag.
-    pub fn tag(&mut self, time: Time, name: &str) -> io::Result<()> {
-        self.record(b"TAGN", &[&time.units().to_le_bytes(), name.as_bytes()])
+    pub fn tag(&mut self, tag: &Tag) -> io::Result<()> {
+        let kind = if tag.is_exact { b"TAGX" } else { b"TAGN" };
+        self.record(kind, &[&tag.time.units().to_le_bytes(), tag.name.as_bytes()])
     }
 
     /// All before it belongs together.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The driver's own code in this process, on its host platform, whose disks exist in name only.
 
-use involflt::control::{File, ioctl};
+use involflt::control::{File, ioctl, release};
 use involflt::engine::Registry;
 use involflt::host::{Host, OwnMemory};
 use involflt::platform::User;
@@ -50,5 +50,15 @@ impl Transport for InThisProcess {
         OwnMemory::read(ARGUMENT, argument.bytes_mut()).unwrap();
         buffers.iter_mut().zip(places).for_each(|(buffer, (address, _))| OwnMemory::read(address, buffer).unwrap());
         Ok(())
+    }
+
+    fn mapped(&self, address: u64, to: &mut [u8]) -> io::Result<()> {
+        OwnMemory::read(address, to).map_err(|errno| io::Error::from_raw_os_error(errno.0))
+    }
+}
+
+impl Drop for InThisProcess {
+    fn drop(&mut self) {
+        release(&self.registry, &self.file);
     }
 }

@@ -690,7 +690,7 @@ pub mod dirty_block {
     pub const PREVIOUS_TIME: u64 = 232;
     /// Split part of the block committed last, u32.
     pub const PREVIOUS_SPLIT: u64 = 240;
-    /// Capture state of this block, u32: [`STATE_BITMAP`] or [`STATE_METADATA`].
+    /// Capture state of this block, u32: [`STATE_BITMAP`], [`STATE_METADATA`] or [`STATE_DATA`].
     pub const STATE: u64 = 244;
     /// The list of tags and times.
     pub const TAGS: u64 = 512;
@@ -707,6 +707,8 @@ pub mod dirty_block {
     /// Room for the text of a resync reason, NUL included.
     pub const RESYNC_TEXT_BYTES: usize = 128;
 
+    /// The changes are in the stream that is mapped.
+    pub const FLAG_STREAM: u32 = 0x10;
     /// Nothing is pending: the block carries a time and no change.
     pub const FLAG_TIMESTAMP_ONLY: u32 = 0x20;
     /// Tracking has a hole: the disk must be copied anew.
@@ -715,6 +717,8 @@ pub mod dirty_block {
     pub const STATE_BITMAP: u32 = 1;
     /// Capture state: extents.
     pub const STATE_METADATA: u32 = 2;
+    /// Capture state: data, in write order.
+    pub const STATE_DATA: u32 = 3;
 
     /// Tag record types (u16, then flags u8, then length u8).
     pub mod tag {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Streams for `involfltctl apply` from somebody who knows the format: any records, with right checksums or with wrong ones.
+//! And streams of data as a driver might hand them over.
 //!
 //! Nothing may panic, and what is read is inside of the disk and no larger than the format allows.
 
@@ -17,19 +18,39 @@ fn main() {
 mod stream;
 #[cfg(fuzzing)]
 #[allow(dead_code)]
+#[path = "../../../../ctl/src/svd.rs"]
+mod svd;
+#[cfg(fuzzing)]
+#[allow(dead_code)]
 #[path = "../../../../ctl/src/time.rs"]
 mod time;
 
 #[cfg(fuzzing)]
 mod fuzz {
     use crate::stream::{MAX_DATA, Reader, Record};
+    use crate::svd::Stream;
     use libfuzzer_sys::fuzz_target;
 
-    const KINDS: [&[u8; 4]; 8] = [b"HEAD", b"EXTN", b"ZERO", b"TAGN", b"SYNC", b"RSYN", b"DONE", b"WHAT"];
+    const KINDS: [&[u8; 4]; 8] = [b"HEAD", b"EXTN", b"ZERO", b"TAGX", b"SYNC", b"RSYN", b"DONE", b"WHAT"];
     /// Magic, version and kind of a header: what no fuzzer should have to find by itself.
     const HEADER: [u8; 16] = *b"involflt\x01\0\0\0\0\0\0\0";
 
     fuzz_target!(|data: &[u8]| {
+        apply(data);
+        from_driver(data);
+    });
+
+    /// What follows the order of bytes, the header and the first time is up to the fuzzer.
+    fn from_driver(data: &[u8]) {
+        let record = |kind: &[u8; 4], bytes: usize| [&kind[..], &[1, 0, 0, 0], &vec![0; bytes + 4]].concat();
+        let stream = [b"DRTL", &record(b"SVD1", 128)[..], &record(b"TFV2", 20), data].concat();
+        let bytes = stream.len();
+        if let Ok(stream) = Stream::parse(stream) {
+            assert!(stream.changes().map(|(_, data)| data.len()).sum::<usize>() < bytes);
+        }
+    }
+
+    fn apply(data: &[u8]) {
         let stream = stream(data);
         let Ok(mut reader) = Reader::new(&stream[..]) else { return };
         let bytes = reader.header().bytes;
@@ -43,7 +64,7 @@ mod fuzz {
                 Ok(_) => {}
             }
         }
-    });
+    }
 
     /// Two bytes of the input say kind, honesty and length of a record; its payload is what follows.
     fn stream(mut data: &[u8]) -> Vec<u8> {
