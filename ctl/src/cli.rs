@@ -2,8 +2,8 @@
 //! The command line.
 
 use crate::commands::{
-    apply, attr, barrier, bitmap, completions, configured, doctor, drain, freeze, generate, list, replicate, start,
-    stats, status, stop, tag, verify,
+    apply, attr, barrier, bitmap, completions, configured, doctor, drain, freeze, generate, journal, list, replicate,
+    start, stats, status, stop, tag, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
@@ -47,6 +47,7 @@ enum Command {
     Replicate(replicate::Replicate),
     Drain(drain::Drain),
     Apply(apply::Apply),
+    Journal(journal::Journal),
     Verify(verify::Verify),
     Tag(tag::Tag),
     Freeze(freeze::Freeze),
@@ -123,6 +124,7 @@ impl Command {
             Command::Replicate(command) => command.run(json),
             Command::Drain(command) => command.run(json),
             Command::Apply(command) => command.run(),
+            Command::Journal(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Tag(command) => command.run(),
             Command::Freeze(command) => command.run(),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one error type: what failed, where, why, and what to do next.
 
+use nix::errno::Errno;
 use serde::Serialize;
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 /// What sort of failure it is; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +55,30 @@ impl Error {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Kind::Unavailable, message)
     }
+    /// What a file or a connection said; [`Self::within`] puts its name in front.
+    pub fn of_io(error: &io::Error) -> Self {
+        let cause =
+            error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().into());
+        let failure = Self::failed(cause);
+        match error.kind() {
+            ErrorKind::StorageFull => failure.note("make room, and run this again: it goes on where it stopped"),
+            ErrorKind::NotFound => failure.note("its directory must be there"),
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => {
+                failure.note("is its server there? then run this again: it goes on where it stopped")
+            }
+            _ => failure,
+        }
+    }
     fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), notes: Vec::new() }
+    }
+    /// Says in front what it is about.
+    pub fn within(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
     }
     /// Adds a next step.
     pub fn note(mut self, note: impl Into<String>) -> Self {

@@ -21,6 +21,8 @@ pub mod disk;
 pub mod doctor;
 pub mod driver;
 pub mod error;
+pub mod journal;
+pub mod nbd;
 pub mod output;
 pub mod point;
 pub mod replica;

@@ -85,6 +85,7 @@ fn help() {
         "replicate",
         "drain",
         "apply",
+        "journal",
         "bitmap",
         "doctor",
         "completions",

@@ -181,3 +181,40 @@ fn zeroes_are_where_they_belong_and_nowhere_else() {
         );
     }
 }
+
+#[test]
+fn a_target_with_a_journal_is_set_to_its_tags_and_to_the_present() {
+    let place = Place::new("journal");
+    let journal = place.file("journal").display().to_string();
+    let keep = ["--journal", &journal];
+    let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
+    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20), (1, 3, 30)]);
+    let later = place.stream("later", Follows::Sequence(30), &[(0, 4, 40)]);
+    place.applied(&full, &keep);
+    place.refused(&changes, &[], 2, "has a journal in");
+    place.applied(&changes, &keep);
+    let set = |tag: &[&str]| {
+        place.applied(journal.as_ref(), tag);
+        place.replica()
+    };
+    assert_eq!(set(&["--until-tag", "tag-10"]), [1, 0, 0, 0]);
+    assert_eq!(set(&["--until-tag", "tag-20"]), [1, 2, 0, 0]);
+    place.refused(&later, &keep, 2, "is set back to a tag");
+    place.refused(journal.as_ref(), &["--until-tag", "tag-21"], 2, "it has: tag-10, tag-20, tag-30");
+    assert_eq!(set(&[]), [1, 3, 0, 0]);
+    place.applied(&later, &keep);
+    assert_eq!(set(&["--until-tag", "tag-30"]), [1, 3, 0, 0]);
+    assert_eq!(set(&["--until-tag", "tag-10"]), [1, 0, 0, 0]);
+    assert_eq!(set(&[]), [4, 3, 0, 0]);
+    let other = place.file("other");
+    place.refused(&later, &["--journal", &other.display().to_string()], 2, "has a journal in");
+    let shown = Command::new(env!("CARGO_BIN_EXE_involfltctl")).args(["--json", "journal", &journal]).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let names: Vec<_> = shown["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tag-10", "tag-20", "tag-30", "tag-40"]);
+    // What was written past it would make it wrong.
+    fs::rename(&journal, &other).unwrap();
+    let last = place.stream("last", Follows::Sequence(40), &[(2, 5, 50)]);
+    place.applied(&last, &[]);
+    place.refused(&last, &["--journal", &other.display().to_string()], 2, "is not the journal of");
+}

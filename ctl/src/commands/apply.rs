@@ -1,37 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `involfltctl apply`.
 
+use super::journal::{Keep, points};
 use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::output::bytes;
-use crate::replica::{Overwrite, Progress, Replica, Sink};
-use crate::stream::{Fault, Follows, Header, Reader, Record, Tag};
+use crate::replica::{Overwrite, Progress, Replica, Sink, Source};
+use crate::stream::{Fault, Follows, Header, Reader, Record};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::path::Path;
 
 /// Applies a stream of `drain` to a replica.
 ///
 /// A stream in a file is read twice: first to see that every byte of it is right, then to apply it. A stream from a pipe is
 /// applied as it comes, record by record, each only when all of it is there and right. A stream that leaves something out,
 /// because one before it was not applied or was lost, is refused.
+///
+/// In place of a stream, a journal's directory: then the journal's target is set to a tag, or without --until-tag to the present
+/// again. Nothing else may write to it meanwhile.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   involfltctl apply sdb-0.ivf /dev/sdc
   involfltctl apply sdb-0.ivf sdb.img && involfltctl apply sdb-1.ivf sdb.img
   involfltctl apply sdb-1.ivf sdb.img --until-tag friday     no further than that tag
-  ssh host involfltctl drain sdb --full --follow | involfltctl apply - sdb.img")]
+  ssh host involfltctl drain sdb --full --follow | involfltctl apply - sdb.img
+  involfltctl apply sdb.journal sdb.img --until-tag friday   back to that tag
+  involfltctl apply sdb.journal sdb.img                      to the present again")]
 pub struct Apply {
-    /// The stream: a file, or - for standard input.
-    #[arg(value_name = "STREAM", value_hint = clap::ValueHint::FilePath)]
+    /// The stream: a file, or - for standard input. Or the directory of the target's journal.
+    #[arg(value_name = "STREAM", value_hint = clap::ValueHint::AnyPath)]
     stream: String,
-    /// The replica: a block device that nobody uses, or a file, which is made if need be.
+    /// The replica: a block device that nobody uses, a file, which is made if need be, or an export of an NBD server
+    /// (nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH).
     #[arg(value_name = "TARGET", value_hint = clap::ValueHint::AnyPath)]
     target: String,
-    /// Stop at the first tag of this name. What comes after it can then be had only with a full copy.
+    /// Stop at the first tag of this name. What comes after it can then be had only with a full copy. In a journal, the last
+    /// tag of this name.
     #[arg(long, value_name = "NAME")]
     until_tag: Option<String>,
+    #[command(flatten)]
+    journal: Keep,
     /// Overwrite what the target holds although it is not known as a replica.
     #[arg(long)]
     overwrite: bool,
@@ -47,6 +58,9 @@ struct Applied {
 impl Apply {
     /// Applies the stream.
     pub fn run(self) -> Result<Report> {
+        if Path::new(&self.stream).is_dir() {
+            return self.set();
+        }
         let applied = match self.stream.as_str() {
             "-" => self.apply(self.reader(io::stdin().lock())?, &BTreeSet::new())?,
             path => {
@@ -58,6 +72,27 @@ impl Apply {
         let text = format!("{}: {} applied\n", self.target, bytes(applied.bytes));
         let json = json!({ "target": self.target, "bytes": applied.bytes, "tags": applied.tags });
         Ok(Report::done(text, &json))
+    }
+
+    /// Sets the target of a journal.
+    fn set(&self) -> Result<Report> {
+        if self.journal.at().is_some() {
+            return Err(Error::input(format!("{}: is a journal's directory, and no stream", self.stream))
+                .note("`--journal` is for streams"));
+        }
+        let dir = Path::new(&self.stream);
+        let points = points(dir)?;
+        let point = match &self.until_tag {
+            None => None,
+            Some(tag) => {
+                self.has_tag(&points.iter().map(|point| point.name.clone()).collect::<Vec<_>>())?;
+                points.iter().rfind(|point| point.name == *tag)
+            }
+        };
+        Replica::set(&self.target, dir, point.map(|point| point.segment))?;
+        let place = point.map_or("the present".into(), |point| format!("the tag {} of {}", point.name, point.time));
+        let text = format!("{}: set to {place}\n", self.target);
+        Ok(Report::done(text, &json!({ "target": self.target, "tag": point })))
     }
 
     fn reader<R: Read>(&self, from: R) -> Result<Reader<BufReader<R>>> {
@@ -95,8 +130,9 @@ impl Apply {
     /// Applies the stream, of which it may be known which sequences it has.
     fn apply(&self, mut reader: Reader<impl Read>, syncs: &BTreeSet<u64>) -> Result<Applied> {
         let header = reader.header().clone();
+        let source = Source { disk: &header.disk, bytes: header.bytes };
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
-        let mut replica = Replica::open(&self.target, &header.disk, header.bytes, overwrite)?;
+        let mut replica = Replica::open(&self.target, source, overwrite, self.journal.at())?;
         let mut applied = Applied::default();
         let mut place = match replica.progress() {
             // This stream was applied before, and not to its end.
@@ -113,9 +149,10 @@ impl Apply {
                     applied.bytes += data.len() as u64;
                 }
                 Record::Zeroes { offset, bytes } => replica.zeroes(offset, bytes)?,
-                Record::Tag(Tag { name, .. }) => {
-                    applied.tags.push(name.clone());
-                    if self.until_tag.as_ref() == Some(&name) {
+                Record::Tag(tag) => {
+                    replica.tag(&tag)?;
+                    applied.tags.push(tag.name.clone());
+                    if self.until_tag.as_ref() == Some(&tag.name) {
                         // From here on it is another disk's past.
                         replica.sync(Progress::Nothing)?;
                         return Ok(applied);

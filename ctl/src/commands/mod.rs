@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod drain;
 pub mod freeze;
 pub mod generate;
+pub mod journal;
 pub mod list;
 pub mod many;
 mod progress;

@@ -2,13 +2,14 @@
 //! `involfltctl replicate`.
 
 use super::drain::agent;
+use super::journal::Keep;
 use super::progress::Display;
 use crate::blocks::Direct;
 use crate::cli::Report;
 use crate::commands::signals;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::replica::{Ended, Event, Listener, Overwrite, Progress, Pump, Replica, Sink};
+use crate::replica::{Ended, Event, Listener, Overwrite, Progress, Pump, Replica, Sink, Source};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -19,18 +20,23 @@ use std::sync::atomic::AtomicBool;
 /// program is stopped, or the target is lost, or the machine crashes, the same command goes on where it stopped, with a
 /// full copy only where changes were missed. What the replica has is noted in a file: beside a replica in a file
 /// (TARGET.involflt.json), else in /var/lib/involflt/replicas.
+///
+/// With --journal, the target can be set to any tag that it was brought past: `involfltctl apply DIR TARGET --until-tag NAME`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   involfltctl replicate /dev/sdb --to /dev/sdc
   involfltctl replicate sdb --to /backup/sdb.img --once     up to now, for cron
   involfltctl replicate sdb --to sdc --interval 1           at most a second behind, where it can
+  involfltctl replicate sdb --to sdc --journal /backup/sdb.journal
+  involfltctl replicate sdb --to nbd://backup/sdb
 
 Stop it with Ctrl-C or SIGTERM: it ends the batch that it is at.")]
 pub struct Replicate {
     /// The disk: a /dev path, a link to one, or a kernel name.
     #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath)]
     disk: String,
-    /// The replica: a block device that nobody uses, or a file, which is made if need be.
+    /// The replica: a block device that nobody uses, a file, which is made if need be, or an export of an NBD server
+    /// (nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH).
     #[arg(long, value_name = "TARGET", value_hint = clap::ValueHint::AnyPath)]
     to: String,
     /// Stop when nothing waits any more.
@@ -40,9 +46,12 @@ pub struct Replicate {
     #[arg(long, value_name = "SECONDS", default_value_t = 5, conflicts_with = "once",
           value_parser = clap::value_parser!(i32).range(1..=3600))]
     interval: i32,
-    /// Have the driver capture what is written, in memory, and not only where: tags are true points in time then.
+    /// Have the driver capture what is written, in memory, and not only where: tags are true points in time then. --journal
+    /// does so, too.
     #[arg(long)]
     data: bool,
+    #[command(flatten)]
+    journal: Keep,
     /// Overwrite what the target holds although it is not known as a replica.
     #[arg(long)]
     overwrite: bool,
@@ -68,11 +77,12 @@ impl Replicate {
     /// disk may have another size.
     fn round(&self, stop: &AtomicBool, display: &mut Display) -> Result<(Ended, Progress)> {
         let disk = Disk::find(&self.disk)?;
+        let source = Source { disk: &disk.persistent_name, bytes: disk.bytes };
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
-        let mut replica = Replica::open(&self.to, &disk.persistent_name, disk.bytes, overwrite)?;
+        let mut replica = Replica::open(&self.to, source, overwrite, self.journal.at())?;
         let about = |error: std::io::Error| Error::failed(format!("{}: {error}", disk.node));
         let blocks = Direct::open(Path::new(&disk.node)).map_err(about)?;
-        let agent = agent(disk, self.data)?;
+        let agent = agent(disk.clone(), self.data || self.journal.at().is_some())?;
         let interval = (!self.once).then_some(self.interval);
         let ended = Pump::new(&agent, blocks, stop, display).replicate(&mut replica, interval)?;
         Ok((ended, replica.progress()))

@@ -5,10 +5,12 @@
 //! given, and the one before, knows whether the next one follows, or whether something is missing between: because the
 //! driver was loaded anew, because another agent drained, or because a stream was left out.
 
+use super::target::Source;
 use crate::error::{Error, Result};
+use crate::journal::replace;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
@@ -56,6 +58,9 @@ struct Content {
     /// Its size in bytes.
     bytes: u64,
     replica: Progress,
+    /// Where the replica's journal is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    journal: Option<PathBuf>,
 }
 
 /// The file that says what a replica has.
@@ -65,6 +70,7 @@ pub struct Chain {
     disk: String,
     bytes: u64,
     progress: Progress,
+    journal: Option<PathBuf>,
 }
 
 impl Chain {
@@ -72,16 +78,18 @@ impl Chain {
     /// has one without a file. The second value says whether there was a file at all.
     ///
     /// Fails for a file that cannot be read or is none of these.
-    pub fn read(path: PathBuf, disk: &str, bytes: u64) -> Result<(Self, bool)> {
+    pub fn read(path: PathBuf, source: Source<'_>) -> Result<(Self, bool)> {
+        let Source { disk, bytes } = source;
         let content = match fs::read(&path) {
             Ok(content) => Some(parse(&path, &content)?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::failed(format!("{}: {error}", path.display()))),
         };
         let known = content.is_some();
+        let journal = content.as_ref().and_then(|content| content.journal.clone());
         let same = content.filter(|content| content.disk == disk && content.bytes == bytes);
         let progress = same.map_or(Progress::Nothing, |content| content.replica);
-        Ok((Chain { path, disk: disk.into(), bytes, progress }, known))
+        Ok((Chain { path, disk: disk.into(), bytes, progress, journal }, known))
     }
 
     /// What the replica has.
@@ -94,12 +102,35 @@ impl Chain {
         if progress == self.progress {
             return Ok(());
         }
-        let content = Content { format: FORMAT, disk: self.disk.clone(), bytes: self.bytes, replica: progress };
-        // It is made of numbers and a string.
-        let json = serde_json::to_vec(&content).expect("the chain is JSON");
-        replace(&self.path, &json).map_err(|error| Error::failed(format!("{}: {error}", self.path.display())))?;
         self.progress = progress;
-        Ok(())
+        self.write()
+    }
+
+    /// Where the replica's journal is.
+    pub fn journal(&self) -> Option<&Path> {
+        self.journal.as_deref()
+    }
+
+    /// Notes where the replica's journal is, or that it has none. Durable, before anything is written to either.
+    pub fn set_journal(&mut self, journal: Option<&Path>) -> Result<()> {
+        if journal == self.journal() {
+            return Ok(());
+        }
+        self.journal = journal.map(Path::to_path_buf);
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        let content = Content {
+            format: FORMAT,
+            disk: self.disk.clone(),
+            bytes: self.bytes,
+            replica: self.progress,
+            journal: self.journal.clone(),
+        };
+        // It is made of numbers and strings.
+        let json = serde_json::to_vec(&content).expect("the chain is JSON");
+        replace(&self.path, &json).map_err(|error| Error::failed(format!("{}: {error}", self.path.display())))
     }
 }
 
@@ -113,17 +144,6 @@ fn parse(path: &Path, content: &[u8]) -> Result<Content> {
     }
 }
 
-fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    File::open(parent)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,11 +151,13 @@ mod tests {
     #[test]
     fn what_is_noted_is_read_again_for_the_same_disk_only() {
         let path = std::env::temp_dir().join(format!("involflt-chain-{}/a/replica.json", std::process::id()));
-        let read = |disk, bytes| Chain::read(path.clone(), disk, bytes).map(|(chain, known)| (chain.progress(), known));
+        let read = |disk, bytes| {
+            Chain::read(path.clone(), Source { disk, bytes }).map(|(chain, known)| (chain.progress(), known))
+        };
         assert_eq!(read("wwn-1", 4096).unwrap(), (Progress::Nothing, false));
         let all = Progress::All { sequence: 9, before: 7 };
         for progress in [Progress::Part { bytes: 512, sequence: 3 }, all] {
-            Chain::read(path.clone(), "wwn-1", 4096).unwrap().0.note(progress).unwrap();
+            Chain::read(path.clone(), Source { disk: "wwn-1", bytes: 4096 }).unwrap().0.note(progress).unwrap();
             assert_eq!(read("wwn-1", 4096).unwrap(), (progress, true));
         }
         assert_eq!(read("wwn-2", 4096).unwrap(), (Progress::Nothing, true));

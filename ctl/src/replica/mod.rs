@@ -2,11 +2,13 @@
 //! Replicas: where a disk's changes go to, and how it is known that none is missing.
 
 mod chain;
-mod file;
 mod pump;
 mod sink;
+mod store;
+mod target;
 
 pub use chain::{Chain, Progress};
-pub use file::{Overwrite, Replica};
 pub use pump::{Ended, Event, Listener, Pump};
 pub use sink::{Durable, Sink, StreamSink, Tag};
+pub use store::{Kind, Local, Store};
+pub use target::{JournalAt, Overwrite, Replica, Source};

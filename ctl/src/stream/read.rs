@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading of a stream from anywhere: every byte of it is doubted.
 
-use super::write::{CHANGES, FULL};
+use super::write::{CHANGES, FULL, Writer};
 use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, Tag, VERSION};
 use crate::time::Time;
 use crc32c::{crc32c, crc32c_append};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// What is wrong with a stream.
 #[derive(Debug)]
@@ -43,13 +43,14 @@ pub struct Reader<R> {
     header: Header,
     records: u64,
     bytes: u64,
+    position: u64,
 }
 
 impl<R: Read> Reader<R> {
     /// Reads the beginning of a stream.
     pub fn new(from: R) -> Result<Self, Fault> {
         let header = Header { disk: String::new(), bytes: 0, follows: Follows::Nothing };
-        let mut reader = Reader { from, header, records: 0, bytes: 0 };
+        let mut reader = Reader { from, header, records: 0, bytes: 0, position: 0 };
         let (kind, payload) = reader.record()?;
         let header = if &kind == b"HEAD" { header_of(&payload) } else { Err(NO_STREAM.into()) };
         reader.header = header.map_err(|cause| Fault::Bad { record: 0, cause })?;
@@ -59,6 +60,21 @@ impl<R: Read> Reader<R> {
     /// What the stream is.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Bytes of the stream up to the end of the record that was read last.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Where in the stream the data of the record stands that was read last.
+    pub fn data_position(&self, data: &[u8]) -> u64 {
+        self.position - (CRC_BYTES + data.len()) as u64
+    }
+
+    /// Writes what comes behind the record that was read last.
+    pub fn go_on<W: Write>(&self, to: W) -> Writer<W> {
+        Writer::behind(to, self.records, self.bytes)
     }
 
     /// The next record. Nothing is read after [`Record::End`].
@@ -124,6 +140,7 @@ impl<R: Read> Reader<R> {
             return Err(Fault::Bad { record, cause: "has another number: one is missing or out of order".into() });
         }
         self.records += 1;
+        self.position += (FRAME_BYTES + length + CRC_BYTES) as u64;
         Ok((kind, payload))
     }
 

@@ -30,6 +30,11 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
+    /// Goes on behind so many records with so many bytes of data.
+    pub(super) fn behind(to: W, records: u64, bytes: u64) -> Self {
+        Writer { to, records, bytes }
+    }
+
     /// Data of the disk from an offset, in as many records as it takes.
     pub fn extent(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         for (offset, data) in (offset..).step_by(MAX_DATA).zip(data.chunks(MAX_DATA)) {

@@ -103,6 +103,7 @@ const TOOLS: &[Tool] = &[
     test("/usr/lib/python3/dist-packages/pip/__main__.py", "python3-pip", "fetches the validators of SBOMs"),
     test("g++", "g++", "compiles libFuzzer"),
     test("valgrind", "valgrind", "watches the memory of involfltctl"),
+    test("qemu-nbd", "qemu-utils", "is the NBD server that involfltctl replicates to"),
     test("strace", "strace", "sees to it that no secret is in a process's arguments"),
     test("shellcheck", "shellcheck", "reads the shell scripts"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
