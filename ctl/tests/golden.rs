@@ -4,9 +4,9 @@
 mod common;
 
 use common::InThisProcess;
-use involflt::engine::{Hole, Stamp, Tracker};
-use involflt::host::Host;
-use involflt::persist::{BLOCK, BitmapFile, Blocks, Header, Resync, State};
+use involflt::engine::{Hole, Previous, Stamp, Tracker};
+use involflt::host::{Files, Host};
+use involflt::persist::{BLOCK, BitmapFile, Blocks, Header, Resync, Seen, State};
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{
@@ -26,7 +26,9 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+/// The driver on a machine that knows no disk yet.
 fn driver() -> (Driver<InThisProcess>, InThisProcess) {
+    Files::with(|all| *all = Files::default());
     let here = InThisProcess::load();
     (Driver::new(here.clone()), here)
 }
@@ -377,15 +379,17 @@ fn bitmap_files() {
         stamp: Stamp::from_word(17_954_366_450_000_000),
         resync: Some(Resync { reason: 3, count: 2, time: 17_954_366_450_000_000 }),
         name,
+        seen: Seen::NOTHING,
+        previous: Previous { stamp: Stamp::default(), split: 0 },
     };
-    let file = InMemory::default();
-    let mut opened = BitmapFile::<Host, _>::create(file.clone(), header).unwrap();
+    let mut file = InMemory::default();
+    let mut opened = BitmapFile::<Host>::create(&mut file, header).unwrap();
     let in_use = file.0.borrow().clone();
     let bits = Tracker::<Host>::new(header.sectors).unwrap();
     [(0, 1), (63, 66), (32_255, 32_257), (39_999, 40_000)]
         .into_iter()
         .for_each(|(first, end)| bits.live().set(first, end));
-    opened.close(bits.live(), header).unwrap();
+    opened.close(&mut file, bits.live(), header).unwrap();
     let clean = file.0.borrow().clone();
     let mut damaged = clean.clone();
     damaged[3 * BLOCK + 1000] ^= 1;

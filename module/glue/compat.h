@@ -164,6 +164,20 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_bio_disk(bio)	((bio)->bi_disk)
 #endif
 
+/* The statistics of a whole disk. */
+#if defined(INV_HAVE_PART0_BDEV)
+#define inv_part0(disk)		((disk)->part0)
+#else
+#define inv_part0(disk)		(&(disk)->part0)
+#endif
+
+/* A number that no other disk gets until the next boot. */
+#if defined(INV_HAVE_DISKSEQ)
+#define inv_disk_number(disk)	((disk)->diskseq)
+#else
+#define inv_disk_number(disk)	((disk)->queue->backing_dev_info->id)
+#endif
+
 /* A preempted task is not in an RCU read section, but it is in a tasks-RCU one. */
 #if defined(CONFIG_TASKS_RCU)
 #define inv_call_rcu(head, func)	call_rcu_tasks(head, func)

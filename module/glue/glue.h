@@ -37,6 +37,20 @@ enum inv_ready {
 	INV_READY_GONE = 2,
 };
 
+/* How a file is opened: one that is there, or an empty one. */
+enum inv_mode {
+	INV_MODE_READ = 0,
+	INV_MODE_WRITE = 1,
+	INV_MODE_NEW = 2,
+};
+
+/* A disk as it was when its writes began or ceased to be told. */
+struct inv_sighting {
+	__u64 device;		/* no other disk has this number until the next boot */
+	__u64 written;		/* grows with each write, if its driver counts; 0: not known */
+	__u64 sure;		/* its driver counts */
+};
+
 /* Facts about an opened disk. */
 struct inv_geometry {
 	__u64 sectors;		/* capacity in 512-byte sectors */
@@ -65,6 +79,7 @@ struct inv_spin;
 struct inv_mutex;
 struct inv_event;
 struct inv_frozen;
+struct inv_stored;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -77,6 +92,7 @@ int inv_device_attach(struct inv_device *dev, void *tracker);
 __u64 inv_device_refresh(struct inv_device *dev);
 void inv_device_settle(struct inv_device *dev);
 int inv_device_detach(struct inv_device *dev, int killable);
+void inv_device_seen(const struct inv_device *dev, struct inv_sighting *out);
 void inv_device_close(struct inv_device *dev);
 
 /* Rust to glue: locks that interrupts may take (spin.c). The flags are unlock's. */
@@ -114,6 +130,19 @@ void inv_alarm(__u32 milliseconds);
 /* Returns when no alarm rings or will. */
 void inv_alarm_stop(void);
 __u64 inv_uptime(void);
+
+/*
+ * Rust to glue: regular files (file.c). All may sleep. Errors are negative errno;
+ * what is read or written is so whole, or it is an error.
+ */
+int inv_stored_open(const char *path, __u32 mode, struct inv_stored **out);
+void inv_stored_close(struct inv_stored *file);
+__u64 inv_stored_bytes(const struct inv_stored *file);
+int inv_stored_read(struct inv_stored *file, __u64 at, void *to, size_t bytes);
+int inv_stored_write(struct inv_stored *file, __u64 at, const void *from, size_t bytes);
+int inv_stored_flush(struct inv_stored *file);
+int inv_make_directory(const char *path);
+void inv_random(void *to, size_t bytes);
 
 /*
  * Rust to glue: other devices (query.c). 1 for blk-mq, 0 for another one; fails

@@ -17,6 +17,10 @@
 #include "glue.h"
 #include "passthrough.h"
 #include "point.h"
+#include "sight.h"
+
+/* How long new bios of a bio-based disk wait for those in flight when it is detached. */
+#define INV_QUIET		(HZ / 2)
 
 /* Bios that can be tracked at once when the slab allocator gives nothing. */
 #define INV_RESERVED_BIOS	256
@@ -44,6 +48,10 @@ struct inv_device {
 	bool attached;
 	bool scsi;
 	struct inv_holdable holdable;
+
+	/* the disk when its table was put in place or taken back last */
+	u64 number;
+	struct inv_sight sight;
 
 	/* blk-mq disks */
 	struct inv_queue *queues[INV_MAX_QUEUES];
@@ -430,6 +438,7 @@ static struct inv_device *inv_device_new(struct gendisk *disk)
 	dev->disk = disk;
 	dev->queue = disk->queue;
 	dev->scsi = inv_is_scsi(disk);
+	dev->number = inv_disk_number(disk);
 	init_waitqueue_head(&dev->idle);
 	get_device(disk_to_dev(disk));
 	err = inv_find_queues(dev);
@@ -477,15 +486,23 @@ static void inv_swap_mq_ops(struct inv_queue *hooked, const struct blk_mq_ops *o
 	/* No request is in flight, but an idle run of the queue may read the table. */
 	blk_mq_quiesce_queue(queue);
 	WRITE_ONCE(queue->mq_ops, ops);
+	inv_sight_add(&hooked->dev->sight, hooked->disk);
 	blk_mq_unquiesce_queue(queue);
 	inv_unfreeze(queue, memflags);
 }
 
+/*
+ * A bio may be in flight while the queue is frozen, so it is waited for: not for
+ * long, since a suspended dm device sends it on only through the open queue.
+ */
 static void inv_swap_fops(struct inv_device *dev, const struct block_device_operations *fops)
 {
 	unsigned int memflags = inv_freeze(dev->queue);
 
+	wait_event_timeout(dev->idle, !atomic_read(&dev->in_flight), INV_QUIET);
 	WRITE_ONCE(dev->disk->fops, fops);
+	memset(&dev->sight, 0, sizeof(dev->sight));
+	inv_sight_add(&dev->sight, dev->disk);
 	inv_unfreeze(dev->queue, memflags);
 }
 
@@ -493,6 +510,8 @@ static void inv_hook_queues(struct inv_device *dev, unsigned int first)
 {
 	unsigned int i;
 
+	if (!first)
+		memset(&dev->sight, 0, sizeof(dev->sight));
 	for (i = first; i < dev->nr_queues; i++)
 		inv_swap_mq_ops(dev->queues[i], &dev->queues[i]->copy);
 }
@@ -501,6 +520,7 @@ static void inv_unhook_queues(struct inv_device *dev)
 {
 	unsigned int i;
 
+	memset(&dev->sight, 0, sizeof(dev->sight));
 	for (i = 0; i < dev->nr_queues; i++)
 		inv_swap_mq_ops(dev->queues[i], dev->queues[i]->ops);
 }
@@ -607,6 +627,13 @@ int inv_device_detach(struct inv_device *dev, int killable)
 	synchronize_rcu();
 	module_put(THIS_MODULE);
 	return 0;
+}
+
+void inv_device_seen(const struct inv_device *dev, struct inv_sighting *out)
+{
+	out->device = dev->number;
+	out->written = dev->sight.writing ? 0 : dev->sight.written;
+	out->sure = !dev->sight.unsure;
 }
 
 static void inv_device_free(struct rcu_head *rcu)

@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod control;
 pub mod engine;
+pub mod persist;
 pub mod platform;
 pub mod sync;
 
@@ -15,6 +16,8 @@ pub mod bindings;
 pub mod cglue;
 #[path = "platform/entry.rs"]
 pub mod entry;
+#[path = "platform/file.rs"]
+pub mod file;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
 #[path = "platform/point.rs"]

@@ -4,6 +4,7 @@
 pub mod abi;
 pub mod control;
 pub mod engine;
+pub mod persist;
 pub mod platform;
 pub mod sync;
 
@@ -11,6 +12,8 @@ pub mod sync;
 pub mod bindings;
 #[path = "platform/entry.rs"]
 pub mod entry;
+#[path = "platform/file.rs"]
+pub mod file;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
 #[path = "platform/rfl/mod.rs"]

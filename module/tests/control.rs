@@ -121,6 +121,25 @@ fn the_version_is_eight_words_and_not_a_byte_more() {
 }
 
 #[test]
+fn a_disk_is_stacked_that_was_filtered_and_not_stopped() {
+    let mut agent = Agent::with_disk();
+    let stack = |agent: &mut Agent| {
+        put(BASE + dev_info::TYPE, &dev_info::HOST_VOLUME.to_ne_bytes());
+        put_name(BASE + dev_info::GUID, 256, DISK);
+        put_name(BASE + dev_info::PNAME, 256, b"name");
+        agent.call(request::VOLUME_STACKING, BASE)
+    };
+    put_name(BASE, abi::GUID_BYTES, DISK);
+    agent.call(request::REMOVE_FILTER_DEVICE, BASE).unwrap();
+    assert_eq!(agent.registry.disks().count(), 0);
+    stack(&mut agent).unwrap();
+    assert_eq!(agent.registry.disks().count(), 1);
+    assert_eq!(agent.get(), Err(Errno::INVAL), "the open file is no disk's");
+    agent.stop(DISK).unwrap();
+    assert_eq!(stack(&mut agent), Err(Errno::INVAL));
+}
+
+#[test]
 fn a_request_that_is_not_known_is_einval() {
     let mut agent = Agent::with_disk();
     for word in [0, u32::MAX, request::GET_DRIVER_VERSION ^ 0x1_0000, request::UNSTACK_ALL | 0x8000_0000] {

@@ -80,6 +80,8 @@ fn in_c(rust: &str) -> String {
         "inv_spin" => "struct inv_spin",
         "inv_device" => "struct inv_device",
         "inv_geometry" => "struct inv_geometry",
+        "inv_sighting" => "struct inv_sighting",
+        "inv_stored" => "struct inv_stored",
         "bindings::inv_scsi" => "struct inv_scsi",
         other => panic!("no C type is known for {other}"),
     }
@@ -165,7 +167,7 @@ fn the_structures_have_the_same_fields() {
         let fields = fields.split(',').filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(": "));
         fields.map(|(name, kind)| (name.to_string(), in_c(kind))).collect()
     };
-    for name in ["inv_geometry", "inv_scsi"] {
+    for name in ["inv_geometry", "inv_scsi", "inv_sighting"] {
         assert_eq!(of_rust(name), of_c(name));
         assert!(!of_c(name).is_empty());
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The bitmap file against a disk that forgets: whatever of the unflushed writes a power cut lets through, whole or in part.
 
-use involflt::engine::{Bitmap, Stamp};
+use involflt::engine::{Bitmap, Previous, Stamp};
 use involflt::host::Host;
-use involflt::persist::{BitmapFile, Blocks, Damage, Header, Opened, Resync, State, BLOCK};
-use involflt::platform::{Errno, Result};
+use involflt::persist::{BitmapFile, Blocks, Damage, Header, Resync, Seen, State, BLOCK};
+use involflt::platform::{Errno, Result, Sighting};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -121,6 +121,8 @@ fn header() -> Header {
         stamp: Stamp::default(),
         resync: None,
         name: name(),
+        seen: Seen { boot: [b'b'; 40], disk: Sighting { device: 7, written: 1234, sure: true } },
+        previous: Previous { stamp: Stamp::from_word(98), split: 1 },
     }
 }
 
@@ -135,68 +137,63 @@ fn bits(bitmap: &Bitmap<Box<[AtomicU64]>>) -> BTreeSet<u64> {
     (0..BITS).filter(|bit| bitmap.word(bit / 64) >> (bit % 64) & 1 == 1).collect()
 }
 
-fn open(file: &File) -> Opened<Host, File> {
-    BitmapFile::open(file.clone(), &name(), SECTORS).unwrap()
+fn open(file: &mut File) -> std::result::Result<BitmapFile<Host>, Damage> {
+    BitmapFile::open(file, &name(), SECTORS)
 }
 
 /// What the next boot finds: the bits, or why there are none.
 fn found(file: &File) -> std::result::Result<(BTreeSet<u64>, Header), Damage> {
-    match open(file) {
-        Opened::Damaged(_, damage) => Err(damage),
-        Opened::Clean(mut opened) => {
-            let loaded = bitmap(&BTreeSet::new());
-            opened.load(&loaded)?;
-            Ok((bits(&loaded), *opened.header()))
-        }
-    }
+    let mut file = file.clone();
+    let mut opened = open(&mut file)?;
+    let loaded = bitmap(&BTreeSet::new());
+    opened.load(&mut file, &loaded)?;
+    Ok((bits(&loaded), *opened.header()))
 }
 
-fn created() -> (File, BitmapFile<Host, File>) {
-    let file = File::new(0);
-    let opened = BitmapFile::create(file.clone(), header()).unwrap();
+fn created() -> (File, BitmapFile<Host>) {
+    let mut file = File::new(0);
+    let opened = BitmapFile::create(&mut file, header()).unwrap();
     (file, opened)
 }
 
 #[test]
 fn a_clean_stop_keeps_bits_stamp_and_resync() {
-    let (file, mut opened) = created();
+    let (mut file, mut opened) = created();
     assert_eq!(found(&file).unwrap_err(), Damage::InUse);
     let dirty = BTreeSet::from([0, 63, 64, 32_255, 32_256, BITS - 1]);
     let resync = Some(Resync { reason: 3, count: 2, time: 77 });
-    opened.close(&bitmap(&dirty), Header { stamp: Stamp::from_word(99), resync, ..header() }).unwrap();
+    opened.close(&mut file, &bitmap(&dirty), Header { stamp: Stamp::from_word(99), resync, ..header() }).unwrap();
     let (bits, header) = found(&file).unwrap();
     assert_eq!((bits, header.stamp, header.resync), (dirty, Stamp::from_word(99), resync));
 }
 
 #[test]
 fn bits_that_are_gone_do_not_come_back() {
-    let (file, mut opened) = created();
-    opened.close(&bitmap(&(0..BITS).collect()), header()).unwrap();
-    let Opened::Clean(mut opened) = open(&file) else { panic!("it is clean") };
-    opened.load(&bitmap(&BTreeSet::new())).unwrap();
-    opened.begin().unwrap();
-    opened.close(&bitmap(&BTreeSet::from([7])), header()).unwrap();
+    let (mut file, mut opened) = created();
+    opened.close(&mut file, &bitmap(&(0..BITS).collect()), header()).unwrap();
+    let mut opened = open(&mut file).unwrap();
+    opened.load(&mut file, &bitmap(&BTreeSet::new())).unwrap();
+    opened.begin(&mut file).unwrap();
+    opened.close(&mut file, &bitmap(&BTreeSet::from([7])), header()).unwrap();
     assert_eq!(found(&file).unwrap().0, BTreeSet::from([7]));
 }
 
 #[test]
 fn another_disk_s_file_is_not_taken() {
-    let (file, mut opened) = created();
-    opened.close(&bitmap(&BTreeSet::new()), header()).unwrap();
+    let (mut file, mut opened) = created();
+    opened.close(&mut file, &bitmap(&BTreeSet::new()), header()).unwrap();
     let mut other = name();
     other[3] = b'b';
-    let damage = |name, sectors| match BitmapFile::<Host, _>::open(file.clone(), name, sectors).unwrap() {
-        Opened::Damaged(_, damage) => damage,
-        Opened::Clean(_) => panic!("it is another disk's"),
-    };
-    assert_eq!(damage(&other, SECTORS), Damage::OtherDisk);
-    assert_eq!(damage(&name(), SECTORS + 8), Damage::OtherDisk);
+    let mut damage = |name: &[u8; 256], sectors| BitmapFile::<Host>::open(&mut file, name, sectors).err();
+    assert_eq!(damage(&other, SECTORS), Some(Damage::OtherDisk));
+    assert_eq!(damage(&name(), SECTORS + 8), Some(Damage::OtherSize));
+    assert_eq!(damage(&name(), SECTORS), None);
 }
 
 #[test]
 fn damage_is_named() {
-    let (file, mut opened) = created();
-    opened.close(&bitmap(&BTreeSet::from([5])), header()).unwrap();
+    let (mut file, mut opened) = created();
+    opened.close(&mut file, &bitmap(&BTreeSet::from([5])), header()).unwrap();
     let damaged = |change: &dyn Fn(&mut Vec<Block>)| {
         let copy = File::new(0);
         copy.0.borrow_mut().durable = file.0.borrow().durable.clone();
@@ -213,25 +210,25 @@ fn damage_is_named() {
 
 #[test]
 fn a_block_that_never_reached_the_disk_is_missed() {
-    let (file, mut opened) = created();
+    let (mut file, mut opened) = created();
     let empty = file.0.borrow().durable.clone();
-    opened.close(&bitmap(&BTreeSet::from([5])), header()).unwrap();
+    opened.close(&mut file, &bitmap(&BTreeSet::from([5])), header()).unwrap();
     file.0.borrow_mut().durable[2] = empty[2];
     assert_eq!(found(&file).unwrap_err(), Damage::Stale);
 }
 
 /// A session of the driver, as far as it gets.
-fn session(file: &File, dirty: &BTreeSet<u64>, begun: &mut bool) -> Result<()> {
+fn session(file: &mut File, dirty: &BTreeSet<u64>, begun: &mut bool) -> Result<()> {
     let mut opened = match open(file) {
-        Opened::Clean(mut opened) => {
-            opened.load(&bitmap(&BTreeSet::new())).expect("it was closed");
+        Ok(mut opened) => {
+            opened.load(file, &bitmap(&BTreeSet::new())).expect("it was closed");
             opened
         }
-        Opened::Damaged(file, _) => BitmapFile::create(file, header())?,
+        Err(_) => BitmapFile::create(file, header())?,
     };
-    opened.begin()?;
+    opened.begin(file)?;
     *begun = true;
-    opened.close(&bitmap(dirty), header())
+    opened.close(file, &bitmap(dirty), header())
 }
 
 proptest! {
@@ -246,11 +243,11 @@ proptest! {
         sectors in prop::collection::vec(any::<u8>(), 1..8),
         order in prop::collection::vec(0..8_usize, 0..8),
     ) {
-        let (file, mut opened) = created();
-        opened.close(&bitmap(&before), header()).unwrap();
+        let (mut file, mut opened) = created();
+        opened.close(&mut file, &bitmap(&before), header()).unwrap();
         file.0.borrow_mut().left = steps;
         let mut begun = false;
-        let done = session(&file, &after, &mut begun);
+        let done = session(&mut file, &after, &mut begun);
         file.cut(&sectors, &order);
         match found(&file) {
             Ok((bits, _)) if done.is_ok() => prop_assert_eq!(bits, after),
@@ -334,14 +331,12 @@ impl Blocks for Faulty {
 }
 
 /// A session of the driver with a file that was closed cleanly, as far as it gets. What is damaged ends it, too.
-fn faulty_session(file: Faulty, dirty: &BTreeSet<u64>, begun: &mut bool) -> Result<()> {
-    let Opened::Clean(mut opened) = BitmapFile::<Host, _>::open(file, &name(), SECTORS)? else {
-        return Err(Errno::INVAL);
-    };
-    opened.load(&bitmap(&BTreeSet::new())).map_err(|_| Errno::INVAL)?;
-    opened.begin()?;
+fn faulty_session(mut file: Faulty, dirty: &BTreeSet<u64>, begun: &mut bool) -> Result<()> {
+    let mut opened = BitmapFile::<Host>::open(&mut file, &name(), SECTORS).map_err(|_| Errno::INVAL)?;
+    opened.load(&mut file, &bitmap(&BTreeSet::new())).map_err(|_| Errno::INVAL)?;
+    opened.begin(&mut file)?;
     *begun = true;
-    opened.close(&bitmap(dirty), header())
+    opened.close(&mut file, &bitmap(dirty), header())
 }
 
 #[test]
@@ -350,8 +345,8 @@ fn any_one_call_that_fails_ends_in_the_right_bits_or_in_a_resync() {
     for fault in [Fault::Refused(Errno(30)), Fault::Refused(Errno::NOSPC), Fault::Short, Fault::Broken] {
         let mut failed = 0;
         for left in 0.. {
-            let (file, mut opened) = created();
-            opened.close(&bitmap(&before), header()).unwrap();
+            let (mut file, mut opened) = created();
+            opened.close(&mut file, &bitmap(&before), header()).unwrap();
             let mut begun = false;
             let done = faulty_session(Faulty { file: file.clone(), fault, left }, &after, &mut begun);
             // What a next boot of this machine finds, and what it finds after a power cut that lets nothing more through.

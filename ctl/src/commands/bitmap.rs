@@ -166,6 +166,7 @@ fn reason(damage: Damage) -> String {
     match damage {
         Damage::NotOurs => "no whole header: not a bitmap file of this version".into(),
         Damage::OtherDisk => "it is another disk's".into(),
+        Damage::OtherSize => "the disk has another size".into(),
         Damage::InUse => "in use: the driver has it open, or the machine stopped without closing it".into(),
         Damage::Truncated => "it ends before its last block".into(),
         Damage::Block(index) => format!("block of bits {index} is damaged"),

@@ -751,8 +751,14 @@ pub mod resync_code {
     pub const OUT_OF_RANGE: u32 = 0x07;
     /// What the text says.
     pub const SEE_TEXT: u32 = 0x08;
+    /// The bitmap file cannot be read.
+    pub const BITMAP_READ: u32 = 0x02;
     /// A new source path.
     pub const NEW_PATH: u32 = 0x10;
+    /// An unclean shutdown.
+    pub const UNCLEAN: u32 = 0x11;
+    /// The disk was filtered too late.
+    pub const UNWATCHED: u32 = 0x18;
     /// An operation that the driver cannot decode.
     pub const UNSUPPORTED: u32 = 0x19;
 }

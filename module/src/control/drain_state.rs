@@ -10,7 +10,7 @@ use crate::platform::{Errno, Platform, Result};
 pub(super) fn clear<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     let Some(disk) = registry.find(name.as_bytes()) else { return Ok(()) };
-    disk.with(|Filtered { drain, device }| drain.clear(device))
+    disk.with(|Filtered { drain, device, .. }| drain.clear(device))
 }
 
 /// The agent could not bring the block that is out to its target.

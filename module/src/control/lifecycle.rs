@@ -4,7 +4,8 @@
 use crate::abi::{dev_info, version, GUID_BYTES};
 use crate::control::file::File;
 use crate::control::user::Struct;
-use crate::engine::Registry;
+use crate::engine::{Name, Registry};
+use crate::persist::Keep;
 use crate::platform::{Errno, Platform, Result};
 
 pub(super) fn version<P: Platform>(argument: u64) -> Result<()> {
@@ -12,8 +13,8 @@ pub(super) fn version<P: Platform>(argument: u64) -> Result<()> {
     (0u64..).zip(version::WORDS).try_for_each(|(index, word)| reply.put_u16(2 * index, word))
 }
 
-/// A persistent name is part of a path elsewhere, so a slash in it is refused.
-pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
+/// A disk's path and persistent name, which is part of a path elsewhere, so that a slash in it is refused.
+fn names<P: Platform>(argument: u64) -> Result<(Name<256>, Name<256>)> {
     let info = Struct::<P>::new(argument, dev_info::BYTES)?;
     if info.u32(dev_info::TYPE)? != dev_info::HOST_VOLUME {
         return Err(Errno::INVAL);
@@ -23,13 +24,34 @@ pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: 
     if path.as_bytes().len() >= GUID_BYTES || persistent_name.as_bytes().contains(&b'/') {
         return Err(Errno::INVAL);
     }
+    Ok((path, persistent_name))
+}
+
+pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
+    let (path, persistent_name) = names::<P>(argument)?;
     file.set_disk(registry.start(path, persistent_name)?);
     Ok(())
+}
+
+/// Starts a disk that was filtered before, as when the machine has started. The file is no disk's then.
+pub(super) fn stack<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
+    let (path, persistent_name) = names::<P>(argument)?;
+    file.set_disk(0);
+    if !Keep::<P>::is_known(&persistent_name) {
+        return Err(Errno::INVAL);
+    }
+    registry.start(path, persistent_name).map(drop)
 }
 
 pub(super) fn stop<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     registry.stop(name.as_bytes())
+}
+
+/// The disk goes, and comes back some time.
+pub(super) fn remove<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
+    registry.remove(name.as_bytes())
 }
 
 /// As [`stop`], with another error for a disk that is not filtered.

@@ -98,6 +98,10 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered
     writeln!(text, "committed_bytes: {}", drain.committed_bytes())?;
     writeln!(text, "network_failures: {}", drain.network_failures())?;
     writeln!(text, "marked_for_memory: {}", tracker.counters.marked_for_memory())?;
+    match filtered.keep.state() {
+        Ok(()) => writeln!(text, "bitmap_file: in use")?,
+        Err(Errno(number)) => writeln!(text, "bitmap_file: none, error {number}")?,
+    }
     for (op, operations, bytes) in Op::ALL {
         writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;
         writeln!(text, "{bytes}: {}", tracker.counters.bytes(op))?;

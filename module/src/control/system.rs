@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Requests about the system as a whole, and those that mean nothing to this driver.
 
-use crate::abi::{dev_info, volume_flags, GUID_BYTES};
+use crate::abi::{volume_flags, GUID_BYTES};
 use crate::control::numbers::named;
 use crate::control::user::Struct;
 use crate::engine::Registry;
@@ -23,13 +23,6 @@ pub(super) fn shutdown<P: Platform>(registry: &Registry<P>, argument: u64) -> Re
 /// A number that says nothing to this driver, but must be there.
 pub(super) fn number<P: Platform>(argument: u64) -> Result<()> {
     Struct::<P>::new(argument, 4)?.u32(0).map(drop)
-}
-
-/// Filters a disk that the persistent store has. There is no such store yet, so no disk is in it.
-pub(super) fn stack<P: Platform>(argument: u64) -> Result<()> {
-    let info = Struct::<P>::new(argument, dev_info::BYTES)?;
-    info.name::<256>(dev_info::GUID)?;
-    Err(Errno::INVAL)
 }
 
 /// Sets or resets a disk's flags. There is one, which only says of itself that it is set.

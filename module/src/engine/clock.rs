@@ -44,6 +44,11 @@ impl Clock {
         Stamp(self.last.load(Ordering::Acquire))
     }
 
+    /// Every stamp from now on is later than `stamp`, which was given before a reload or a boot.
+    pub fn is_after(&self, stamp: Stamp) {
+        self.last.fetch_max(stamp.0, Ordering::AcqRel);
+    }
+
     /// The next stamp: at `now`, or just after the last one where the wall clock went back or stands still.
     pub fn stamp(&self, now: u64) -> Stamp {
         let mut last = self.last.load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //! Get, apply, commit: a block of changes is out until it is committed, and delivered again until then.
 
 use crate::abi::MAX_CHANGES;
-use crate::engine::{Bitmap, Fate, Next, ResyncReport, Stamp, State, Tag, TagSet};
+use crate::engine::{Bitmap, Fate, Next, ResyncReport, Stamp, State, Tag, TagSet, Tracker};
 use crate::platform::{Attached, Errno, Platform, Result};
 
 /// Longest extent that is reported, in bytes: the ABI's length field has 32 bits, and agents read extents whole.
@@ -54,6 +54,13 @@ pub struct Previous {
     pub stamp: Stamp,
     /// Its split part.
     pub split: u32,
+}
+
+impl Previous {
+    /// No block was committed.
+    pub const NONE: Previous = Previous { stamp: Stamp::from_word(0), split: 0 };
+    /// Nobody knows which one it was.
+    pub const UNKNOWN: Previous = Previous { stamp: Stamp::from_word(u64::MAX), split: u32::MAX };
 }
 
 /// A block of changes, as it goes to the agent.
@@ -127,7 +134,7 @@ impl<P: Platform> Drain<P> {
             changes: P::boxed(Changes::new())?,
             out: None,
             transaction: 0,
-            previous: Previous { stamp: Stamp::default(), split: 0 },
+            previous: Previous::NONE,
             committed_bytes: 0,
             network_failures: 0,
         })
@@ -293,6 +300,30 @@ impl<P: Platform> Drain<P> {
         }
         self.changes.count = 0;
         self.out = None;
+    }
+
+    /// What was committed last was so before a reload or a boot.
+    pub(super) fn follow(&mut self, previous: Previous) {
+        self.previous = previous;
+    }
+
+    /// Marks all that waits as dirty bits of `tracker`: what is out, what was taken, and the extents. Tags are deleted.
+    pub(super) fn put_back(&mut self, tracker: &Tracker<P>) {
+        tracker.capture.delete_tags();
+        self.out = None;
+        self.mark_changes(tracker);
+        while let Next::Node(_) = tracker.capture.next(&mut self.changes) {
+            self.mark_changes(tracker);
+        }
+        self.taken.move_into(tracker.live());
+        tracker.set_taken(0);
+    }
+
+    fn mark_changes(&mut self, tracker: &Tracker<P>) {
+        for (offset, length) in self.changes.offsets().iter().zip(self.changes.lengths()) {
+            tracker.mark(offset >> 9, u64::from(*length) >> 9);
+        }
+        self.changes.count = 0;
     }
 
     /// The end of the block that was committed last.

@@ -2,6 +2,7 @@
 //! The filtered disks.
 
 use crate::engine::{Drain, Fate, Latencies, Point, TagSet, Tracker};
+use crate::persist::Keep;
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,6 +49,17 @@ pub struct Filtered<P: Platform> {
     pub device: P::Attached,
     /// Delivery of its changes.
     pub drain: Drain<P>,
+    /// What outlives the module.
+    pub keep: Keep<P>,
+}
+
+/// What becomes of a disk's changes when it is filtered no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    /// Its next start goes on with them.
+    Kept,
+    /// They are forgotten.
+    Forgotten,
 }
 
 /// One disk, filtered or not any longer. It stays in memory as long as somebody uses it.
@@ -114,8 +126,7 @@ impl<P: Platform> Disk<P> {
 /// What the registry's mutex keeps.
 struct Slots<P: Platform> {
     disks: [Option<P::Shared<Disk<P>>>; MAX_DISKS],
-    /// Identities of disks that are being attached; 0 is none.
-    starting: [u64; MAX_STARTING],
+    starting: [Option<Starting>; MAX_STARTING],
     last_id: u64,
     closed: bool,
     drainer: bool,
@@ -124,29 +135,57 @@ struct Slots<P: Platform> {
 /// Disks that can be attached at the same time.
 const MAX_STARTING: usize = 64;
 
+/// A disk that is being attached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Starting {
+    identity: u64,
+    /// Hash of its persistent name.
+    name: u64,
+}
+
+impl Starting {
+    fn new(identity: u64, name: &Name<256>) -> Self {
+        // FNV-1a: two names with one hash cost the later disk its bitmap file, and only while both are being attached.
+        let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        Starting { identity, name: name.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, hash) }
+    }
+}
+
+/// What a disk that is to be started finds.
+enum Reserved {
+    /// It is filtered already, with this id.
+    Already(u64),
+    /// It can be attached.
+    New {
+        /// No other disk has its persistent name.
+        own_name: bool,
+    },
+}
+
 impl<P: Platform> Slots<P> {
     /// The disk if it is filtered already; otherwise notes that it is being attached.
-    fn reserve(&mut self, identity: u64) -> Result<Option<u64>> {
+    fn reserve(&mut self, disk: Starting, name: &Name<256>) -> Result<Reserved> {
         if self.closed {
             return Err(Errno::INVAL);
         }
-        if let Some(disk) = self.disks.iter().flatten().find(|disk| disk.identity == identity) {
-            return Ok(Some(disk.id));
+        if let Some(filtered) = self.disks.iter().flatten().find(|filtered| filtered.identity == disk.identity) {
+            return Ok(Reserved::Already(filtered.id));
         }
-        if self.starting.contains(&identity) {
+        let starting = || self.starting.iter().flatten();
+        if starting().any(|other| other.identity == disk.identity) {
             return Err(Errno::BUSY);
         }
-        let filtered = self.disks.iter().flatten().count();
-        let starting = self.starting.iter().filter(|&&identity| identity != 0).count();
-        if filtered + starting >= MAX_DISKS {
+        if self.disks.iter().flatten().count() + starting().count() >= MAX_DISKS {
             return Err(Errno::NOSPC);
         }
-        *self.starting.iter_mut().find(|identity| **identity == 0).ok_or(Errno::BUSY)? = identity;
-        Ok(None)
+        let own_name = !starting().any(|other| other.name == disk.name)
+            && !self.disks.iter().flatten().any(|other| other.persistent_name() == *name);
+        *self.starting.iter_mut().find(|starting| starting.is_none()).ok_or(Errno::BUSY)? = Some(disk);
+        Ok(Reserved::New { own_name })
     }
 
-    fn release(&mut self, identity: u64) {
-        self.starting.iter_mut().filter(|starting| **starting == identity).for_each(|starting| *starting = 0);
+    fn release(&mut self, disk: Starting) {
+        self.starting.iter_mut().filter(|starting| **starting == Some(disk)).for_each(|starting| *starting = None);
     }
 
     fn insert(&mut self, disk: P::Shared<Disk<P>>) -> Result<()> {
@@ -175,7 +214,7 @@ impl<P: Platform> Registry<P> {
     pub fn new() -> Result<Self> {
         let slots = Slots {
             disks: [const { None }; MAX_DISKS],
-            starting: [0; MAX_STARTING],
+            starting: [None; MAX_STARTING],
             last_id: 0,
             closed: false,
             drainer: false,
@@ -217,25 +256,27 @@ impl<P: Platform> Registry<P> {
         self.find(name).or_else(|| self.find_persistent(name))
     }
 
-    /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path.
+    /// Filters the disk at `path` and gives its id; a disk that is filtered already stays as it is, whatever its path. It goes
+    /// on with the changes that were kept of it ([`Keep::begin`]).
     ///
     /// Fails as opening and attaching the disk do, with [`Errno::NOSPC`] beyond [`MAX_DISKS`], and with [`Errno::BUSY`] where
     /// another caller is starting the same disk.
     pub fn start(&self, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
         let opened = P::Opened::open(path.with_nul())?;
-        let identity = opened.geometry().identity;
-        if let Some(id) = self.slots.with_always(|slots| slots.reserve(identity))? {
-            return Ok(id);
-        }
-        let started = self.attach(opened, path, persistent_name);
-        self.slots.with_always(|slots| slots.release(identity));
+        let starting = Starting::new(opened.geometry().identity, &persistent_name);
+        let own_name = match self.slots.with_always(|slots| slots.reserve(starting, &persistent_name))? {
+            Reserved::Already(id) => return Ok(id),
+            Reserved::New { own_name } => own_name,
+        };
+        let started = self.attach(opened, path, persistent_name, own_name);
+        self.slots.with_always(|slots| slots.release(starting));
         started
     }
 
-    fn attach(&self, opened: P::Opened, path: Name<256>, persistent_name: Name<256>) -> Result<u64> {
+    fn attach(&self, opened: P::Opened, path: Name<256>, persistent_name: Name<256>, own_name: bool) -> Result<u64> {
         let geometry = opened.geometry();
         let tracker = P::shared(Tracker::<P>::new(geometry.sectors)?)?;
-        let drain = Drain::new(tracker.same_shape()?)?;
+        let mut drain = Drain::new(tracker.same_shape()?)?;
         let id = self.slots.with_always(|slots| {
             slots.last_id += 1;
             slots.last_id
@@ -251,8 +292,10 @@ impl<P: Platform> Registry<P> {
             read_only: AtomicBool::new(false),
             filtered: P::mutex::<Option<Filtered<P>>>(None)?,
         })?;
+        let mut keep = if own_name { Keep::begin(&persistent_name, &tracker) } else { Keep::nothing(Errno::EXIST) };
         let device = opened.attach(tracker)?;
-        disk.filtered.with_always(|filtered| *filtered = Some(Filtered { device, drain }));
+        drain.follow(keep.attached(&disk.tracker, device.seen()));
+        disk.filtered.with_always(|filtered| *filtered = Some(Filtered { device, drain, keep }));
         let inserted = self.slots.with_always(|slots| slots.insert(disk.clone()));
         if inserted.is_err() {
             disk.filtered.with_always(|filtered| *filtered = None);
@@ -263,13 +306,22 @@ impl<P: Platform> Registry<P> {
     /// Filters the disk no longer, and forgets its changes; whoever waits for them is woken. Fails with [`Errno::NODEV`]
     /// when it is not filtered.
     pub fn stop(&self, path: &[u8]) -> Result<()> {
-        self.stop_disk(&*self.find(path).ok_or(Errno::NODEV)?)
+        self.stop_disk(&*self.find(path).ok_or(Errno::NODEV)?, Changes::Forgotten)
     }
 
-    fn stop_disk(&self, disk: &Disk<P>) -> Result<()> {
+    /// Filters the disk no longer; its next start goes on with its changes. Otherwise as [`Self::stop`].
+    pub fn remove(&self, path: &[u8]) -> Result<()> {
+        self.stop_disk(&*self.find(path).ok_or(Errno::NODEV)?, Changes::Kept)
+    }
+
+    fn stop_disk(&self, disk: &Disk<P>, changes: Changes) -> Result<()> {
         disk.filtered.with(|filtered| {
-            filtered.as_mut().ok_or(Errno::NODEV)?.device.detach()?;
-            *filtered = None;
+            let mut stopped = filtered.take().ok_or(Errno::NODEV)?;
+            if let Err(errno) = stopped.device.detach() {
+                *filtered = Some(stopped);
+                return Err(errno);
+            }
+            Self::end(disk, stopped, changes);
             self.slots.with_always(|slots| {
                 slots
                     .disks
@@ -283,6 +335,20 @@ impl<P: Platform> Registry<P> {
         disk.tracker.waits.wake();
         self.tags.happen();
         Ok(())
+    }
+
+    /// What outlives a disk that is detached.
+    fn end(disk: &Disk<P>, mut stopped: Filtered<P>, changes: Changes) {
+        let name = disk.persistent_name();
+        match changes {
+            Changes::Forgotten => stopped.keep.forget(&name),
+            Changes::Kept => {
+                stopped.drain.put_back(&disk.tracker);
+                let (seen, previous) = (stopped.device.seen(), stopped.drain.previous());
+                // Where it fails the file does not say "clean", and the next start says why.
+                let _ = stopped.keep.close(&name, &disk.tracker, seen, previous);
+            }
+        }
     }
 
     /// Something was decided about a set: its disks can be drained further, and tags that were taken back are counted.
@@ -322,10 +388,11 @@ impl<P: Platform> Registry<P> {
         self.slots.with_always(|slots| slots.drainer = false);
     }
 
-    /// Filters nothing any longer, and is closed from then on. Fails as detaching does; disks that came before are gone.
+    /// Filters nothing any longer, and is closed from then on; when the module is loaded again, the disks go on with their
+    /// changes. Fails as detaching does; disks that came before are gone.
     pub fn stop_all(&self) -> Result<()> {
         self.slots.with_always(|slots| slots.closed = true);
-        let stopped = self.disks().try_for_each(|disk| match self.stop_disk(&disk) {
+        let stopped = self.disks().try_for_each(|disk| match self.stop_disk(&disk, Changes::Kept) {
             Err(Errno::NODEV) => Ok(()),
             stopped => stopped,
         });

@@ -21,6 +21,18 @@ pub enum Hole {
     OutOfRange,
     /// The disk has another size than before.
     Resized,
+    /// The machine stopped while the disk's bitmap file was in use.
+    Unclean,
+    /// The disk may have been written to while it was not filtered.
+    Unwatched,
+    /// The disk had a bitmap file, which is not there any longer.
+    FileGone,
+    /// The disk's bitmap file is another disk's, or no bitmap file.
+    FileForeign,
+    /// The disk's bitmap file is not as it was written.
+    FileDamaged,
+    /// The disk's bitmap file cannot be read.
+    FileUnreadable,
 }
 
 impl Hole {
@@ -41,7 +53,10 @@ impl Hole {
             Hole::NoMemory => resync_code::NO_MEMORY,
             Hole::OutOfRange | Hole::Resized => resync_code::OUT_OF_RANGE,
             Hole::NewPath => resync_code::NEW_PATH,
-            Hole::Unhooked => resync_code::SEE_TEXT,
+            Hole::Unhooked | Hole::FileGone | Hole::FileForeign | Hole::FileDamaged => resync_code::SEE_TEXT,
+            Hole::Unclean => resync_code::UNCLEAN,
+            Hole::Unwatched => resync_code::UNWATCHED,
+            Hole::FileUnreadable => resync_code::BITMAP_READ,
             Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
         }
     }
@@ -56,10 +71,17 @@ impl Hole {
             Hole::Unhooked => "the disk was not filtered for a moment",
             Hole::OutOfRange => "a change past the known end of the disk",
             Hole::Resized => "the disk's size has changed",
+            Hole::Unclean => "the machine stopped without a clean end of tracking",
+            Hole::Unwatched => "the disk may have changed while it was not filtered",
+            Hole::FileGone => "the bitmap file is gone",
+            Hole::FileForeign => "the bitmap file is not this disk's",
+            Hole::FileDamaged => "the bitmap file is damaged",
+            Hole::FileUnreadable => "the bitmap file cannot be read",
         }
     }
 
-    const fn number(self) -> u64 {
+    /// The number by which a bitmap file has it (`docs/bitmap.md`).
+    pub(crate) const fn number(self) -> u64 {
         match self {
             Hole::NoMemory => 0,
             Hole::Passthrough => 1,
@@ -68,10 +90,17 @@ impl Hole {
             Hole::Unhooked => 4,
             Hole::OutOfRange => 5,
             Hole::Resized => 6,
+            Hole::Unclean => 7,
+            Hole::Unwatched => 8,
+            Hole::FileGone => 9,
+            Hole::FileForeign => 10,
+            Hole::FileDamaged => 11,
+            Hole::FileUnreadable => 12,
         }
     }
 
-    const fn stored(number: u64) -> Hole {
+    /// The reason that was stored as `number`; an unknown one is [`Hole::UnknownOp`].
+    pub(crate) const fn stored(number: u64) -> Hole {
         match number {
             0 => Hole::NoMemory,
             1 => Hole::Passthrough,
@@ -79,6 +108,12 @@ impl Hole {
             4 => Hole::Unhooked,
             5 => Hole::OutOfRange,
             6 => Hole::Resized,
+            7 => Hole::Unclean,
+            8 => Hole::Unwatched,
+            9 => Hole::FileGone,
+            10 => Hole::FileForeign,
+            11 => Hole::FileDamaged,
+            12 => Hole::FileUnreadable,
             _ => Hole::UnknownOp,
         }
     }
@@ -96,7 +131,6 @@ pub struct ResyncReport {
 }
 
 /// Whether a disk must be copied anew. Any context may raise it; only an agent's word takes it back.
-///
 #[derive(Debug, Default)]
 pub struct Resync {
     /// The count in the low 56 bits, the first reason above. 0 is "in sync".
@@ -121,6 +155,12 @@ impl Resync {
         };
         // The closure never refuses, so the result has nothing to tell.
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+    }
+
+    /// What was reported before the disk was filtered anew is still so. Nobody has raised anything since.
+    pub(crate) fn restore(&self, report: ResyncReport) {
+        self.time.store(report.time, Ordering::Relaxed);
+        self.state.store((report.hole.number() << REASON_SHIFT) | (report.count & COUNT_MASK), Ordering::Release);
     }
 
     /// What to report, if there is anything.

@@ -3,7 +3,7 @@
 
 use super::block::{bytes_at, open, put, seal, Kind, Place, BITS, BLOCK, FRAME};
 use super::crc32c::crc32c;
-use super::header::{Header, State};
+use super::header::{Header, Seen, State};
 use crate::engine::Bitmap;
 use crate::platform::{Errno, Platform, Result};
 use crate::sync::{AtomicU64, Ordering};
@@ -31,8 +31,10 @@ pub trait Blocks {
 pub enum Damage {
     /// No header is whole: another program's file, or none.
     NotOurs,
-    /// It is of another disk: another name, or another size.
+    /// It is of a disk with another name.
     OtherDisk,
+    /// The disk has another size than then.
+    OtherSize,
     /// It was in use when the machine stopped.
     InUse,
     /// It ends before its last block.
@@ -45,54 +47,54 @@ pub enum Damage {
     Unreadable(Errno),
 }
 
-/// What there is of a file.
-pub enum Opened<P: Platform, F> {
-    /// Its bits are true, as far as the header says; [`BitmapFile::load`] is the proof.
-    Clean(BitmapFile<P, F>),
-    /// They are not.
-    Damaged(F, Damage),
-}
-
-/// A file with a whole header.
-pub struct BitmapFile<P: Platform, F> {
-    file: F,
+/// What is known of a file with a whole header. The file itself is open only while something is done with it: one that is
+/// open for writing keeps its file system from being made read-only.
+pub struct BitmapFile<P: Platform> {
     header: P::Boxed<Header>,
     block: P::Boxed<[u8; BLOCK]>,
     /// Of each block of bits, its checksum and [`HAS_BITS`].
     sums: P::Words,
 }
 
-impl<P: Platform, F: Blocks> BitmapFile<P, F> {
+impl<P: Platform> BitmapFile<P> {
     /// Makes `file` a bitmap file of a disk: without bits, in use. `header` says of what; the rest of it is not looked at.
     /// Fails as writing does, or with [`Errno::NOMEM`].
-    pub fn create(file: F, header: Header) -> Result<Self> {
-        let mut this =
-            Self::new(file, Header { generation: 0, state: State::InUse, digest: 0, resync: None, ..header })?;
+    pub fn create(file: &mut impl Blocks, header: Header) -> Result<Self> {
+        let mut this = Self::new(Header {
+            generation: 0,
+            state: State::InUse,
+            digest: 0,
+            resync: None,
+            seen: Seen::NOTHING,
+            ..header
+        })?;
         for block in 0..this.header.blocks() {
-            this.write_bits(block, |_| 0)?;
+            this.write_bits(file, block, |_| 0)?;
         }
-        this.begin()?;
+        this.begin(file)?;
         Ok(this)
     }
 
-    /// Looks at the headers of a file. `name` and `sectors` are those of the disk whose file it should be.
-    /// Fails with [`Errno::NOMEM`].
-    pub fn open(mut file: F, name: &[u8; 256], sectors: u64) -> Result<Opened<P, F>> {
-        let mut block = P::boxed([0; BLOCK])?;
-        let header = match read_header(&mut file, &mut block) {
-            Ok(header) => header,
-            Err(damage) => return Ok(Opened::Damaged(file, damage)),
-        };
-        let other = (header.name != *name || header.sectors != sectors).then_some(Damage::OtherDisk);
-        match other.or_else(|| unclean(&file, &header)) {
-            Some(damage) => Ok(Opened::Damaged(file, damage)),
-            None => Ok(Opened::Clean(Self::new(file, header)?)),
+    /// The file whose header says that its bits are true; [`Self::load`] is the proof. `name` and `sectors` are those of the
+    /// disk whose file it should be.
+    pub fn open(file: &mut impl Blocks, name: &[u8; 256], sectors: u64) -> core::result::Result<Self, Damage> {
+        let mut block = P::boxed([0; BLOCK]).map_err(Damage::Unreadable)?;
+        let header = read_header(file, &mut block)?;
+        if header.name != *name {
+            return Err(Damage::OtherDisk);
+        }
+        if header.sectors != sectors {
+            return Err(Damage::OtherSize);
+        }
+        match unclean(file, &header) {
+            Some(damage) => Err(damage),
+            None => Self::new(header).map_err(Damage::Unreadable),
         }
     }
 
-    fn new(file: F, header: Header) -> Result<Self> {
+    fn new(header: Header) -> Result<Self> {
         let blocks = usize::try_from(header.blocks()).map_err(|_| Errno::NOMEM)?;
-        Ok(BitmapFile { file, header: P::boxed(header)?, block: P::boxed([0; BLOCK])?, sums: P::words(blocks)? })
+        Ok(BitmapFile { header: P::boxed(header)?, block: P::boxed([0; BLOCK])?, sums: P::words(blocks)? })
     }
 
     /// The header that is in force.
@@ -101,9 +103,9 @@ impl<P: Platform, F: Blocks> BitmapFile<P, F> {
     }
 
     /// Sets the file's bits in `bitmap`. Where that fails, those of the blocks before the damage are set.
-    pub fn load(&mut self, bitmap: &Bitmap<P::Words>) -> core::result::Result<(), Damage> {
+    pub fn load(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> core::result::Result<(), Damage> {
         let sums = &self.sums;
-        read_bits(&mut self.file, &self.header, &mut self.block, |bits| {
+        read_bits(file, &self.header, &mut self.block, |bits| {
             let mut any = 0;
             for (word, bits) in bits.words() {
                 bitmap.set_word(word, bits);
@@ -115,48 +117,60 @@ impl<P: Platform, F: Blocks> BitmapFile<P, F> {
 
     /// From here on the bits are not true. Only when this has returned may the disk change. Fails as writing does; what the
     /// file says then is not known.
-    pub fn begin(&mut self) -> Result<()> {
+    pub fn begin(&mut self, file: &mut impl Blocks) -> Result<()> {
         self.header.state = State::InUse;
         self.header.resync = None;
-        self.write_headers()
+        self.write_headers(file)
     }
 
-    /// Writes `bitmap`, whose disk does not change any more, and says that the bits are true. Whatever fails, and wherever
-    /// it is broken off: unless this has written all, the file says that it is in use.
-    pub fn close(&mut self, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
+    /// Writes `bitmap`, whose disk does not change any more, and says that the bits are true. Of `last` what the disk has come
+    /// to is taken: stamp, resync, name, when it was seen, and what was committed. Fails as reading and writing do, and with
+    /// [`Errno::STALE`] where another file is in this one's place. Whatever fails, and wherever it is broken off: unless this
+    /// has written all, the file says that it is in use.
+    pub fn close(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
+        self.is_in(file)?;
         for index in 0..self.header.blocks() {
             let words = index * WORDS..(index + 1) * WORDS;
             let had = self.sum(index) & HAS_BITS != 0;
             if had || words.clone().any(|word| bitmap.word(word) != 0) {
-                self.write_bits(index, |word| bitmap.word(index * WORDS + word))?;
+                self.write_bits(file, index, |word| bitmap.word(index * WORDS + word))?;
             }
         }
-        self.file.flush()?;
+        file.flush()?;
         let sums = (0..self.header.blocks()).map(|index| (self.sum(index) as u32).to_le_bytes());
-        self.header.digest = sums.fold(0, |digest, sum| crc32c(digest, &sum));
-        self.header.stamp = last.stamp;
-        self.header.resync = last.resync;
-        self.header.state = State::Clean;
-        let done = self.write_headers();
+        let digest = sums.fold(0, |digest, sum| crc32c(digest, &sum));
+        let Header { identity, generation, sectors, block_shift, .. } = *self.header;
+        *self.header = Header { identity, generation, sectors, block_shift, digest, state: State::Clean, ..last };
+        let done = self.write_headers(file);
         if done.is_err() {
             self.header.state = State::InUse;
         }
         done
     }
 
+    /// Whether the file is the one that this has written last: nobody may have put another one in its place.
+    fn is_in(&mut self, file: &mut impl Blocks) -> Result<()> {
+        let there = read_header(file, &mut self.block).map_err(|damage| match damage {
+            Damage::Unreadable(errno) => errno,
+            _ => Errno::STALE,
+        })?;
+        let same = there.identity == self.header.identity && there.generation == self.header.generation;
+        same.then_some(()).ok_or(Errno::STALE)
+    }
+
     /// The older header first, so that one is whole at any time.
-    fn write_headers(&mut self) -> Result<()> {
+    fn write_headers(&mut self, file: &mut impl Blocks) -> Result<()> {
         for _ in 0..HEADERS {
             self.header.generation += 1;
             let index = self.header.generation % HEADERS;
             self.header.seal(index, &mut self.block);
-            self.file.write(index, &self.block)?;
-            self.file.flush()?;
+            file.write(index, &self.block)?;
+            file.flush()?;
         }
         Ok(())
     }
 
-    fn write_bits(&mut self, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
+    fn write_bits(&mut self, file: &mut impl Blocks, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
         self.block.fill(0);
         let mut any = 0;
         for at in 0..WORDS {
@@ -165,7 +179,7 @@ impl<P: Platform, F: Blocks> BitmapFile<P, F> {
         }
         let place = Place { identity: self.header.identity, index, generation: self.header.generation };
         let sum = seal(&mut self.block, Kind::Bits, place);
-        self.file.write(HEADERS + index, &self.block)?;
+        file.write(HEADERS + index, &self.block)?;
         remember(&self.sums, index, sum, any != 0);
         Ok(())
     }

@@ -2,7 +2,8 @@
 //! The header: what the file is for, and whether its bits are true.
 
 use super::block::{bytes_at, open, put, seal, Identity, Kind, Place, BITS, BLOCK, FRAME};
-use crate::engine::Stamp;
+use crate::engine::{Previous, Stamp};
+use crate::platform::Sighting;
 
 /// Whether the bits are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,16 @@ const AT_RESYNC: usize = FRAME + 40;
 const AT_RESYNC_COUNT: usize = FRAME + 48;
 const AT_RESYNC_TIME: usize = FRAME + 56;
 const AT_NAME: usize = FRAME + 64;
+const AT_BOOT: usize = AT_NAME + NAME;
+const AT_DEVICE: usize = AT_BOOT + BOOT;
+const AT_WRITTEN: usize = AT_DEVICE + 8;
+const AT_PREVIOUS: usize = AT_WRITTEN + 8;
+const AT_PREVIOUS_SPLIT: usize = AT_PREVIOUS + 8;
+const AT_SURE: usize = AT_PREVIOUS_SPLIT + 4;
 /// Longest persistent name, in bytes.
 const NAME: usize = 256;
+/// Bytes of a boot's id: a UUID as text, filled up with NULs.
+pub const BOOT: usize = 40;
 
 /// A hole that was not taken back before the file was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +46,25 @@ pub struct Resync {
     pub count: u64,
     /// When the first came: 100 ns since the Unix epoch.
     pub time: u64,
+}
+
+/// By what the next start knows whether anybody has written to the disk since the file was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The boot's id; all zero where nobody knows it.
+    pub boot: [u8; BOOT],
+    /// The disk in that boot.
+    pub disk: Sighting,
+}
+
+impl Seen {
+    /// Nobody has seen anything.
+    pub const NOTHING: Seen = Seen { boot: [0; BOOT], disk: Sighting { device: 0, written: 0, sure: false } };
+
+    /// Whether nobody has written to the disk from this to `later`.
+    pub fn is_still(&self, later: &Seen) -> bool {
+        self == later && self.boot != Self::NOTHING.boot && self.disk.written != 0
+    }
 }
 
 /// What the file is for, and whether its bits are true.
@@ -60,6 +88,10 @@ pub struct Header {
     pub resync: Option<Resync>,
     /// The disk's persistent name, filled up with NULs.
     pub name: [u8; NAME],
+    /// The disk, when tracking ended.
+    pub seen: Seen,
+    /// The end of the block that was committed last.
+    pub previous: Previous,
 }
 
 impl Header {
@@ -88,6 +120,12 @@ impl Header {
             put(block, AT_RESYNC_TIME, &resync.time.to_le_bytes());
         }
         put(block, AT_NAME, &self.name);
+        put(block, AT_BOOT, &self.seen.boot);
+        put(block, AT_DEVICE, &self.seen.disk.device.to_le_bytes());
+        put(block, AT_WRITTEN, &self.seen.disk.written.to_le_bytes());
+        put(block, AT_SURE, &u32::from(self.seen.disk.sure).to_le_bytes());
+        put(block, AT_PREVIOUS, &self.previous.stamp.time().to_le_bytes());
+        put(block, AT_PREVIOUS_SPLIT, &self.previous.split.to_le_bytes());
         seal(block, Kind::Header, Place { identity: self.identity, index, generation: self.generation });
     }
 
@@ -111,6 +149,11 @@ impl Header {
             stamp: Stamp::from_word(u64_at(AT_STAMP)),
             resync: (count != 0).then(|| Resync { reason: u32_at(AT_RESYNC), count, time: u64_at(AT_RESYNC_TIME) }),
             name: bytes_at(block, AT_NAME),
+            seen: Seen {
+                boot: bytes_at(block, AT_BOOT),
+                disk: Sighting { device: u64_at(AT_DEVICE), written: u64_at(AT_WRITTEN), sure: u32_at(AT_SURE) != 0 },
+            },
+            previous: Previous { stamp: Stamp::from_word(u64_at(AT_PREVIOUS)), split: u32_at(AT_PREVIOUS_SPLIT) },
         })
     }
 }

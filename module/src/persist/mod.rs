@@ -8,7 +8,10 @@ mod block;
 mod crc32c;
 mod file;
 mod header;
+mod keep;
+mod place;
 
 pub use block::{Identity, BLOCK};
-pub use file::{read_bits, read_header, unclean, BitmapFile, Bits, Blocks, Damage, Opened};
-pub use header::{Header, Resync, State};
+pub use file::{read_bits, read_header, unclean, BitmapFile, Bits, Blocks, Damage};
+pub use header::{Header, Resync, Seen, State};
+pub use keep::Keep;

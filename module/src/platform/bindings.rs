@@ -36,6 +36,21 @@ pub struct inv_frozen {
     opaque: [u8; 0],
 }
 
+/// An open file.
+#[repr(C)]
+pub struct inv_stored {
+    opaque: [u8; 0],
+}
+
+/// A disk as it was at a moment.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct inv_sighting {
+    pub device: u64,
+    pub written: u64,
+    pub sure: u64,
+}
+
 /// Facts about an opened disk.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -62,6 +77,7 @@ unsafe extern "C" {
     pub fn inv_device_refresh(dev: *mut inv_device) -> u64;
     pub fn inv_device_settle(dev: *mut inv_device);
     pub fn inv_device_detach(dev: *mut inv_device, killable: c_int) -> c_int;
+    pub fn inv_device_seen(dev: *const inv_device, out: *mut inv_sighting);
     pub fn inv_device_close(dev: *mut inv_device);
     pub fn inv_spin_new() -> *mut inv_spin;
     pub fn inv_spin_free(spin: *mut inv_spin);
@@ -78,6 +94,14 @@ unsafe extern "C" {
     pub fn inv_event_wait(event: *mut inv_event, seen: u32, milliseconds: u32) -> c_int;
     pub fn inv_frozen_new(path: *const c_char, out: *mut *mut inv_frozen) -> c_int;
     pub fn inv_frozen_free(frozen: *mut inv_frozen);
+    pub fn inv_stored_open(path: *const c_char, mode: u32, out: *mut *mut inv_stored) -> c_int;
+    pub fn inv_stored_close(file: *mut inv_stored);
+    pub fn inv_stored_bytes(file: *const inv_stored) -> u64;
+    pub fn inv_stored_read(file: *mut inv_stored, at: u64, to: *mut c_void, bytes: usize) -> c_int;
+    pub fn inv_stored_write(file: *mut inv_stored, at: u64, from: *const c_void, bytes: usize) -> c_int;
+    pub fn inv_stored_flush(file: *mut inv_stored) -> c_int;
+    pub fn inv_make_directory(path: *const c_char) -> c_int;
+    pub fn inv_random(to: *mut c_void, bytes: usize);
     pub fn inv_is_blk_mq(path: *const c_char) -> c_int;
     pub fn inv_hold();
     pub fn inv_let_go();

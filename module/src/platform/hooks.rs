@@ -4,7 +4,7 @@
 use crate::bindings;
 use crate::engine::scsi::Command;
 use crate::engine::{Hole, Op, Tracker};
-use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result};
+use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, Sighting};
 use crate::ThisPlatform;
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -88,6 +88,13 @@ impl Attached<ThisPlatform> for AttachedDisk {
     fn settle(&self) {
         // SAFETY: the device is open and attached.
         unsafe { bindings::inv_device_settle(self.opened.device.as_ptr()) }
+    }
+
+    fn seen(&self) -> Sighting {
+        let mut seen = bindings::inv_sighting::default();
+        // SAFETY: the device is open, and the place to write to outlives the call.
+        unsafe { bindings::inv_device_seen(self.opened.device.as_ptr(), &mut seen) };
+        Sighting { device: seen.device, written: seen.written, sure: seen.sure != 0 }
     }
 
     fn detach(&mut self) -> Result<()> {

@@ -36,8 +36,14 @@ impl Errno {
     pub const EXIST: Errno = Errno(17);
     /// Not supported.
     pub const OPNOTSUPP: Errno = Errno(95);
-    /// Too many disks.
+    /// Too many disks; no room in a file system.
     pub const NOSPC: Errno = Errno(28);
+    /// No such file or directory.
+    pub const NOENT: Errno = Errno(2);
+    /// Input or output has failed.
+    pub const IO: Errno = Errno(5);
+    /// A file is another one than it was.
+    pub const STALE: Errno = Errno(116);
 }
 
 /// The result of everything that can fail in the driver.
@@ -50,6 +56,17 @@ pub struct Geometry {
     pub sectors: u64,
     /// The same for every path to one disk, and for no other disk while this one is open.
     pub identity: u64,
+}
+
+/// By what one knows later whether a disk was written to since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The kernel's own number of the disk, which no other one gets until the next boot.
+    pub device: u64,
+    /// Grows with each write to the disk, filtered or not, if its driver counts them. 0: not known.
+    pub written: u64,
+    /// Its driver counts them.
+    pub sure: bool,
 }
 
 /// A kernel, or what stands in for one.
@@ -76,6 +93,8 @@ pub trait Platform: Sized {
     type Attached: Attached<Self> + Send;
     /// The calling process's memory.
     type User: User;
+    /// A file of a file system.
+    type File: File;
 
     /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
     fn words(count: usize) -> Result<Self::Words>;
@@ -106,6 +125,10 @@ pub trait Platform: Sized {
     fn alarm(milliseconds: u32);
     /// Milliseconds of a clock that never goes back.
     fn uptime() -> u64;
+    /// Fills `bytes` with random ones.
+    fn random(bytes: &mut [u8]);
+    /// Makes the directory `path`, which ends with a NUL, and those that it is in. Fails with [`Errno::IO`].
+    fn make_directory(path: &[u8]) -> Result<()>;
     /// What all disks share.
     fn common() -> &'static Common;
     /// Wall-clock time since the Unix epoch, in 100 ns.
@@ -167,8 +190,36 @@ pub trait Attached<P: Platform> {
     fn refresh(&self);
     /// Returns when every write that was told to the tracker before the call has completed.
     fn settle(&self);
+    /// The disk at the moment from which on its writes were told, or, once it is detached, were not told any longer.
+    fn seen(&self) -> Sighting;
     /// Detaches the disk. Fails with [`Errno::INTR`], the disk still filtered, when the caller is killed meanwhile.
     fn detach(&mut self) -> Result<()>;
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// One that is there, to read. Numbers as in `glue.h`, `enum inv_mode`.
+    Read = 0,
+    /// One that is there, to read and write.
+    Write = 1,
+    /// An empty one, whether it was there or not.
+    New = 2,
+}
+
+/// An open file. May sleep: by a process or a worker alone, never by what completes I/O.
+pub trait File: Sized {
+    /// Opens the regular file at `path`, which ends with a NUL. Fails as opening does.
+    fn open(path: &[u8], mode: Mode) -> Result<Self>;
+    /// Its length.
+    fn bytes(&self) -> u64;
+    /// Reads all of `to` from offset `at` on. Fails as reading does, and with [`Errno::IO`] where the file is shorter.
+    fn read(&mut self, at: u64, to: &mut [u8]) -> Result<()>;
+    /// Writes all of `from` to offset `at`. Fails as writing does; a part may then be written.
+    fn write(&mut self, at: u64, from: &[u8]) -> Result<()>;
+    /// Returns when all that was written outlives a power cut. Fails as that does.
+    fn flush(&mut self) -> Result<()>;
 }
 
 /// The calling process's memory. Addresses are the process's own and may be anything.

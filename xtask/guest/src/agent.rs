@@ -52,8 +52,13 @@ pub fn start_request(node: &str, bytes: u64) -> Vec<u8> {
     info.put(dev_info::GUID, node.as_bytes());
     info.put(dev_info::BLOCKS, &(bytes / 512).to_le_bytes());
     info.put(dev_info::BLOCK_BYTES, &512_u32.to_le_bytes());
-    info.put(dev_info::PNAME, node.trim_start_matches('/').replace('/', "_").as_bytes());
+    info.put(dev_info::PNAME, persistent_name(node).as_bytes());
     info
+}
+
+/// The name of a disk in the driver's persistent store.
+pub fn persistent_name(node: &str) -> String {
+    node.trim_start_matches('/').replace('/', "_")
 }
 
 impl Agent {
@@ -70,6 +75,13 @@ impl Agent {
         let mut name = guid(self.disk.node);
         ioctl(&self.file, request::STOP_FILTERING_DEVICE, &mut name)
             .doing(|| format!("{}: stop filtering", self.disk.name))?;
+        Ok(())
+    }
+
+    /// Stops filtering of the disk, whose changes are kept for the next start.
+    pub fn remove(self) -> Step {
+        let mut name = guid(self.disk.node);
+        ioctl(&self.file, request::REMOVE_FILTER_DEVICE, &mut name).doing(|| format!("{}: remove", self.disk.name))?;
         Ok(())
     }
 

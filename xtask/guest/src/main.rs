@@ -15,13 +15,17 @@ mod world;
 
 use channel::Channel;
 use guest::layout;
-use guest::protocol::{MODULES, Message, PLAN, Plan};
+use guest::protocol::{MKDIR, MODULES, Message, PLAN, Plan};
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use sys::{Doing, Failure, Step, ensure};
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args();
+    if arguments.next().as_deref() == Some(MKDIR) {
+        make_directory(arguments.next_back());
+        return;
+    }
     if arguments.next().as_deref() == Some(privilege::CHILD) {
         privilege::child(arguments.next().as_deref());
     }
@@ -31,6 +35,13 @@ fn main() {
     }
     nix::unistd::sync();
     let _ = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
+}
+
+/// What `mkdir -p` does. Whoever called it sees whether the directory is there.
+fn make_directory(path: Option<String>) {
+    if let Some(Err(error)) = path.as_ref().map(fs::create_dir_all) {
+        eprintln!("involflt guest: mkdir {path:?}: {error}");
+    }
 }
 
 fn init() -> Step {

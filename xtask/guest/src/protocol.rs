@@ -16,6 +16,8 @@ pub const INVOLFLT: &str = "/involflt.ko";
 pub const CTL: &str = "/involfltctl";
 /// The agent in C in the initramfs, as a 64-bit and as a 32-bit program.
 pub const C_AGENTS: [&str; 2] = ["/c-agent-64", "/c-agent-32"];
+/// What the driver calls to make directories; in the initramfs it is the guest program itself.
+pub const MKDIR: &str = "/bin/mkdir";
 /// Extents in one [`Message::Drained`] at most, so that a line stays short.
 pub const EXTENTS_A_LINE: usize = 500;
 
@@ -164,6 +166,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "privilege", title: "a program without CAP_SYS_ADMIN cannot open the device" },
     Scenario { name: "bad-requests", title: "bad pointers, sizes, disks and requests get an errno" },
     Scenario { name: "reload", title: "unload is refused while a disk is filtered, and clean otherwise" },
+    Scenario {
+        name: "keep",
+        title: "changes outlive a reload; a file that was lost, and writes unseen, need a resync",
+    },
     Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
     Scenario {
         name: "c-agent",

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
 
 /// An archive that is being written. Directories come before what is in them.
 pub struct Cpio<W> {
@@ -26,6 +27,11 @@ impl<W: Write> Cpio<W> {
     /// Adds a file that may be executed; `path` has no leading slash.
     pub fn file(&mut self, path: &str, contents: &[u8]) -> io::Result<()> {
         self.entry(path, PROGRAM, contents)
+    }
+
+    /// Adds a symbolic link to `target`; `path` has no leading slash.
+    pub fn link(&mut self, path: &str, target: &str) -> io::Result<()> {
+        self.entry(path, LINK, target.as_bytes())
     }
 
     /// Ends the archive.

@@ -24,7 +24,7 @@ use crate::lock::LockedKernel;
 use crate::result::{DiskVerdict, Status};
 use crate::store::Store;
 use guest::protocol::{
-    C_AGENTS, CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
+    C_AGENTS, CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MKDIR, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
 };
 use serde::Serialize;
 use std::fs;
@@ -191,9 +191,10 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
     }
     copies.write("initramfs", |file| {
         let mut cpio = cpio::Cpio::new(file);
-        ["dev", "proc", "sys", "mnt", MODULES.trim_start_matches('/')]
+        ["bin", "dev", "proc", "sys", "mnt", MODULES.trim_start_matches('/')]
             .iter()
             .try_for_each(|dir| cpio.directory(dir))?;
+        cpio.link(MKDIR.trim_start_matches('/'), "/init")?;
         files.iter().try_for_each(|(path, contents)| cpio.file(path.trim_start_matches('/'), contents))?;
         cpio.finish().map(drop)
     })

@@ -7,6 +7,7 @@ mod runtime;
 use crate::bindings;
 use crate::engine::Common;
 use crate::entry;
+use crate::file::{self, Stored};
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
 use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
@@ -31,6 +32,7 @@ impl Platform for Cglue {
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
+    type File = Stored;
 
     fn words(count: usize) -> Result<Words> {
         Words::new(count)
@@ -87,6 +89,14 @@ impl Platform for Cglue {
 
     fn uptime() -> u64 {
         point::uptime()
+    }
+
+    fn random(bytes: &mut [u8]) {
+        file::random(bytes);
+    }
+
+    fn make_directory(path: &[u8]) -> Result<()> {
+        file::make_directory(path)
     }
 
     fn common() -> &'static Common {

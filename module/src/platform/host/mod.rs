@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A platform for tests: memory from the standard library, disks that exist in name only, and a clock that ticks.
 
+mod files;
+
 use crate::engine::{Common, Tracker};
-use crate::platform::{self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, User, Waited};
+use crate::platform::{self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, Sighting, User, Waited};
 use crate::sync::AtomicU64;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+pub use files::{Files, HostFile};
 
 /// The platform.
 pub struct Host;
@@ -18,6 +22,10 @@ thread_local! {
     static HELD: Cell<bool> = const { Cell::new(false) };
     static ALARM: Cell<Option<u64>> = const { Cell::new(None) };
     static UPTIME: Cell<u64> = const { Cell::new(1) };
+    static WRITTEN: Cell<u64> = const { Cell::new(1) };
+    static SURE: Cell<bool> = const { Cell::new(true) };
+    /// Not random, but another one each time.
+    static RANDOM: Cell<u64> = const { Cell::new(0) };
     /// Each thread its own, so that tests do not meet.
     static COMMON: &'static Common = Box::leak(Box::default());
 }
@@ -34,6 +42,7 @@ impl Platform for Host {
     type Opened = NamedDisk;
     type Attached = TrackedDisk;
     type User = OwnMemory;
+    type File = HostFile;
 
     fn words(count: usize) -> Result<Self::Words> {
         Ok(std::iter::repeat_with(AtomicU64::default).take(count).collect())
@@ -89,6 +98,15 @@ impl Platform for Host {
 
     fn uptime() -> u64 {
         UPTIME.get()
+    }
+
+    fn random(bytes: &mut [u8]) {
+        RANDOM.set(RANDOM.get() + 1);
+        bytes.iter_mut().zip(RANDOM.get().to_le_bytes().iter().cycle()).for_each(|(byte, random)| *byte = *random);
+    }
+
+    fn make_directory(path: &[u8]) -> Result<()> {
+        files::make_directory(path)
     }
 
     fn common() -> &'static Common {
@@ -162,6 +180,16 @@ impl Host {
     /// Whether this thread has disks held.
     pub fn is_held() -> bool {
         HELD.get()
+    }
+
+    /// Somebody writes to the disks, whether they are filtered or not.
+    pub fn write_to_disks() {
+        WRITTEN.set(WRITTEN.get() + 1);
+    }
+
+    /// Whether the disks' driver is known to count what is written.
+    pub fn is_sure_of_counts(sure: bool) {
+        SURE.set(sure);
     }
 
     /// So many milliseconds go by for this thread. Whether its alarm has rung meanwhile.
@@ -247,6 +275,10 @@ impl Attached<Host> for TrackedDisk {
 
     fn settle(&self) {
         self.settled.set(self.settled.get() + 1);
+    }
+
+    fn seen(&self) -> Sighting {
+        Sighting { device: 1, written: WRITTEN.get(), sure: SURE.get() }
     }
 
     fn detach(&mut self) -> Result<()> {

@@ -4,6 +4,7 @@
 use crate::bindings;
 use crate::engine::Common;
 use crate::entry;
+use crate::file::{self, Stored};
 use crate::hooks::{AttachedDisk, OpenedDisk};
 use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
@@ -70,6 +71,7 @@ impl Platform for Rfl {
     type Opened = OpenedDisk;
     type Attached = AttachedDisk;
     type User = Caller;
+    type File = Stored;
 
     fn words(count: usize) -> Result<Words> {
         let mut words = KVVec::with_capacity(count, GFP_KERNEL).map_err(|_| Errno::NOMEM)?;
@@ -132,6 +134,14 @@ impl Platform for Rfl {
 
     fn uptime() -> u64 {
         point::uptime()
+    }
+
+    fn random(bytes: &mut [u8]) {
+        file::random(bytes);
+    }
+
+    fn make_directory(path: &[u8]) -> Result<()> {
+        file::make_directory(path)
     }
 
     fn common() -> &'static Common {

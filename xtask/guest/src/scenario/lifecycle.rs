@@ -63,7 +63,8 @@ fn refused() -> Step {
     })
 }
 
-fn unload() -> Step {
+/// Unloads the module, which no disk may use.
+pub fn unload() -> Step {
     module::unload(c"involflt").doing(|| "unload".into())?;
     ensure(!module::is_loaded("involflt")?, || "involflt is still in /proc/modules".into())
 }

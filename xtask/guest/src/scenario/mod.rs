@@ -3,6 +3,7 @@
 
 mod c_agent;
 mod ctl;
+mod keep;
 mod lifecycle;
 mod passthrough;
 mod replicate;
@@ -34,6 +35,7 @@ fn function(name: &str) -> Option<Function> {
         "privilege" => |_| privilege::scenario(),
         "bad-requests" => |_| requests::scenario(),
         "reload" => lifecycle::reload,
+        "keep" => |_| keep::scenario(),
         "ctl" => |_| ctl::scenario(),
         "c-agent" => |_| c_agent::scenario(),
         "attach-storm" => lifecycle::attach_storm,

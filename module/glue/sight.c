@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Whether a disk was written to since somebody looked: the kernel counts. */
+#include <linux/part_stat.h>
+#include "compat.h"
+#include "sight.h"
+
+/* A bio-based driver counts a write when it begins or when it has ended. */
+static bool inv_is_writing(struct gendisk *disk)
+{
+	long writing = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		writing += part_stat_local_read_cpu(inv_part0(disk), in_flight[1], cpu);
+	return writing != 0;
+}
+
+static u64 inv_written(struct gendisk *disk)
+{
+	return part_stat_read(inv_part0(disk), ios[STAT_WRITE]) +
+	       part_stat_read(inv_part0(disk), sectors[STAT_WRITE]) +
+	       part_stat_read(inv_part0(disk), ios[STAT_DISCARD]) +
+	       part_stat_read(inv_part0(disk), sectors[STAT_DISCARD]);
+}
+
+/*
+ * blk-mq counts for its drivers, unless it was told not to. A bio-based driver
+ * may not count, or count whatever it was told.
+ */
+void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
+{
+	sight->written += inv_written(disk) + 1;
+	if (!disk->queue->mq_ops || !blk_queue_io_stat(disk->queue))
+		sight->unsure = true;
+	if (!disk->queue->mq_ops && inv_is_writing(disk))
+		sight->writing = true;
+}

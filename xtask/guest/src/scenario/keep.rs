@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Changes that outlive the module, and what becomes of them when their file does not.
+
+use super::lifecycle::unload;
+use crate::agent::{self, Agent, DEVICE};
+use crate::module;
+use crate::sys::{Doing, Step, ensure, open};
+use crate::work::{Area, buffer::Buffer, file_system};
+use guest::layout::{Disk, LIVE, MIB};
+use guest::protocol::INVOLFLT;
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+/// Where the ABI has the files.
+const FILES: &str = "/etc/vxagent/involflt";
+/// Written to by this scenario.
+const AREA: Area = 40 * MIB..41 * MIB;
+
+/// The disk's bitmap file.
+fn file(disk: &Disk) -> String {
+    let name = agent::persistent_name(disk.node);
+    format!("{FILES}/{name}/InMage-{name}.VolumeLog")
+}
+
+/// On each kind of disk: a reload, and a file that is lost in each of the ways there are.
+pub fn scenario() -> Step<String> {
+    for disk in &LIVE {
+        goes_on_after_a_reload(disk)?;
+        written_to_unseen(disk)?;
+        in_use(disk)?;
+        damaged(disk)?;
+        deleted(disk)?;
+    }
+    on_its_own_disk(&LIVE[0])?;
+    read_only(&LIVE[0])?;
+    Ok(format!("{} disks, each reloaded, written to unseen, unclean, damaged, deleted", LIVE.len()))
+}
+
+fn write(disk: &Disk, offset: u64) -> Step {
+    let buffer = Buffer::stamped(4096);
+    open(disk.node, libc::O_DIRECT)?.write_all_at(buffer.bytes(), offset).doing(|| format!("write to {}", disk.name))
+}
+
+/// What was committed is gone, what was delivered or only noted is not, and nothing else has come.
+fn goes_on_after_a_reload(disk: &'static Disk) -> Step {
+    let mut agent = Agent::attach(disk)?;
+    write(disk, AREA.start)?;
+    agent.drain_all()?;
+    write(disk, AREA.start + 16384)?;
+    agent.get()?;
+    write(disk, AREA.start + 65536)?;
+    agent::unstack_all(&open(DEVICE, 0)?)?;
+    drop(agent);
+    unload()?;
+    module::load(INVOLFLT)?;
+    let mut agent = Agent::attach(disk)?;
+    agent.drain_all()?;
+    let found: Vec<_> = agent.drained.iter().collect();
+    let expected = [(AREA.start + 16384, 4096), (AREA.start + 65536, 4096)];
+    ensure(found == expected, || format!("{}: after a reload {found:?}, not {expected:?}", disk.name))?;
+    agent.detach()
+}
+
+/// Starts the disk, which must need a resync for the reason; then stops it for good.
+fn needs_resync(disk: &'static Disk, reason: &str) -> Step {
+    let mut agent = Agent::attach(disk)?;
+    let hole = agent.take_hole()?;
+    ensure(hole.as_deref().is_some_and(|hole| hole.contains(reason)), || {
+        format!("{}: {reason:?} was expected, not {hole:?}", disk.name)
+    })?;
+    agent.detach()
+}
+
+fn written_to_unseen(disk: &'static Disk) -> Step {
+    Agent::attach(disk)?.remove()?;
+    write(disk, AREA.start)?;
+    needs_resync(disk, "may have changed")
+}
+
+/// The file as a machine leaves it that stops at once.
+fn in_use(disk: &'static Disk) -> Step {
+    let agent = Agent::attach(disk)?;
+    let in_use = fs::read(file(disk)).doing(|| file(disk))?;
+    agent.remove()?;
+    fs::write(file(disk), in_use).doing(|| file(disk))?;
+    needs_resync(disk, "without a clean end")
+}
+
+fn damaged(disk: &'static Disk) -> Step {
+    Agent::attach(disk)?.remove()?;
+    let mut bad = fs::read(file(disk)).doing(|| file(disk))?;
+    bad[2 * 4096 + 100] ^= 1;
+    fs::write(file(disk), &bad).doing(|| file(disk))?;
+    needs_resync(disk, "damaged")?;
+    let aside = format!("{}.bad", file(disk));
+    let kept = fs::read(&aside).doing(|| aside.clone())?;
+    ensure(kept == bad, || format!("{aside} is not the bad file"))
+}
+
+fn deleted(disk: &'static Disk) -> Step {
+    Agent::attach(disk)?.remove()?;
+    fs::remove_file(file(disk)).doing(|| file(disk))?;
+    needs_resync(disk, "gone")
+}
+
+/// The file's own writes are changes of its disk, and come to an end.
+fn on_its_own_disk(disk: &'static Disk) -> Step {
+    file_system::mounted(disk, FILES, || {
+        Agent::attach(disk)?.remove()?;
+        needs_resync(disk, "may have changed")
+    })
+}
+
+/// Nothing can be kept, and the disk is filtered.
+fn read_only(disk: &'static Disk) -> Step {
+    file_system::mounted(disk, FILES, || {
+        let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, FILES, None::<&str>, remount, None::<&str>).doing(|| format!("remount {FILES}"))?;
+        let agent = Agent::attach(disk)?;
+        let state = agent.statistics()?.text("bitmap_file")?;
+        ensure(state == "none, error 30", || format!("on a read-only file system: bitmap_file: {state}"))?;
+        agent.detach()
+    })
+}
