@@ -10,8 +10,8 @@ use crate::event::{Event, Listener};
 use crate::lock::{LockedKernel, Role};
 use crate::module_source::ModuleSource;
 use crate::publish::Publisher;
-use crate::resolve::{self, MatrixArgs};
-use crate::result::{Row, Status};
+use crate::resolve::{self, MatrixArgs, Refused, Resolution};
+use crate::result::{Results, Row, Status};
 use crate::setup::{self, Need};
 use crate::sign::{KeyOptions, Keys};
 use crate::store::{Store, remove, sha256_file};
@@ -64,7 +64,7 @@ impl BuildMatrix {
         let keys = if self.no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
         let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist, keys };
-        let outcome = plan.run(&resolution.kernels, &store, &*listener)?;
+        let outcome = plan.run(&resolution, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
             print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
@@ -118,7 +118,8 @@ impl Outcome {
 
 impl Plan {
     /// Works through the kernels; a kernel's failure is its own row. Fails only when nothing can be done at all.
-    pub fn run(&self, kernels: &[LockedKernel], store: &Store, listener: &dyn Listener) -> Result<Outcome> {
+    pub fn run(&self, resolution: &Resolution, store: &Store, listener: &dyn Listener) -> Result<Outcome> {
+        let kernels = &resolution.kernels;
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
         let source = ModuleSource::read(&work_tree::top().join("module"))?;
         let farm = Farm::new(store, &source, self.offline);
@@ -133,8 +134,9 @@ impl Plan {
         self.publish(good, &work.farm, listener)?;
         let rows: Vec<Row> = done.into_iter().map(|(_, (row, _))| row).collect();
         resolve::record(kernels, &self.dist)?;
-        report::write(&self.dist, &rows)?;
-        Ok(Outcome { rows, compiled: work.compiled.into_inner() })
+        let results = Results { rows, left_out: resolution.refused.iter().map(Refused::left_out).collect() };
+        report::write(&self.dist, &results)?;
+        Ok(Outcome { rows: results.rows, compiled: work.compiled.into_inner() })
     }
 
     /// Packages and repositories of the kernels that were found good. Where none was, those of before stay.

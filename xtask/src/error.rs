@@ -60,6 +60,10 @@ impl Error {
         self.notes.push(note.into());
         self
     }
+    /// The same error for another thing that it keeps from being done.
+    pub fn again(&self) -> Self {
+        Error { kind: self.kind, message: self.message.clone(), notes: self.notes.clone() }
+    }
     /// Puts the thing or place that the failure belongs to in front of the message.
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);

@@ -4,10 +4,11 @@
 mod command;
 mod html;
 mod json;
+mod support;
 mod table;
 
 use crate::error::{AtPath, Result};
-use crate::result::{Row, Status};
+use crate::result::{Results, Row, Status};
 use std::path::Path;
 
 pub use command::Report;
@@ -18,19 +19,23 @@ pub const MATRIX: &str = "matrix.json";
 /// Name of the report for a browser, below `dist/`.
 pub const PAGE: &str = "index.html";
 
-/// Writes `matrix.json` and `index.html` into `dist`, which is made where needed.
+/// Name of the support table, below `dist/`.
+const SUPPORT: &str = "support-matrix.md";
+
+/// Writes `matrix.json`, `index.html` and `support-matrix.md` into `dist`, which is made where needed.
 ///
 /// Links in the page are the rows' own paths, which are relative to `dist`. Rows are written in the order of
 /// [`sorted`], so the same rows give the same bytes whatever order they were finished in.
-pub fn write(dist: &Path, rows: &[Row]) -> Result<()> {
-    let rows = sorted(rows);
+pub fn write(dist: &Path, results: &Results) -> Result<()> {
+    let rows = sorted(&results.rows);
     std::fs::create_dir_all(dist).at_path(dist)?;
-    put(&dist.join(MATRIX), &json::render(&rows)?)?;
-    put(&dist.join(PAGE), &html::render(&rows)?)
+    put(&dist.join(MATRIX), &json::render(&rows, &results.left_out)?)?;
+    put(&dist.join(SUPPORT), &support::render(&rows))?;
+    put(&dist.join(PAGE), &html::render(&rows, &results.left_out)?)
 }
 
-/// Reads the rows of a `matrix.json`.
-pub fn read(path: &Path) -> Result<Vec<Row>> {
+/// Reads a `matrix.json`.
+pub fn read(path: &Path) -> Result<Results> {
     json::parse(&std::fs::read_to_string(path).at_path(path)?).map_err(|error| error.at(path.display()))
 }
 
@@ -79,13 +84,14 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("involflt-report-{}", std::process::id()));
         let mut rows = sample::rows();
         let files = |rows: &[Row]| {
-            write(&dir, rows).unwrap();
-            [MATRIX, PAGE].map(|name| std::fs::read_to_string(dir.join(name)).unwrap())
+            write(&dir, &Results { rows: rows.to_vec(), left_out: sample::left_out() }).unwrap();
+            [MATRIX, PAGE, SUPPORT].map(|name| std::fs::read_to_string(dir.join(name)).unwrap())
         };
         let one = files(&rows);
         rows.reverse();
         assert_eq!(one, files(&rows));
-        assert_eq!(read(&dir.join(MATRIX)).unwrap().len(), rows.len());
+        let read = read(&dir.join(MATRIX)).unwrap();
+        assert_eq!((read.rows.len(), read.left_out), (rows.len(), sample::left_out()));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
@@ -100,7 +106,12 @@ mod tests {
 #[cfg(test)]
 mod sample {
     use crate::lock::Platform;
-    use crate::result::{DiskVerdict, Row, Status};
+    use crate::result::{DiskVerdict, LeftOut, Row, Status};
+
+    /// A suite of which nothing is known.
+    pub fn left_out() -> Vec<LeftOut> {
+        vec![LeftOut { id: "sles:15-sp5".into(), error: "the mirror <stalls>".into() }]
+    }
 
     fn row(suite: &str, kernel: &str, platform: Platform) -> Row {
         let id = format!("debian-{suite}-{kernel}");

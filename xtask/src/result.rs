@@ -72,6 +72,24 @@ pub struct Row {
     pub vm_millis: u64,
 }
 
+/// What was asked for and could not be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// A kernel's id, or suites of which nothing is known, as `--select` has them: `sles:15-sp5`.
+    pub id: String,
+    /// Why.
+    pub error: String,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Results {
+    /// One row for each kernel.
+    pub rows: Vec<Row>,
+    /// What could not be resolved, by id.
+    pub left_out: Vec<LeftOut>,
+}
+
 impl Row {
     /// A row on which nothing has been done yet.
     pub fn new(kernel: &LockedKernel) -> Self {

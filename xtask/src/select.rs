@@ -4,7 +4,7 @@
 //! An expression is a list of terms that must all hold; several expressions add up.
 
 use crate::error::{Error, Result};
-use crate::kernels::DEFAULT_GROUP;
+use crate::kernels::{DEFAULT_GROUP, Distro, Release};
 use crate::lock::{LockedKernel, Platform};
 use std::collections::BTreeSet;
 
@@ -141,6 +141,25 @@ impl Expression {
                 }
             };
             holds != term.negated
+        })
+    }
+
+    /// Whether any kernel of a release may match; where not, its archive need not be asked.
+    pub fn may_concern(&self, distro: &Distro, release: &Release) -> bool {
+        self.terms.iter().all(|Term { negated, test }| {
+            let all = match test {
+                Test::DistroSuite(of, suite) => glob(of, distro.name) && glob(suite, release.root),
+                Test::Field(Field::Distro, of) => glob(of, distro.name),
+                Test::Field(Field::Release, of) => glob(of, release.root),
+                _ => return true,
+            };
+            let some = match test {
+                Test::DistroSuite(of, suite) => {
+                    glob(of, distro.name) && (release.pockets || all || glob(suite, release.name))
+                }
+                _ => all,
+            };
+            if *negated { !all } else { some }
         })
     }
 
@@ -331,6 +350,21 @@ mod tests {
     fn terms_of_an_expression_must_all_hold() {
         assert!(holds("debian:bookworm, 6.1.* !rt-amd64"));
         assert!(!holds("debian:bookworm, 6.1.*,!cloud-amd64"));
+    }
+
+    #[test]
+    fn an_archive_is_not_asked_for_what_no_term_can_mean() {
+        let may = |text: &str, distro: &str, suite: &str| {
+            let distro = Distro::find(distro).unwrap();
+            Expression::parse(text).unwrap().may_concern(distro, distro.release_of(suite).unwrap())
+        };
+        assert!(may("group:azure 6.1.*", "sles", "15-sp5") && may("debian:bookworm-security", "debian", "bookworm"));
+        assert!(!may("debian:bookworm", "sles", "15-sp5") && !may("distro=debian", "sles", "15-sp5"));
+        assert!(may("sles:15-sp5", "sles", "15-sp5") && !may("sles:15-sp4", "sles", "15-sp5"));
+        assert!(!may("!sles:15-*", "sles", "15-sp5") && may("!sles:15-sp4", "sles", "15-sp5"));
+        assert!(
+            may("!debian:bookworm-security", "debian", "bookworm") && !may("!debian:bookworm", "debian", "bookworm")
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod selector;
 mod bad_files;
 
 pub use constraint::Constraint;
-pub use distro::{ARCHITECTURES, Archive, DISTROS, Distro, Layout, POCKETS, is_security};
+pub use distro::{ARCHITECTURES, Archive, DISTROS, Distro, Layout, POCKETS, Release, is_security};
 pub use document::{Document, Step};
 pub use families::{FAMILIES, Family};
 pub use release::{ReleaseCommand, parse as parse_release};
@@ -103,6 +103,14 @@ fn default_arch() -> String {
 }
 
 impl Selector {
+    /// What is known of its distribution.
+    ///
+    /// # Panics
+    /// For a selector that did not come out of [`Kernels::read`], which knows only distributions of the table.
+    pub fn distro(&self) -> &'static Distro {
+        Distro::find(&self.distro).expect("was checked when the file was read")
+    }
+
     /// The suites behind each entry of `suites`: a release brings its pockets, a single suite is itself.
     pub fn expanded(&self) -> Vec<Vec<String>> {
         let expand = |entry: &String| {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask report`: shows the last result again.
 
-use super::{MATRIX, read, table, write};
+use super::{MATRIX, SUPPORT, put, read, sorted, support, table, write};
 use crate::display::Style;
 use crate::error::{Error, Result};
+use crate::work_tree;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use xshell::Shell;
@@ -21,6 +22,7 @@ enum Format {
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask report
+  cargo xtask report --support                  docs/support-matrix.md
   cargo xtask report --dist /tmp/dist --format json")]
 pub struct Report {
     /// Where `matrix.json` is.
@@ -29,6 +31,9 @@ pub struct Report {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Write docs/support-matrix.md anew as well.
+    #[arg(long)]
+    support: bool,
 }
 
 impl Report {
@@ -39,11 +44,17 @@ impl Report {
             let error = Error::input(format!("{}: there is no result yet", path.display()));
             return Err(error.note("make one with `cargo xtask build-matrix --setup`"));
         }
-        let rows = read(&path)?;
-        write(&self.dist, &rows)?;
+        let results = read(&path)?;
+        write(&self.dist, &results)?;
+        let rows = &results.rows;
+        if self.support {
+            let to = work_tree::top().join("docs").join(SUPPORT);
+            put(&to, &support::render(&sorted(rows)))?;
+            println!("{}: written", to.display());
+        }
         match self.format {
-            Format::Table => print!("{}", table(&rows, Style::detect(&std::io::stdout()))),
-            Format::Json => print!("{}", super::json::render(&super::sorted(&rows))?),
+            Format::Table => print!("{}", table(rows, Style::detect(&std::io::stdout()))),
+            Format::Json => print!("{}", super::json::render(&sorted(rows), &results.left_out)?),
         }
         match rows.iter().filter(|row| row.failed()).count() {
             0 => Ok(()),

@@ -4,7 +4,7 @@
 use super::{summary, word};
 use crate::display::seconds;
 use crate::error::{Error, Result};
-use crate::result::{DiskVerdict, Row, Status};
+use crate::result::{DiskVerdict, LeftOut, Row, Status};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ struct Shown<'a> {
 }
 
 /// The page's text for rows in this order.
-pub fn render(rows: &[&Row]) -> Result<String> {
+pub fn render(rows: &[&Row], left_out: &[LeftOut]) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -31,7 +31,7 @@ pub fn render(rows: &[&Row]) -> Result<String> {
     environment.set_lstrip_blocks(true);
     environment.set_keep_trailing_newline(true);
     let shown: Vec<_> = rows.iter().map(|row| shown(row)).collect();
-    let page = environment.render_str(TEMPLATE, context! { rows => shown, summary => summary(rows) });
+    let page = environment.render_str(TEMPLATE, context! { rows => shown, left_out, summary => summary(rows) });
     page.map_err(|error| Error::infra(format!("index.html: {error:#}")))
 }
 
@@ -75,14 +75,15 @@ mod tests {
 
     fn page() -> String {
         let rows = sample::rows();
-        render(&rows.iter().collect::<Vec<_>>()).unwrap()
+        render(&rows.iter().collect::<Vec<_>>(), &sample::left_out()).unwrap()
     }
 
     #[test]
     fn what_a_log_says_cannot_become_markup() {
         let page = page();
         assert!(page.contains("3 blocks &lt;missed&gt; &amp; &quot;lost&quot;"), "{page}");
-        assert!(!page.contains("<missed>") && !page.contains("<odd>"));
+        assert!(page.contains("sles:15-sp5: the mirror &lt;stalls&gt;"), "{page}");
+        assert!(!page.contains("<missed>") && !page.contains("<odd>") && !page.contains("<stalls>"));
     }
 
     #[test]

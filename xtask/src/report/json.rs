@@ -2,7 +2,7 @@
 //! `matrix.json`, as `docs/matrix-json.md` and `docs/matrix.schema.json` describe it.
 
 use crate::error::{Error, Result};
-use crate::result::Row;
+use crate::result::{LeftOut, Results, Row};
 use serde::{Deserialize, Serialize};
 
 /// Raised when a reader of the old form would misread the new one; a field added is no such change.
@@ -12,25 +12,28 @@ const FORMAT: u32 = 1;
 struct Matrix<'a> {
     format: u32,
     kernels: &'a [&'a Row],
+    left_out: &'a [LeftOut],
 }
 
 #[derive(Deserialize)]
 struct OwnedMatrix {
     format: u32,
     kernels: Vec<Row>,
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
 }
 
 /// The file's text for rows in this order.
-pub fn render(rows: &[&Row]) -> Result<String> {
-    let text = serde_json::to_string_pretty(&Matrix { format: FORMAT, kernels: rows });
+pub fn render(rows: &[&Row], left_out: &[LeftOut]) -> Result<String> {
+    let text = serde_json::to_string_pretty(&Matrix { format: FORMAT, kernels: rows, left_out });
     text.map(|text| text + "\n").map_err(|error| Error::infra(format!("matrix.json: {error}")))
 }
 
-/// The rows in the file's text.
-pub fn parse(text: &str) -> Result<Vec<Row>> {
+/// What the file's text says.
+pub fn parse(text: &str) -> Result<Results> {
     let matrix: OwnedMatrix = serde_json::from_str(text).map_err(|error| Error::input(error.to_string()))?;
     match matrix.format {
-        FORMAT => Ok(matrix.kernels),
+        FORMAT => Ok(Results { rows: matrix.kernels, left_out: matrix.left_out }),
         other => Err(Error::input(format!("format {other} where {FORMAT} was expected"))
             .note("make it again with `cargo xtask build-matrix`")),
     }
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn the_file_is_what_the_schema_says() {
         let rows = sample::rows();
-        let text = render(&rows.iter().collect::<Vec<_>>()).unwrap();
+        let text = render(&rows.iter().collect::<Vec<_>>(), &sample::left_out()).unwrap();
         let schema: Value = serde_json::from_str(include_str!("../../../docs/matrix.schema.json")).unwrap();
         conforms(&serde_json::from_str(&text).unwrap(), &schema, &schema, "matrix");
     }
@@ -113,7 +116,8 @@ mod tests {
     fn every_field_is_in_the_document() {
         let schema: Value = serde_json::from_str(include_str!("../../../docs/matrix.schema.json")).unwrap();
         let document = include_str!("../../../docs/matrix-json.md");
-        for place in ["/properties", "/$defs/kernel/properties", "/$defs/disk/properties"] {
+        for place in ["/properties", "/$defs/kernel/properties", "/$defs/disk/properties", "/$defs/left_out/properties"]
+        {
             for name in schema.pointer(place).unwrap().as_object().unwrap().keys() {
                 assert!(document.contains(&format!("`{name}`")), "docs/matrix-json.md does not name {name}");
             }

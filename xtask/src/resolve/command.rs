@@ -3,7 +3,7 @@
 
 use super::{MatrixArgs, Resolution, lockfile, resolution, verdict};
 use crate::display::{self, Format};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lock::LockedKernel;
 use crate::store::Store;
 use std::collections::BTreeSet;
@@ -35,6 +35,10 @@ impl Resolve {
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
         let Resolution { kernels, refused } = resolution(&self.matrix, &store, &*display::open(Some(Format::Plain)))?;
+        // A lock without the kernels of an archive that was not reached would be a lock that lost them.
+        if refused.iter().any(|one| one.error.kind == Kind::Infra) {
+            return verdict(&refused).map_err(|error| error.note("the lock file is left as it was"));
+        }
         let path = self.matrix.lock_path();
         // A lock that cannot be read is about to be replaced: it only means that all kernels are new.
         let before = lockfile::read(&path).map_or(Vec::new(), |lock| lock.kernels);

@@ -12,6 +12,7 @@ pub mod lockfile;
 mod pick;
 mod rpm_archive;
 pub mod rpm_md;
+mod survey;
 mod version;
 
 #[cfg(test)]
@@ -23,16 +24,18 @@ pub use version::compare as compare_versions;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
-use crate::kernels::{Archive, DEFAULT_GROUP, DISTROS, Distro, Kernels};
+use crate::kernels::{DEFAULT_GROUP, DISTROS, Distro, Kernels};
 use crate::lock::{LockedKernel, LockedPackage, Platform};
+use crate::result::LeftOut;
 use crate::select::{Expression, Subject};
 use crate::store::Store;
 use crate::work_tree;
 use apt::{Archives, Wanted};
-use candidate::{Candidate, Incomplete, SuiteIndex};
+use candidate::{Candidate, Incomplete};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use survey::{Available, Survey, Unread};
 
 /// Options of every command that works on a choice of kernels.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,13 +90,20 @@ impl MatrixArgs {
     }
 }
 
-/// A kernel that was asked for and cannot be had.
+/// A kernel that was asked for and cannot be had, or a whole suite of which nothing is known.
 #[derive(Debug)]
 pub struct Refused {
-    /// As [`LockedKernel::id`] would be.
+    /// As [`LockedKernel::id`] would be; of a suite, as `--select` has it: `sles:15-sp5`.
     pub id: String,
     /// Why not.
     pub error: Error,
+}
+
+impl Refused {
+    /// As the report of a run has it.
+    pub fn left_out(&self) -> LeftOut {
+        LeftOut { id: self.id.clone(), error: self.error.message.clone() }
+    }
 }
 
 /// What the selectors came to.
@@ -129,14 +139,18 @@ pub fn resolution(args: &MatrixArgs, store: &Store, listener: &dyn Listener) -> 
     }
 }
 
-/// An error of exit code 1 where some kernels could not be resolved.
+/// An error where something could not be resolved: of exit code 69 where an archive could not be read, else of 1.
 pub fn verdict(refused: &[Refused]) -> Result<()> {
-    if refused.is_empty() {
+    let Some(worst) = refused.iter().find(|one| one.error.kind != Kind::Kernel).or(refused.first()) else {
         return Ok(());
-    }
-    let mut text = format!("{} kernels cannot be resolved, and are left out", refused.len());
+    };
+    let mut text = String::from("not resolved, and left out:");
     text.extend(refused.iter().map(|Refused { id, error }| format!("\n  {id}: {}", error.message)));
-    Err(Error::kernel(text).note("to do without one: --select 'group:NAME !KERNEL', or `version:` in kernels.yaml"))
+    let mut notes: Vec<&String> = refused.iter().flat_map(|one| &one.error.notes).collect();
+    notes.sort();
+    notes.dedup();
+    let error = Error { kind: worst.error.kind, message: text, notes: notes.into_iter().cloned().collect() };
+    Err(error.note("to do without: --select 'group:NAME !KERNEL' or '!DISTRO:SUITE', or another kernels.yaml"))
 }
 
 fn locked(kernels: &Kernels, expressions: &[Expression], path: &Path) -> Result<Vec<LockedKernel>> {
@@ -225,20 +239,37 @@ fn resolve(
     if expressions.is_empty() {
         groups.insert(DEFAULT_GROUP);
     }
-    let (available, incomplete) = available(kernels, &groups, store, offline, listener)?;
+    let concerns = |distro: &'static Distro, suite: &str| {
+        let release = distro.release_of(suite).expect("was checked when the file was read");
+        expressions.is_empty() || expressions.iter().any(|expression| expression.may_concern(distro, release))
+    };
+    let Survey { complete: available, incomplete, unread } =
+        survey::survey(kernels, &groups, &concerns, &survey::Source { store, offline, listener })?;
     let views: Vec<pick::Kernel> = available.iter().map(Available::view).collect();
     tell_incomplete(kernels, &groups, &views, &incomplete, listener);
-    check_selectors(kernels, &groups, &views)?;
+    let known = |distro: &'static Distro, suite: &str| {
+        concerns(distro, suite) && !unread.iter().any(|one| one.has(distro, suite))
+    };
+    check_selectors(kernels, &groups, &views, &known)?;
     let members = members(kernels, groups.iter().copied(), &views);
     let default = [DEFAULT_GROUP];
     let chosen = choose(expressions, &views, &members, |(expression, index)| {
         let bounds = expression.map_or(default.to_vec(), Expression::bounds);
         bounds.iter().all(|group| members[group].contains(&index))
-    })?;
+    });
+    // Where nothing matches, that is because of what could not be read.
+    let chosen = match chosen {
+        Err(_) if !unread.is_empty() => BTreeSet::new(),
+        chosen => chosen?,
+    };
     let chosen: Vec<&Available<Candidate>> = chosen.into_iter().map(|index| &available[index]).collect();
     let mut resolved = look_into(&chosen, kernels, store, offline, listener)?;
-    lockfile::sort(&mut resolved.kernels);
+    resolved.refused.extend(unread.into_iter().map(Unread::refused));
     resolved.refused.sort_by(|a, b| a.id.cmp(&b.id));
+    lockfile::sort(&mut resolved.kernels);
+    if resolved.kernels.is_empty() && resolved.refused.iter().any(|one| one.error.kind == Kind::Infra) {
+        verdict(&resolved.refused)?;
+    }
     narrow_by_platform(expressions, resolved, |expression, kernel| {
         let is = |one: &Available<Candidate>| one.candidate.kernel == kernel.kernel && one.release == kernel.release;
         let index = available.iter().position(is);
@@ -261,11 +292,17 @@ fn narrow_by_platform(
     Ok(resolution)
 }
 
-/// A selector that means nothing at all is a mistake in `kernels.yaml`.
-fn check_selectors(kernels: &Kernels, groups: &BTreeSet<&str>, views: &[pick::Kernel]) -> Result<()> {
+/// A selector that means nothing at all is a mistake in `kernels.yaml`, if all of its suites are `known`.
+fn check_selectors(
+    kernels: &Kernels,
+    groups: &BTreeSet<&str>,
+    views: &[pick::Kernel],
+    known: &dyn Fn(&'static Distro, &str) -> bool,
+) -> Result<()> {
     for group in groups {
         for (index, selector) in kernels.group(group).unwrap_or_default().iter().enumerate() {
-            if pick::pick(selector, views).is_empty() {
+            let all_known = selector.expanded().iter().flatten().all(|suite| known(selector.distro(), suite));
+            if all_known && pick::pick(selector, views).is_empty() {
                 let there: BTreeSet<&str> = views.iter().map(|view| view.subject.flavour).collect();
                 let there: Vec<&str> = there.into_iter().collect();
                 let expected = format!("at least one kernel; flavours in these suites: {}", there.join(", "));
@@ -293,134 +330,6 @@ fn tell_incomplete(
         let text = format!("{kernel} {version} in {suite} is left out: its {missing} is not in the archive");
         listener.event(Event::Note { subject: (*distro).into(), text });
     }
-}
-
-/// A kernel in an archive.
-struct Available<T> {
-    distro: &'static str,
-    release: &'static str,
-    arch: String,
-    candidate: T,
-}
-
-/// What a selector looks at.
-trait Traits {
-    /// Suite, flavour, kernel release, package version, source package.
-    fn traits(&self) -> [&str; 5];
-}
-
-impl Traits for Candidate {
-    fn traits(&self) -> [&str; 5] {
-        [&self.suite, &self.flavour, &self.kernel, &self.version, &self.source_name]
-    }
-}
-
-impl Traits for Incomplete {
-    fn traits(&self) -> [&str; 5] {
-        [&self.suite, &self.flavour, &self.kernel, &self.version, &self.source_name]
-    }
-}
-
-impl<T: Traits> Available<T> {
-    fn view(&self) -> pick::Kernel<'_> {
-        let [suite, flavour, kernel, version, source_name] = self.candidate.traits();
-        let (distro, release, arch) = (self.distro, self.release, &self.arch);
-        pick::Kernel {
-            subject: Subject { distro, release, suite, arch, flavour, kernel, platform: None },
-            version,
-            source_name,
-        }
-    }
-}
-
-/// Complete kernels, and the others.
-type Both = (Vec<Available<Candidate>>, Vec<Available<Incomplete>>);
-
-/// Every kernel in the suites that `groups` name.
-fn available(
-    kernels: &Kernels,
-    groups: &BTreeSet<&str>,
-    store: &Store,
-    offline: bool,
-    listener: &dyn Listener,
-) -> Result<Both> {
-    let mut wanted: BTreeMap<&'static str, BTreeSet<Wanted>> = BTreeMap::new();
-    let mut rpms: BTreeMap<&'static str, BTreeSet<rpm_archive::Wanted>> = BTreeMap::new();
-    for selector in groups.iter().flat_map(|group| kernels.group(group).unwrap_or_default()) {
-        let distro = Distro::find(&selector.distro).expect("was checked when the file was read");
-        let suites = selector.expanded().into_iter().flatten();
-        match distro.archive {
-            Archive::Apt { .. } => {
-                let suites = suites.map(|suite| Wanted { suite, arch: selector.arch.clone() });
-                wanted.entry(distro.name).or_default().extend(suites);
-            }
-            Archive::RpmMd { .. } => {
-                let flavours = |suite: String| {
-                    let one =
-                        move |flavour: &String| rpm_archive::Wanted { suite: suite.clone(), flavour: flavour.clone() };
-                    selector.flavours.iter().map(one)
-                };
-                rpms.entry(distro.name).or_default().extend(suites.flat_map(flavours));
-            }
-        }
-    }
-    let mut all = (Vec::new(), Vec::new());
-    for (name, wanted) in wanted {
-        let distro = Distro::find(name).expect("is its own name");
-        let archives = Archives::open(distro, kernels.archive(name), store)?;
-        kernels_of(distro, archives.indices(&wanted, offline, listener)?, &mut all);
-    }
-    for (name, wanted) in rpms {
-        let distro = Distro::find(name).expect("is its own name");
-        let archive = rpm_archive::RpmArchive::open(distro, kernels.archive(name), store);
-        for (suite, found) in archive.kernels(&wanted, offline, listener)? {
-            let release = distro.release_of(&suite).expect("was checked when the file was read").root;
-            let arch = || "amd64".to_string();
-            let complete = unique(found.kernels).into_iter();
-            all.0.extend(complete.map(|candidate| Available { distro: distro.name, release, arch: arch(), candidate }));
-            let incomplete = found.incomplete.into_iter();
-            all.1.extend(incomplete.map(|candidate| Available {
-                distro: distro.name,
-                release,
-                arch: arch(),
-                candidate,
-            }));
-        }
-    }
-    Ok(all)
-}
-
-fn kernels_of(distro: &'static Distro, indices: BTreeMap<Wanted, SuiteIndex>, all: &mut Both) {
-    let mut releases: BTreeMap<(&'static str, String), Vec<SuiteIndex>> = BTreeMap::new();
-    for (wanted, index) in indices {
-        let root = distro.release_of(&wanted.suite).expect("was checked when the file was read").root;
-        releases.entry((root, wanted.arch)).or_default().push(index);
-    }
-    for ((release, arch), indices) in releases {
-        let found = candidate::find(&indices);
-        let distro = distro.name;
-        let complete = unique(found.kernels).into_iter();
-        all.0.extend(complete.map(|candidate| Available { distro, release, arch: arch.clone(), candidate }));
-        let incomplete = found.incomplete.into_iter();
-        all.1.extend(incomplete.map(|candidate| Available { distro, release, arch: arch.clone(), candidate }));
-    }
-}
-
-/// One candidate per kernel release: the newest version; of one version in two suites, that of the shorter suite name,
-/// which is the release itself.
-fn unique(kernels: Vec<Candidate>) -> Vec<Candidate> {
-    let mut best: BTreeMap<String, Candidate> = BTreeMap::new();
-    for kernel in kernels {
-        let better = best.get(&kernel.kernel).is_none_or(|known| {
-            version::compare(&kernel.version, &known.version)
-                .then_with(|| known.suite.len().cmp(&kernel.suite.len()))
-                .is_gt()
-        });
-        if better {
-            best.insert(kernel.kernel.clone(), kernel);
-        }
-    }
-    best.into_values().collect()
 }
 
 /// Reads what only the packages themselves tell, a few at a time.
@@ -467,11 +376,11 @@ fn look_at(
     Ok(locked)
 }
 
-/// Adds one outcome; a failure that is not the kernel's own fails everything, and `true` says so.
+/// Adds one outcome; a mistake of the user's fails everything, and `true` says so.
 fn add(all: &mut Result<Resolution>, one: &Available<Candidate>, outcome: Result<LockedKernel>) -> bool {
     match (all, outcome) {
         (Ok(resolution), Ok(kernel)) => resolution.kernels.push(kernel),
-        (Ok(resolution), Err(error)) if error.kind == Kind::Kernel => {
+        (Ok(resolution), Err(error)) if error.kind != Kind::Input => {
             let id = format!("{}-{}-{}", one.distro, one.release, one.candidate.kernel);
             resolution.refused.push(Refused { id, error });
         }

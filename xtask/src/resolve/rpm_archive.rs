@@ -4,22 +4,20 @@
 use super::candidate::Found;
 use super::rpm_md::{Package, Place, Repository, find};
 use crate::credentials::Access;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::fetch::Patience;
 use crate::kernels::{Archive, ArchiveSettings, Distro, fill_path, repository_paths};
 use crate::lock::LockedKernel;
+use crate::parallel;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Kernels of one release and flavour.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
-    /// `15-sp5`.
-    pub suite: String,
-    /// `default`.
-    pub flavour: String,
-}
+/// Flavours by release: `15-sp5`, `default`.
+pub type Wanted = BTreeMap<String, BTreeSet<String>>;
+
+/// Repositories that are asked at once: each may keep its asker waiting.
+const AT_ONCE: usize = 8;
 
 /// An rpm distribution's archive.
 pub struct RpmArchive<'a> {
@@ -35,28 +33,35 @@ impl<'a> RpmArchive<'a> {
     }
 
     /// The kernels of `wanted`, by suite. Brings the indices up to date first, not when `offline`.
-    pub fn kernels(
+    pub fn kernels(&self, wanted: &Wanted, offline: bool, listener: &dyn Listener) -> Vec<(String, Result<Found>)> {
+        let flavours = |suite: &str, flavours: &BTreeSet<String>| -> BTreeSet<String> {
+            flavours.iter().flat_map(|flavour| self.urls(suite, flavour)).collect()
+        };
+        let urls: BTreeSet<String> = wanted.iter().flat_map(|(suite, of)| flavours(suite, of)).collect();
+        let urls: Vec<String> = urls.into_iter().collect();
+        let read = parallel::map(&urls, AT_ONCE, |url| self.packages(url, offline, listener));
+        let read: BTreeMap<&String, Result<Vec<Package>>> = urls.iter().zip(read).collect();
+        wanted.iter().map(|(suite, flavours)| (suite.clone(), self.found(suite, flavours, &read))).collect()
+    }
+
+    /// The kernels of one suite; those of several repositories are put together.
+    fn found(
         &self,
-        wanted: &BTreeSet<Wanted>,
-        offline: bool,
-        listener: &dyn Listener,
-    ) -> Result<Vec<(String, Found)>> {
-        let mut read: BTreeMap<String, Vec<Package>> = BTreeMap::new();
-        let mut all = Vec::new();
+        suite: &str,
+        flavours: &BTreeSet<String>,
+        read: &BTreeMap<&String, Result<Vec<Package>>>,
+    ) -> Result<Found> {
         let layout = self.distro.layout().expect("is an rpm distribution");
-        for Wanted { suite, flavour } in wanted {
+        let mut all = Found::default();
+        for flavour in flavours {
             for url in self.urls(suite, flavour) {
-                let packages = match read.entry(url.clone()) {
-                    std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(new) => {
-                        new.insert(self.packages(&url, offline, listener)?)
-                    }
-                };
-                let place = Place { layout, suite, archive: &url, flavour };
-                all.push((suite.clone(), find(&place, packages)));
+                let packages = read[&url].as_ref().map_err(Error::again)?;
+                let found = find(&Place { layout, suite, archive: &url, flavour }, packages);
+                all.kernels.extend(found.kernels);
+                all.incomplete.extend(found.incomplete);
             }
         }
-        Ok(merged(all))
+        Ok(all)
     }
 
     /// Path and SHA-256 of every package in the repositories that `kernels` came from.
@@ -106,15 +111,4 @@ impl<'a> RpmArchive<'a> {
         };
         paths.into_iter().map(|path| format!("{mirror}/{path}")).collect()
     }
-}
-
-/// One entry for each suite: of a kernel that two repositories have, the newest version is taken.
-fn merged(all: Vec<(String, Found)>) -> Vec<(String, Found)> {
-    let mut suites: BTreeMap<String, Found> = BTreeMap::new();
-    for (suite, found) in all {
-        let known = suites.entry(suite).or_default();
-        known.kernels.extend(found.kernels);
-        known.incomplete.extend(found.incomplete);
-    }
-    suites.into_iter().collect()
 }

@@ -261,6 +261,27 @@ fn offline_a_kernel_that_is_not_in_the_store_fails_alone() {
 }
 
 #[test]
+fn an_archive_that_cannot_be_read_costs_its_own_kernels_and_no_others() {
+    let world = World::new();
+    let path = world.dir.join("kernels.yaml");
+    let more = "  both:\n    - distro: debian\n      suites: [bullseye]\n      pockets: [security]\n      flavours: [amd64]\n      newest: 1\n    \
+                - sles: {release: '15', service_packs: [4, 5]}\n      flavours: [default]\n";
+    fs::write(&path, format!("{KERNELS}{more}")).unwrap();
+    let resolve = |select: &str| resolution(&world.args(&[select]), &world.store, &world);
+    let Resolution { kernels, refused } = resolve("group:both").unwrap();
+    assert_eq!(names(&kernels), ["bullseye-security 5.10.0-46-amd64"]);
+    let ids: Vec<&str> = refused.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["sles:15-sp4", "sles:15-sp5"]);
+    let error = verdict(&refused).unwrap_err();
+    assert_eq!(error.kind, Kind::Infra);
+    assert!(error.message.contains("sles:15-sp5: https://updates.suse.com/SUSE"), "{error}");
+    assert!(error.notes.iter().any(|note| note.contains("without --offline")), "{error}");
+    assert!(resolve("group:both debian:bullseye").unwrap().refused.is_empty(), "it was not asked for");
+    assert_eq!(resolve("group:both sles:15-sp5").unwrap_err().kind, Kind::Infra);
+    assert_eq!(resolve("group:both debian:sid").unwrap_err().kind, Kind::Input);
+}
+
+#[test]
 fn offline_without_indices_says_what_to_do() {
     let world = World::new();
     fs::remove_dir_all(world.store.kind("apt").unwrap()).unwrap();

@@ -6,6 +6,7 @@ use crate::build_matrix::Plan;
 use crate::error::Result;
 use crate::lock::LockedKernel;
 use crate::parallel;
+use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;
 use guest::protocol::{REPLICATE, SCENARIOS};
@@ -52,9 +53,13 @@ fn plan(context: &Context<'_>, offline: bool) -> Plan {
     Plan { offline, boot: false, jobs: None, dist: context.tree.join("dist"), keys: None }
 }
 
+fn resolved(kernels: &[LockedKernel]) -> Resolution {
+    Resolution { kernels: kernels.to_vec(), refused: Vec::new() }
+}
+
 fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> Option<Vec<Row>> {
     let again = "cargo xtask build-matrix --no-boot --select";
-    match plan(context, context.matrix.offline).run(kernels, context.store, context.listener) {
+    match plan(context, context.matrix.offline).run(&resolved(kernels), context.store, context.listener) {
         Err(error) => {
             tally.check("build", Err(error.to_string()), again);
             None
@@ -73,7 +78,7 @@ fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> 
 
 /// A second run takes everything from the store, without the network.
 fn build_again(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
-    let outcome = plan(context, true).run(kernels, context.store, context.listener);
+    let outcome = plan(context, true).run(&resolved(kernels), context.store, context.listener);
     let outcome = match outcome {
         Err(error) => Err(error.to_string()),
         Ok(outcome) if outcome.rows.iter().any(Row::failed) => Err("a kernel failed that was built before".to_string()),

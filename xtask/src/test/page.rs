@@ -15,7 +15,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
 
 /// Every kernel of `matrix.json` stands in the page as the browser has it.
 fn shown(dist: &Path) -> Result<String, String> {
-    let rows = report::read(&dist.join(report::MATRIX)).map_err(|error| error.to_string())?;
+    let rows = report::read(&dist.join(report::MATRIX)).map_err(|error| error.to_string())?.rows;
     let page = dist.join(report::PAGE).canonicalize().map_err(|error| error.to_string())?;
     let profile = std::env::temp_dir().join(format!("involflt-chromium-{}", std::process::id()));
     let output = Command::new("chromium")
