@@ -16,6 +16,9 @@ pub const CORE_RELEASE: &str = "trixie";
 /// The compiler of that release.
 const CORE_COMPILER: &str = "gcc-14";
 
+/// Whose releases roots are of where a kernel's own distribution does not say.
+const DEBIAN: &str = "debian";
+
 /// What every kernel module build needs; libelf is objtool's.
 const BASE: &[&str] = &["binutils", "libelf-dev", "make"];
 /// What making a kernel's Rust metadata needs on top.
@@ -37,10 +40,12 @@ const RUST: &[&str] = &[
 /// A build root to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootSpec {
+    /// Whose release it is.
+    distro: &'static str,
     release: String,
     mirror: String,
     packages: Vec<String>,
-    /// The distribution's own image, which has its compilers, in place of a Debian.
+    /// The distribution's own image, which has its compilers, where apt cannot make one.
     image: Option<String>,
 }
 
@@ -61,12 +66,16 @@ impl RootSpec {
         }
         let release = kernel.build_root.as_ref().unwrap_or(&kernel.release);
         let rust = kernel.platform == Platform::Rfl || release == CORE_RELEASE;
-        Self::new(release, &debian_archive(kernel), &kernel.compiler, rust)
+        let (distro, archive) = match kernel.build_root {
+            None => (Distro::find(&kernel.distro).map_or(DEBIAN, |distro| distro.name), kernel.archive.clone()),
+            Some(_) => (DEBIAN, debian_archive(kernel)),
+        };
+        Self::new(distro, release, &archive, &kernel.compiler, rust)
     }
 
     /// The root that the Rust object for kernels without Rust is built in.
     pub fn for_core(any: &LockedKernel) -> Self {
-        Self::new(CORE_RELEASE, &debian_archive(any), CORE_COMPILER, true)
+        Self::new(DEBIAN, CORE_RELEASE, &debian_archive(any), CORE_COMPILER, true)
     }
 
     /// The image that the vendor publishes for building modules.
@@ -74,10 +83,10 @@ impl RootSpec {
         let family = FAMILIES.iter().find(|family| family.name == kernel.distro);
         let image = family.map(|family| family.image_of(&kernel.release));
         let release = format!("{}-{}", kernel.distro, kernel.release);
-        RootSpec { release, mirror: String::new(), packages: Vec::new(), image }
+        RootSpec { distro: DEBIAN, release, mirror: String::new(), packages: Vec::new(), image }
     }
 
-    fn new(release: &str, archive: &str, compiler: &str, rust: bool) -> Self {
+    fn new(distro: &'static str, release: &str, archive: &str, compiler: &str, rust: bool) -> Self {
         let compiler = compiler.strip_prefix("x86_64-linux-gnu-").unwrap_or(compiler);
         let mut packages: Vec<String> = BASE.iter().map(|package| package.to_string()).collect();
         packages.push(compiler.to_string());
@@ -85,12 +94,13 @@ impl RootSpec {
         packages.sort();
         // A security archive holds updates only; its main archive stands beside it.
         let mirror = archive.trim_end_matches('/').trim_end_matches("-security").to_string();
-        RootSpec { release: release.to_string(), mirror, packages, image: None }
+        RootSpec { distro, release: release.to_string(), mirror, packages, image: None }
     }
 
     /// The root, made where the store has none. `started` is called only when it has to be made.
     pub fn get(&self, store: &Store, offline: bool, started: impl FnOnce()) -> Result<Root> {
         let parts = [self.packages.join(" ")].into_iter().chain(self.image.clone()).collect::<Vec<_>>();
+        // Names of releases are one distribution's own: Debian and Ubuntu share none.
         let id = format!("{}-{}", self.release, key(parts.iter().map(String::as_str)));
         let path = store.entry("roots", &id, |partial| {
             if offline {
@@ -130,13 +140,15 @@ impl RootSpec {
 
     /// The release's image among Docker's official ones, which the engine's configuration may take from elsewhere.
     fn image(&self) -> String {
-        format!("docker.io/library/debian:{}-slim", self.release)
+        let slim = if self.distro == DEBIAN { "-slim" } else { "" };
+        format!("docker.io/library/{}:{}{slim}", self.distro, self.release)
     }
 
     fn install(&self, variant: &[String], to: &Path, log: &Path) -> Result<()> {
         let mut command = privileged("mmdebstrap");
         command.args(["--mode=root", "--quiet"]).args(variant);
         command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
+        command.args(Distro::find(self.distro).map(|distro| format!("--keyring={}", distro.keyring)));
         command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
         command.arg(format!("deb {} {} main", self.mirror, self.release));
         let output = command.output().at_path("mmdebstrap")?;
@@ -175,8 +187,8 @@ fn rpm_distro(kernel: &LockedKernel) -> Option<&'static Distro> {
 
 /// The Debian archive that a root's packages come from: the kernel's own, where it is Debian's.
 fn debian_archive(kernel: &LockedKernel) -> String {
-    let debian = Distro::find("debian").expect("is in the table");
-    if rpm_distro(kernel).is_some() { debian.mirror.to_string() } else { kernel.archive.clone() }
+    let debian = Distro::find(DEBIAN).expect("is in the table");
+    if kernel.distro == DEBIAN { kernel.archive.clone() } else { debian.mirror.to_string() }
 }
 
 /// The host's own proxies, retries and dates' rules, which the roots' apt must follow too.
@@ -198,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_security_archive_leads_to_the_main_one() {
-        let spec = RootSpec::new("bookworm", "http://mirror/debian-security", "gcc-12", false);
+        let spec = RootSpec::new(DEBIAN, "bookworm", "http://mirror/debian-security", "gcc-12", false);
         assert_eq!(spec.mirror, "http://mirror/debian");
         assert_eq!(spec.packages, ["binutils", "gcc-12", "libelf-dev", "make"]);
     }

@@ -2,7 +2,7 @@
 //! The hardening that a kernel was built with must be in its module too: a module runs with all of the kernel's rights.
 
 use super::module::{Module, Place, Reference, Section};
-use super::{Finding, KernelFacts};
+use super::{Finding, KernelFacts, frames};
 use crate::error::{Error, Result};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_PC32};
 use std::collections::BTreeSet;
@@ -35,8 +35,9 @@ const PLACE_TABLES: [&str; 16] = [
 pub fn check(module: &Module, ko: &Path, facts: &KernelFacts) -> Result<Vec<Finding>> {
     let (retpoline, rethunk) = (facts.mitigates("RETPOLINE"), facts.mitigates("RETHUNK"));
     let mut findings = Vec::new();
-    if retpoline || rethunk {
+    if retpoline || rethunk || facts.has("FRAME_POINTER") {
         let code = disassemble(ko)?;
+        findings.extend(frames::check(&code, facts));
         findings.extend(retpoline.then(|| indirect(module, &code)).into_iter().flatten());
         findings.extend(rethunk.then(|| returns(module, &code)).into_iter().flatten());
     }

@@ -2,6 +2,7 @@
 //! The checks after the link: will this kernel take this module, and is the module as hardened as the kernel?
 
 mod facts;
+mod frames;
 mod identity;
 mod mitigations;
 mod module;

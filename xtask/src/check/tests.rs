@@ -126,6 +126,23 @@ fn crcs_in_the_new_tables_count() {
 }
 
 #[test]
+fn crcs_in_a_packed_table_count() {
+    let at = GOOD.find("    .quad 0x12345678").unwrap();
+    let end = GOOD.find("    .text").unwrap();
+    let entry = |crc: &str, name: &str| {
+        format!(" .long {}, {crc}\n .asciz \"{name}\"\n .balign 4\n", 8 + name.len() / 4 * 4 + 4)
+    };
+    let packed = |crc: &str| {
+        let table =
+            entry(crc, "kfree") + &entry("0x11", "__x86_return_thunk") + &entry("0x12", "__x86_indirect_thunk_rax");
+        format!("{}{table} .long 0\n{}", &GOOD[..at], &GOOD[end..])
+    };
+    assert_eq!(findings("packed", &packed("0x12345678"), SYMVERS), []);
+    let found = findings("packedbad", &packed("0x12345670"), SYMVERS);
+    assert!(found.len() == 1 && found[0].text.contains("symbol kfree: CRC 0x12345670"), "{found:?}");
+}
+
+#[test]
 fn a_namespace_must_be_imported() {
     let symvers = SYMVERS.replace("kfree\tvmlinux\tEXPORT_SYMBOL\t", "kfree\tvmlinux\tEXPORT_SYMBOL\tMEMORY");
     let found = findings("ns", GOOD, &symvers);
@@ -179,6 +196,21 @@ fn an_address_taken_without_endbr_fails() {
         .type helper, @function\nhelper:\n nop\n .text";
     one("lea", "call kfree", lea, Severity::Failure, "no endbr64 is there: helper");
     one("seal", "    .long 0\n", "", Severity::Warning, "no .ibt_endbr_seal");
+}
+
+#[test]
+fn a_function_without_a_frame_fails_where_the_kernel_walks_frames() {
+    let found = |name: &str, code: &str| {
+        let ko = assemble(name, &GOOD.replacen("    call kfree\n", code, 1));
+        let config = format!("{CONFIG}CONFIG_FRAME_POINTER=y\n");
+        let facts = KernelFacts::parse("#define UTS_RELEASE \"6.12.0-1-amd64\"\n", &config, SYMVERS);
+        let found = module(&ko, &facts).unwrap();
+        fs::remove_file(ko).unwrap();
+        found
+    };
+    let bare = found("frame", " sub $16, %rsp\n call kfree\n add $16, %rsp\n");
+    assert!(bare.len() == 1 && bare[0].text == "frame pointer: no frame: run", "{bare:?}");
+    assert_eq!(found("framed", " push %rbp\n mov %rsp, %rbp\n sub $16, %rsp\n call kfree\n leave\n"), []);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is known of each distribution before its archive is asked: releases, pockets, where the archive is.
 
+use super::release::UBUNTU_FLAVOURS;
 use super::repositories::{ALMA, CENTOS_STREAM, LEAP, ORACLE, RHEL, ROCKY, RepositoryPath, SLES, TUMBLEWEED};
 
 /// A distribution whose archive can be read.
@@ -25,6 +26,8 @@ pub struct Distro {
 pub enum Archive {
     /// By apt.
     Apt {
+        /// The flavours there are; empty where each ends in its architecture.
+        flavours: &'static [&'static str],
         /// Where the security archive is when neither `kernels.yaml` nor the host's apt says.
         security_mirror: &'static str,
     },
@@ -92,9 +95,25 @@ pub const DISTROS: &[Distro] = &[
             rolling("experimental"),
         ],
         mirror: "http://deb.debian.org/debian",
-        archive: Archive::Apt { security_mirror: "http://deb.debian.org/debian-security" },
+        archive: Archive::Apt { flavours: &[], security_mirror: "http://deb.debian.org/debian-security" },
         keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
         keyring_package: "debian-archive-keyring",
+    },
+    Distro {
+        name: "ubuntu",
+        releases: &[
+            stable("bionic"),
+            stable("focal"),
+            stable("jammy"),
+            stable("noble"),
+            stable("questing"),
+            stable("resolute"),
+        ],
+        mirror: "http://archive.ubuntu.com/ubuntu",
+        // It has the security suites as well, and with them all packages of a kernel.
+        archive: Archive::Apt { flavours: &UBUNTU_FLAVOURS, security_mirror: "http://archive.ubuntu.com/ubuntu" },
+        keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        keyring_package: "ubuntu-keyring",
     },
     Distro {
         name: "sles",
@@ -198,7 +217,7 @@ impl Distro {
     /// The public security archive; empty where there is none.
     pub fn security_mirror(&self) -> &'static str {
         match self.archive {
-            Archive::Apt { security_mirror } => security_mirror,
+            Archive::Apt { security_mirror, .. } => security_mirror,
             Archive::RpmMd { .. } => "",
         }
     }

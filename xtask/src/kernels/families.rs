@@ -64,9 +64,9 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "ubuntu",
-        releases: &["20.04", "22.04", "24.04"],
+        releases: &["bionic", "focal", "jammy", "noble", "questing", "resolute"],
         index: Index::Apt,
-        packages: &["linux-headers-RELEASE", "linux-headers-VERSION"],
+        packages: &["linux-headers-RELEASE", "linux-headers-VERSION (linux-azure-headers-VERSION and the like)"],
         kdir: HEADERS_KDIR,
         access: "public; an Ubuntu Pro token after standard support",
         image: "docker.io/library/ubuntu:RELEASE",

@@ -251,6 +251,12 @@ impl Kernels {
         if let Archive::RpmMd { repositories, .. } = distro.archive {
             return self.check_rpm_flavours(group, index, selector, repositories);
         }
+        if let Archive::Apt { flavours: flavours @ [_, ..], .. } = distro.archive {
+            let steps = |item| place(group, index, [Step::Key("flavours".into()), Step::Item(item)]);
+            let mut each = selector.flavours.iter().enumerate();
+            let what = format!("flavour of {}", distro.name);
+            return each.try_for_each(|(item, flavour)| self.known(&steps(item), &what, flavour, flavours));
+        }
         let suffix = &selector.arch;
         for (item, flavour) in selector.flavours.iter().enumerate() {
             if flavour == suffix || flavour.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('-')) {

@@ -107,7 +107,10 @@ impl<'a> Archives<'a> {
             return Ok(keyring);
         }
         let error = Error::infra(format!("{}: the keyring of {} is missing", keyring.display(), self.distro.name));
-        Err(error.note(format!("apt-get install {}", self.distro.keyring_package)))
+        Err(error.note(format!(
+            "the package {} of {} has it; another file: `keyring:` under `distros:` in kernels.yaml",
+            self.distro.keyring_package, self.distro.name
+        )))
     }
 
     fn update(&self, wanted: &BTreeSet<Wanted>) -> Result<()> {

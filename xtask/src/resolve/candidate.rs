@@ -97,6 +97,9 @@ impl<'a> Pool<'a> {
 /// The host programs of Kbuild, and objtool.
 const KBUILD: &str = "linux-kbuild-";
 
+/// What an image may be split into.
+const IMAGE_PARTS: [&str; 4] = ["linux-image-", "linux-base-", "linux-binary-", "linux-modules-"];
+
 /// Finds the kernels of one release. A kernel's packages all come from one archive.
 pub fn find(indices: &[SuiteIndex]) -> Found {
     let mut found = Found::default();
@@ -104,8 +107,9 @@ pub fn find(indices: &[SuiteIndex]) -> Found {
         let same_archive = indices.iter().filter(|other| other.archive == index.archive);
         let pool = Pool::new(same_archive.flat_map(|other| &other.stanzas));
         for headers in &index.stanzas {
-            let Some((kernel, flavour)) = names(headers) else { continue };
-            match complete(&pool, index, headers, kernel, flavour) {
+            let Some(names) = names(headers) else { continue };
+            let Names { kernel, flavour, .. } = names;
+            match complete(&pool, index, headers, &names) {
                 Ok(candidate) => found.kernels.push(candidate),
                 Err(missing) => found.incomplete.push(Incomplete {
                     suite: index.suite.clone(),
@@ -121,26 +125,33 @@ pub fn find(indices: &[SuiteIndex]) -> Found {
     found
 }
 
-/// Kernel release and flavour of a headers package. Meta packages depend on no common headers and are none.
-fn names(headers: &Stanza) -> Option<(&str, &str)> {
-    let kernel = headers.name.strip_prefix("linux-headers-")?;
-    let common = headers.depends.iter().flatten().find_map(|name| {
-        let rest = name.strip_prefix("linux-headers-")?;
-        rest.strip_suffix("-common").or_else(|| rest.strip_suffix("-common-rt"))
-    })?;
-    Some((kernel, kernel.strip_prefix(common)?.strip_prefix('-')?))
+/// What a headers package says by its name and its dependencies.
+struct Names<'a> {
+    /// As `uname -r` prints it.
+    kernel: &'a str,
+    /// What the kernel's name has after that of the shared headers.
+    flavour: &'a str,
+    /// The package of headers that flavours share.
+    shared: &'a str,
 }
 
-fn complete(
-    pool: &Pool,
-    index: &SuiteIndex,
-    headers: &Stanza,
-    kernel: &str,
-    flavour: &str,
-) -> Result<Candidate, String> {
+/// Debian's shared headers are `linux-headers-6.1.0-56-common`, Ubuntu's `linux-headers-6.8.0-151` and
+/// `linux-azure-6.8-headers-6.8.0-1074`. Meta packages depend on none of their own, and are no kernels.
+fn names(headers: &Stanza) -> Option<Names<'_>> {
+    let kernel = headers.name.strip_prefix("linux-headers-")?;
+    headers.depends.iter().flatten().find_map(|shared| {
+        let (_, rest) = shared.strip_prefix("linux-")?.rsplit_once("headers-")?;
+        let common = ["-common", "-common-rt"].iter().find_map(|ending| rest.strip_suffix(ending)).unwrap_or(rest);
+        let flavour = kernel.strip_prefix(common)?.strip_prefix('-')?;
+        Some(Names { kernel, flavour, shared })
+    })
+}
+
+fn complete(pool: &Pool, index: &SuiteIndex, headers: &Stanza, names: &Names<'_>) -> Result<Candidate, String> {
+    let Names { kernel, flavour, shared } = *names;
     let version = headers.version.as_str();
     let kdir = closure(pool, headers, |name| {
-        name.starts_with(KBUILD) || (name.starts_with("linux-headers-") && name.contains("-common"))
+        name == shared || name.starts_with(KBUILD) || (name.starts_with("linux-headers-") && name.contains("-common"))
     })?;
     let image = image(pool, kernel, version)?;
     let lock = |role| move |stanza: &&Stanza| locked(role, stanza);
@@ -161,13 +172,17 @@ fn complete(
 /// The signed image where there is one, else the unsigned one that precedes it; with its parts where it is split.
 fn image<'a>(pool: &Pool<'a>, kernel: &str, version: &str) -> Result<Vec<&'a Stanza>, String> {
     let suffix = format!("-{kernel}");
-    let part = |name: &str| name.starts_with("linux-") && name.ends_with(&suffix);
+    let part = |name: &str| IMAGE_PARTS.iter().any(|start| name.starts_with(start)) && name.ends_with(&suffix);
     let whole = |name: String| {
         let image = pool.get(&name, version).ok_or(name)?;
-        closure(pool, image, part)
+        let mut parts = closure(pool, image, part)?;
+        // Ubuntu's, which nothing depends on: it has drivers that few machines need.
+        parts.extend(pool.get(&format!("linux-modules-extra-{kernel}"), version));
+        Ok(parts)
     };
-    whole(format!("linux-image-{kernel}"))
-        .or_else(|missing| whole(format!("linux-image-{kernel}-unsigned")).map_err(|_| missing))
+    let unsigned =
+        || whole(format!("linux-image-{kernel}-unsigned")).or_else(|_| whole(format!("linux-image-unsigned-{kernel}")));
+    whole(format!("linux-image-{kernel}")).or_else(|missing| unsigned().map_err(|_| missing))
 }
 
 /// `start` and everything it depends on of the same version whose name is `wanted`.

@@ -48,7 +48,7 @@ pub fn read(candidate: &Candidate, layout: Option<Layout>, store: &Store, offlin
         let package =
             store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, offline, error))?;
         let facts = match layout {
-            None => from_config(&config(&package, &candidate.kernel)?)?,
+            None => from_deb(&config(&package, &candidate.kernel)?)?,
             Some(layout) => from_rpm(&package, layout, candidate)?,
         };
         std::fs::write(path, serde_json::to_vec(&facts).expect("facts are plain data")).at_path(path)
@@ -78,6 +78,14 @@ fn refused(candidate: &Candidate, offline: bool, error: Error) -> Error {
     let Candidate { suite, archive, packages, .. } = candidate;
     let path = &packages[0].path;
     Error::kernel(format!("the index of {suite} lists {path}, and the mirror {archive} does not have it"))
+}
+
+/// Of a headers package of Debian or Ubuntu, whose archives have compilers of several numbers.
+fn from_deb(config: &str) -> Result<Facts> {
+    let facts = from_config(config)?;
+    let number: Option<u32> = value(config, "CONFIG_GCC_VERSION").and_then(|number| number.parse().ok());
+    let major = number.map(|number| number / 10_000).filter(|major| *major > 0 && facts.compiler == "gcc");
+    Ok(Facts { compiler: major.map_or(facts.compiler, |major| format!("gcc-{major}")), ..facts })
 }
 
 /// The same of a headers package that is an rpm.
@@ -110,13 +118,17 @@ fn config(package: &Path, kernel: &str) -> Result<String> {
     Err(Error::kernel(format!("{}: has no {member}", package.display())))
 }
 
+fn value<'a>(config: &'a str, name: &str) -> Option<&'a str> {
+    config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
 fn from_config(config: &str) -> Result<Facts> {
-    let value = |name: &str| config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let value = |name: &str| value(config, name);
     let text = |name: &str| value(name).map(|value| value.trim_matches('"').to_owned());
-    let compiler_version = text("CONFIG_CC_VERSION_TEXT")
-        .ok_or_else(|| Error::kernel("the .config of its headers has no CONFIG_CC_VERSION_TEXT"))?;
-    let command = compiler_version.split(' ').next().unwrap_or("");
-    let compiler = command.find("gcc").map_or(command, |start| &command[start..]).to_owned();
+    let (compiler, compiler_version) = compiler(text("CONFIG_CC_VERSION_TEXT"), value("CONFIG_GCC_VERSION"))
+        .ok_or_else(|| {
+            Error::kernel("the .config of its headers has neither CONFIG_CC_VERSION_TEXT nor CONFIG_GCC_VERSION")
+        })?;
     let rust = value("CONFIG_RUST") == Some("y");
     let rustc = if rust {
         let missing = || Error::kernel("the .config of its headers has CONFIG_RUST=y and no CONFIG_RUSTC_VERSION_TEXT");
@@ -131,9 +143,34 @@ fn from_config(config: &str) -> Result<Facts> {
     Ok(Facts { compiler, compiler_version, rustc, modversions, suse, release: None })
 }
 
+/// Command and version. Kernels before 5.8 have no text; there the number tells, `90400` for 9.4.0.
+fn compiler(text: Option<String>, number: Option<&str>) -> Option<(String, String)> {
+    let version = text.or_else(|| {
+        let number: u32 = number?.parse().ok()?;
+        Some(format!("gcc {}.{}.{}", number / 10_000, number / 100 % 100, number % 100))
+    })?;
+    let command = version.split(' ').next().unwrap_or("");
+    Some((command.find("gcc").map_or(command, |start| &command[start..]).to_owned(), version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_is_named_by_its_text_or_by_its_number() {
+        let facts = |config: &str| {
+            let facts = from_deb(config).unwrap();
+            (facts.compiler, facts.compiler_version)
+        };
+        let pair = |one: &str, other: &str| (one.to_string(), other.to_string());
+        let ubuntu =
+            "CONFIG_CC_VERSION_TEXT=\"gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0\"\nCONFIG_GCC_VERSION=110400\n";
+        assert_eq!(facts(ubuntu), pair("gcc-11", "gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0"));
+        assert_eq!(facts("CONFIG_GCC_VERSION=90400\n"), pair("gcc-9", "gcc 9.4.0"));
+        let debian = "CONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian) 12.2.0\"\nCONFIG_GCC_VERSION=120200\n";
+        assert_eq!(facts(debian), pair("gcc-12", "gcc-12 (Debian) 12.2.0"));
+    }
 
     #[test]
     fn a_config_gives_compiler_rust_and_modversions() {

@@ -34,6 +34,9 @@ const KERNEL_PACKAGES: [&str; 7] = [
     "linux-modules-",
 ];
 
+/// In the names of Ubuntu's headers that flavours share: `linux-azure-6.8-headers-6.8.0-1074`.
+const SHARED_HEADERS: &[u8] = b"-headers-";
+
 /// Reads the kernel packages of an index.
 pub fn read(mut index: impl BufRead) -> Result<Vec<Stanza>> {
     let mut stanzas = Vec::new();
@@ -51,7 +54,8 @@ pub fn read(mut index: impl BufRead) -> Result<Vec<Stanza>> {
             }
             (stanza, wanted) = (String::new(), false);
         } else if let Some(name) = line.strip_prefix(b"Package: ") {
-            wanted = KERNEL_PACKAGES.iter().any(|start| name.starts_with(start.as_bytes()));
+            wanted = KERNEL_PACKAGES.iter().any(|start| name.starts_with(start.as_bytes()))
+                || name.starts_with(b"linux-") && name.windows(SHARED_HEADERS.len()).any(|part| part == SHARED_HEADERS);
             stanza = String::from_utf8_lossy(&line).into_owned();
         } else if wanted {
             stanza.push_str(&String::from_utf8_lossy(&line));

@@ -17,6 +17,13 @@ pub struct Kernel<'a> {
     pub source_name: &'a str,
 }
 
+impl Kernel<'_> {
+    /// `linux`, and Ubuntu's `linux-azure` for its flavour `azure`; `linux-azure-6.8` is a series beside it.
+    fn is_own_series(&self) -> bool {
+        self.source_name == "linux" || self.source_name.strip_prefix("linux-") == Some(self.subject.flavour)
+    }
+}
+
 /// The indices of the kernels that `selector` means.
 pub fn pick(selector: &Selector, kernels: &[Kernel]) -> BTreeSet<usize> {
     selector.expanded().iter().flat_map(|suites| pick_suites(selector, suites, kernels)).collect()
@@ -42,6 +49,6 @@ fn wanted(selector: &Selector, suites: &[String], kernel: &Kernel) -> bool {
         && selector.arch == arch
         && suites.iter().any(|name| name == suite)
         && selector.flavours.iter().any(|name| name == flavour)
-        && (selector.series == Series::All || kernel.source_name == "linux")
+        && (selector.series == Series::All || kernel.is_own_series())
         && selector.version.as_ref().is_none_or(|constraint| constraint.holds(kernel.version))
 }

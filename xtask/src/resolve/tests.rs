@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Resolving as a whole, offline, from indices that are cut out of Debian's own.
 
-use super::{MatrixArgs, Resolution, gone, lockfile, matrix, resolution, verdict};
+use super::candidate::{self, SuiteIndex};
+use super::survey::Available;
+use super::{MatrixArgs, Resolution, gone, index, lockfile, matrix, pick, resolution, verdict};
 use crate::error::Kind;
 use crate::event::{Event, Listener};
+use crate::kernels::{Selector, Series};
 use crate::lock::{LockedKernel, Platform, Role};
 use crate::store::Store;
 use std::fs;
@@ -134,6 +137,44 @@ fn major(version: &str) -> usize {
 
 fn names(kernels: &[LockedKernel]) -> Vec<String> {
     kernels.iter().map(|kernel| format!("{} {}", kernel.suite, kernel.kernel)).collect()
+}
+
+/// Names of Ubuntu's packages that `newest: 1` of a series takes for a flavour.
+fn ubuntu(flavour: &str, series: Series) -> Vec<String> {
+    let text = fs::read(testdata("noble-updates.Packages")).unwrap();
+    let (suite, archive) = ("noble-updates".to_string(), "http://archive.test/ubuntu".to_string());
+    let index = SuiteIndex { suite, archive, stanzas: index::read(&text[..]).unwrap() };
+    let found = candidate::find(&[index]);
+    assert!(found.incomplete.is_empty(), "{:?}", found.incomplete);
+    let available = found.kernels.into_iter().map(|candidate| Available {
+        distro: "ubuntu",
+        release: "noble",
+        arch: "amd64".into(),
+        candidate,
+    });
+    let available: Vec<_> = available.collect();
+    let views: Vec<_> = available.iter().map(Available::view).collect();
+    let yaml = format!("{{distro: ubuntu, suites: [noble], flavours: [{flavour}], newest: 1}}");
+    let selector = Selector { series, ..serde_yaml::from_str(&yaml).unwrap() };
+    let chosen = pick::pick(&selector, &views).into_iter();
+    chosen.flat_map(|at| available[at].candidate.packages.iter().map(|package| package.name.clone())).collect()
+}
+
+#[test]
+fn ubuntus_headers_are_two_packages_and_a_flavours_own_series_has_its_name() {
+    let generic = [
+        "linux-headers-6.8.0-151-generic",
+        "linux-headers-6.8.0-151",
+        "linux-image-6.8.0-151-generic",
+        "linux-modules-6.8.0-151-generic",
+        "linux-modules-extra-6.8.0-151-generic",
+    ];
+    assert_eq!(ubuntu("generic", Series::Own), generic);
+    let azure = ubuntu("azure", Series::Own);
+    assert_eq!(azure[..2], ["linux-headers-6.8.0-1074-azure", "linux-azure-headers-6.8.0-1074"]);
+    let all = ubuntu("azure", Series::All);
+    assert!(all.starts_with(&azure) || all.ends_with(&azure), "{all:?}");
+    assert!(all.contains(&"linux-azure-7.0-headers-7.0.0-1020".to_string()), "the hardware enablement kernel: {all:?}");
 }
 
 #[test]

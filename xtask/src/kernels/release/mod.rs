@@ -13,6 +13,7 @@ mod ubuntu;
 mod tests;
 
 pub use command::ReleaseCommand;
+pub use ubuntu::FLAVOURS as UBUNTU_FLAVOURS;
 
 use crate::error::{Error, Result};
 use serde::Serialize;

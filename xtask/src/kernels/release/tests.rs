@@ -51,6 +51,7 @@ fn releases_outside_of_that_list() {
         ("6.1.94-99.176.amzn2023.x86_64", "amazon 2023 default"),
         ("6.6.57.1-6.azl3", "azure-linux 3 default"),
         ("6.8.0-1015-aws", "ubuntu 24.04 aws"),
+        ("7.0.0-1021-azure", "ubuntu 26.04 azure"),
         ("7.3-rc7-amd64", "debian experimental amd64"),
     ] {
         let parsed = parse(kernel).unwrap_or_else(|error| panic!("{error}"));
