@@ -4,9 +4,10 @@
 mod common;
 
 use common::InThisProcess;
-use involflt::engine::{Hole, Previous, Stamp, Tracker};
-use involflt::host::{Files, Host};
+use involflt::engine::{Hole, Previous, Stamp};
+use involflt::host::{Files, Host, TrackedDisk};
 use involflt::persist::{BLOCK, BitmapFile, Blocks, Header, Resync, Seen, State};
+use involflt::platform::Attached;
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{
@@ -385,7 +386,8 @@ fn bitmap_files() {
     let mut file = InMemory::default();
     let mut opened = BitmapFile::<Host>::create(&mut file, header).unwrap();
     let in_use = file.0.borrow().clone();
-    let bits = Tracker::<Host>::new(header.sectors).unwrap();
+    let disk = TrackedDisk::new(header.sectors).unwrap();
+    let bits = disk.tracker();
     [(0, 1), (63, 66), (32_255, 32_257), (39_999, 40_000)]
         .into_iter()
         .for_each(|(first, end)| bits.live().set(first, end));

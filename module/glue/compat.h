@@ -118,6 +118,42 @@ static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
 #define inv_release_queue(q)	blk_mq_unfreeze_queue(q)
 #endif
 
+/*
+ * Pages of a file that are on their way to a queue whose writes are stable are not
+ * changed meanwhile. A file system that is mounted already may not look again.
+ */
+#if defined(INV_HAVE_QUEUE_FEATURES)
+static inline bool inv_is_stable(struct request_queue *q)
+{
+	return q->limits.features & BLK_FEAT_STABLE_WRITES;
+}
+
+static inline void inv_set_stable(struct request_queue *q, bool stable)
+{
+	struct queue_limits limits = queue_limits_start_update(q);
+
+	if (stable)
+		limits.features |= BLK_FEAT_STABLE_WRITES;
+	else
+		limits.features &= ~BLK_FEAT_STABLE_WRITES;
+	/* Limits that the queue has are limits that it may have. */
+	WARN_ON_ONCE(queue_limits_commit_update(q, &limits));
+}
+#else
+static inline bool inv_is_stable(struct request_queue *q)
+{
+	return test_bit(QUEUE_FLAG_STABLE_WRITES, &q->queue_flags);
+}
+
+static inline void inv_set_stable(struct request_queue *q, bool stable)
+{
+	if (stable)
+		blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, q);
+	else
+		blk_queue_flag_clear(QUEUE_FLAG_STABLE_WRITES, q);
+}
+#endif
+
 /* A block device's file system; super is for whoever thaws it. A device without one is only flushed. */
 #if defined(INV_HAVE_BDEV_FREEZE)
 static inline int inv_freeze_fs(struct block_device *bdev, struct super_block **super)

@@ -80,6 +80,8 @@ struct inv_mutex;
 struct inv_event;
 struct inv_frozen;
 struct inv_stored;
+struct inv_payload;
+struct inv_mapping;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -150,6 +152,28 @@ void inv_random(void *to, size_t bytes);
  */
 int inv_is_blk_mq(const char *path);
 
+/*
+ * Rust to glue: captured data (data.c). A payload is the data of a write that
+ * has completed; each copy goes on where the last one ended. A mapping is memory
+ * of the process that it was made for, and is taken back when that process frees
+ * it. Memory, a machine's or a process's, is in bytes.
+ */
+__u64 inv_memory(void);
+void *inv_slab_new(size_t bytes);
+void inv_slab_free(void *slab);
+void inv_payload_copy(struct inv_payload *payload, void *to, size_t bytes);
+int inv_tell(__u64 to, const void *from, size_t bytes);
+int inv_mapping_new(size_t bytes, struct inv_mapping **out);
+__u64 inv_mapping_address(const struct inv_mapping *mapping);
+int inv_mapping_is_here(const struct inv_mapping *mapping);
+void inv_mapping_free(struct inv_mapping *mapping);
+/* inv_rs_work() is called soon, where it may sleep. From any context. */
+void inv_soon(void);
+/* Returns when it is not called any more, nor running. */
+void inv_soon_stop(void);
+/* Sleeps for less than a millisecond. */
+void inv_pause(void);
+
 /* Rust to glue: kernel services for the platform without a kernel crate (services.c). */
 void *inv_alloc_zeroed(size_t bytes);
 void inv_free(void *memory);
@@ -173,6 +197,9 @@ void inv_device_drain_frees(void);
  */
 int inv_rs_wants_completion(const void *tracker);
 void inv_rs_complete(const void *tracker, __u64 sector, __u64 sectors, int failed);
+/* The write has succeeded, and its data can be had until this returns. */
+void inv_rs_written(const void *tracker, __u64 sector, __u64 sectors,
+		    struct inv_payload *payload);
 void inv_rs_no_memory(const void *tracker);
 void inv_rs_mark(const void *tracker, __u64 sector, __u64 sectors);
 void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
@@ -184,6 +211,7 @@ void inv_rs_scsi(const void *tracker, const struct inv_scsi *command);
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);
 void inv_rs_alarm(void);
+void inv_rs_work(void);
 /* Whether the open file's disk is ready, gone, or neither: enum inv_ready. */
 int inv_rs_poll(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */

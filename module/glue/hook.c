@@ -14,6 +14,7 @@
 #include <linux/wait.h>
 #include <scsi/scsi_device.h>
 #include "compat.h"
+#include "data.h"
 #include "glue.h"
 #include "passthrough.h"
 #include "point.h"
@@ -47,6 +48,8 @@ struct inv_device {
 	void *tracker;
 	bool attached;
 	bool scsi;
+	/* whether the queue's pages were stable before it was filtered */
+	bool stable;
 	struct inv_holdable holdable;
 
 	/* the disk when its table was put in place or taken back last */
@@ -77,6 +80,8 @@ struct inv_bio {
 	void *private;
 	sector_t sector;
 	sector_t sectors;
+	/* where its data begins: it has been read to its end at its completion, or not, and the driver may have split it */
+	struct bvec_iter iter;
 	u32 op;
 };
 
@@ -175,13 +180,26 @@ static void inv_bio_free(struct inv_device *dev, struct inv_bio *tracked)
 		mempool_free(tracked, &dev->bios);
 }
 
-/* A failed or partial write counts whole: nobody knows what reached the disk. */
+/* A failed or partial write counts whole, without its data: nobody knows what reached the disk. */
+static void inv_tell_completion(struct inv_bio *tracked, struct bio *bio)
+{
+	const void *tracker = tracked->dev->tracker;
+
+	if (tracked->op == INV_OP_WRITE && !bio->bi_status) {
+		struct inv_payload payload = { .bio = bio, .iter = tracked->iter };
+
+		inv_rs_written(tracker, tracked->sector, tracked->sectors, &payload);
+	} else {
+		inv_rs_complete(tracker, tracked->sector, tracked->sectors, !!bio->bi_status);
+	}
+}
+
 static void inv_end_io(struct bio *bio)
 {
 	struct inv_bio *tracked = bio->bi_private;
 	struct inv_device *dev = tracked->dev;
 
-	inv_rs_complete(dev->tracker, tracked->sector, tracked->sectors, !!bio->bi_status);
+	inv_tell_completion(tracked, bio);
 	if (!dev->nr_queues)
 		inv_rs_count(dev->tracker, tracked->op,
 			     (u64)tracked->sectors << SECTOR_SHIFT);
@@ -212,6 +230,7 @@ static bool inv_track_bio(struct inv_device *dev, struct bio *bio,
 	tracked->private = bio->bi_private;
 	tracked->sector = range->whole_disk ? 0 : range->sector;
 	tracked->sectors = range->whole_disk ? get_capacity(dev->disk) : range->sectors;
+	tracked->iter = bio->bi_iter;
 	tracked->op = range->op;
 	atomic_inc(&dev->in_flight);
 	bio->bi_end_io = inv_end_io;
@@ -544,6 +563,8 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
 	if (!dev->slots)
 		return -ENOMEM;
 	dev->tracker = tracker;
+	dev->stable = inv_is_stable(dev->queue);
+	inv_set_stable(dev->queue, true);
 	if (dev->nr_queues)
 		inv_hook_queues(dev, 0);
 	else
@@ -622,6 +643,7 @@ int inv_device_detach(struct inv_device *dev, int killable)
 		return -EINTR;
 	}
 	dev->attached = false;
+	inv_set_stable(dev->queue, dev->stable);
 	inv_holdable_del(&dev->holdable);
 	/* The last end_io may still be on its way out of its last lines. */
 	synchronize_rcu();

@@ -19,6 +19,7 @@ static void __exit involflt_exit(void)
 {
 	inv_chardev_del();
 	inv_alarm_stop();
+	inv_soon_stop();
 	inv_rs_exit();
 	inv_device_drain_frees();
 }

@@ -14,6 +14,8 @@ pub mod sync;
 pub mod bindings;
 #[path = "platform/cglue/mod.rs"]
 pub mod cglue;
+#[path = "platform/data.rs"]
+pub mod data;
 #[path = "platform/entry.rs"]
 pub mod entry;
 #[path = "platform/file.rs"]

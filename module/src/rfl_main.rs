@@ -10,6 +10,8 @@ pub mod sync;
 
 #[path = "platform/bindings.rs"]
 pub mod bindings;
+#[path = "platform/data.rs"]
+pub mod data;
 #[path = "platform/entry.rs"]
 pub mod entry;
 #[path = "platform/file.rs"]

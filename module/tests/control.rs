@@ -404,9 +404,25 @@ fn an_attribute_that_is_asked_or_set_wrongly_says_why() {
     assert_eq!(agent.attribute(common, limit, Some(&[b'1'; 4096]), 4096), Err(Errno::INVAL));
     assert_eq!(agent.attribute(common, 99, None, 64), Err(Errno::OPNOTSUPP));
     assert_eq!(agent.attribute(b"other", 0, None, 64), Err(Errno::NODEV));
+    let files = attribute::common::DATA_FILES;
+    assert_eq!(agent.attribute(common, files, Some(b"1"), 1), Err(Errno::OPNOTSUPP));
+    agent.attribute(common, files, Some(b"0"), 1).expect("it is 0");
     let filtering = attribute::common::DATA_FILTERING;
-    assert_eq!(agent.attribute(common, filtering, Some(b"1"), 1), Err(Errno::OPNOTSUPP));
-    agent.attribute(common, filtering, Some(b"0"), 1).expect("it is 0");
+    assert_eq!(agent.attribute(common, filtering, Some(b"2"), 1), Err(Errno::INVAL));
+    let pool = attribute::common::POOL;
+    assert_eq!(agent.attribute(common, pool, None, 64).unwrap(), "64MB");
+    for text in ["63", "129", "18446744073709551615"] {
+        assert_eq!(
+            agent.attribute(common, pool, Some(text.as_bytes()), text.len() as u32),
+            Err(Errno::INVAL),
+            "{text}"
+        );
+    }
+    agent.attribute(common, pool, Some(b"128"), 3).unwrap();
+    assert_eq!(agent.attribute(common, pool, None, 64).unwrap(), "128MB", "half of the machine's memory");
+    let stream = attribute::common::MAX_STREAM;
+    agent.attribute(common, stream, Some(b"1000"), 4).unwrap();
+    assert_eq!(agent.attribute(common, stream, None, 64).unwrap(), "64");
     put(BASE + attribute::WHY, &3u32.to_ne_bytes());
     assert_eq!(agent.call(request::GET_SET_ATTR, BASE), Err(Errno::INVAL));
 }
@@ -598,7 +614,7 @@ fn numbers_of_a_disk_are_those_of_its_drain() {
     agent.commit(u64_at(BASE + block::TRANSACTION)).unwrap();
     put(BASE + 128, &2u32.to_ne_bytes());
     with_path(&mut agent, request::GET_MONITORING_STATS).unwrap();
-    assert_eq!(u64_at(BASE + 136), 4096, "the dirty block came first");
+    assert_eq!(u64_at(BASE + 136), 3 * 512, "what was noted before the bits were taken comes first");
     put(BASE + 128, &3u32.to_ne_bytes());
     assert_eq!(with_path(&mut agent, request::GET_MONITORING_STATS), Err(Errno::INVAL));
 }

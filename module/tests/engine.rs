@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The bitmap and the drain against naive models, and under threads.
 
-use involflt::engine::{Bitmap, Clock, Common, Drain, Queue, State, Tracker};
+use involflt::engine::{Bitmap, Clock, Common, Drain, Queue, State};
 use involflt::host::{Host, TrackedDisk};
 use involflt::platform::{Attached, Platform};
 use proptest::prelude::*;
@@ -235,7 +235,8 @@ fn a_write_that_begins_past_the_end_in_the_last_block_reports_that_block_and_a_h
 #[test]
 fn a_huge_disk_is_tracked_in_larger_blocks_to_its_end() {
     let sectors = 3u64 << 31;
-    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    let disk = TrackedDisk::new(sectors).unwrap();
+    let tracker = disk.tracker();
     assert!(tracker.block_shift() > 12);
     tracker.mark(sectors - 1, 1);
     let run = tracker.live().take_run(0, 1).unwrap();
@@ -383,7 +384,7 @@ fn a_node_that_is_full_is_stamped_then_and_an_open_one_when_it_is_taken() {
     for changes in [170, 30] {
         let block = drain.get(&disk).unwrap();
         assert_eq!(block.changes.offsets().len(), changes);
-        stamps.push(block.stamp);
+        stamps.push(block.last);
         let transaction = block.transaction;
         drain.commit(&disk, transaction, false).unwrap();
     }
@@ -407,7 +408,7 @@ fn too_many_extents_make_bits_of_what_comes_and_draining_makes_extents_again() {
         let transaction = block.transaction;
         drain.commit(&disk, transaction, false).unwrap();
     }
-    assert_eq!(got, [(State::Metadata, 170), (State::Bitmap, 50), (State::Metadata, 30)]);
+    assert_eq!(got, [(State::Metadata, 170), (State::Metadata, 30), (State::Bitmap, 50)]);
     assert!(disk.tracker().wants_completion());
     assert_eq!((drain.state(&disk), drain.pending_bytes(&disk)), (State::Metadata, 0));
 }
@@ -426,11 +427,13 @@ fn without_room_for_an_extent_there_are_bits_only() {
 fn a_full_ring_and_a_change_that_is_too_long_make_bits_and_lose_nothing() {
     let sectors = 1 << 31;
     limit(u64::MAX, u64::MAX);
-    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    let disk = TrackedDisk::new(sectors).unwrap();
+    let tracker = disk.tracker();
     tracker.complete(0, (64 << 11) + 1, false);
     assert_eq!(tracker.capture.extents(), 0);
     assert!(tracker.live().dirty() > 0);
-    let tracker = Tracker::<Host>::new(sectors).unwrap();
+    let disk = TrackedDisk::new(sectors).unwrap();
+    let tracker = disk.tracker();
     (0..70_000).for_each(|index| tracker.complete(4096 * index, 8, false));
     assert_eq!(tracker.capture.extents(), 386 * 170);
     assert_eq!(tracker.live().dirty(), 70_000 - 386 * 170);
@@ -508,11 +511,11 @@ impl Replicated {
         let got = (block.transaction, changes);
         match &self.out {
             Some(out) if !out.1.is_empty() => assert_eq!(&got, out, "delivered again until it is committed"),
-            _ => assert!(self.last < block.stamp, "stamps grow"),
+            _ => assert!(self.last < block.last, "stamps grow"),
         }
-        assert!(block.previous.stamp < block.stamp, "a block is later than the one before");
+        assert!(block.previous.stamp < block.last, "a block is later than the one before");
         assert!(got.1.len() <= 170);
-        self.last = block.stamp;
+        self.last = block.last;
         self.out = Some(got);
     }
 

@@ -77,6 +77,8 @@ fn in_c(rust: &str) -> String {
         "inv_mutex" => "struct inv_mutex",
         "inv_frozen" => "struct inv_frozen",
         "inv_event" => "struct inv_event",
+        "inv_payload" | "bindings::inv_payload" => "struct inv_payload",
+        "inv_mapping" => "struct inv_mapping",
         "inv_spin" => "struct inv_spin",
         "inv_device" => "struct inv_device",
         "inv_geometry" => "struct inv_geometry",

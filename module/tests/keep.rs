@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What outlives stop, removal and reload, on files that fail, are damaged, replaced and deleted.
 
-use involflt::engine::{Hole, Name, Op, Previous, Registry, ResyncReport, Tracker};
-use involflt::host::{Files, Host};
+use involflt::engine::{Hole, Name, Op, Previous, Registry, ResyncReport, Service, Tracker};
+use involflt::host::{Files, Host, Written};
 use involflt::platform::{Errno, Platform};
 use std::sync::Arc;
 
@@ -324,4 +324,23 @@ fn fails(errno: Errno, faulty: usize, left: usize) -> bool {
     let failed = failed_first || failed_second;
     assert!(failed || (hole.is_none() && whole && follows == committed), "{place}: nothing failed, and {hole:?}");
     failed
+}
+
+#[test]
+fn data_that_waits_or_is_out_is_kept_as_bits() {
+    Host::common().set_service(Service::Running);
+    let module = Module::with_disk();
+    let write = |sector, sectors: u64| {
+        let mut payload = Written(vec![1; sectors as usize * 512]);
+        module.tracker().written(sector, sectors, &mut payload);
+    };
+    // Larger than a chunk of memory, so that what is behind it is in another one.
+    [(0, 8), (800, 200), (1600, 8)].into_iter().for_each(|(sector, sectors)| write(sector, sectors));
+    module.get();
+    write(2400, 8);
+    assert_eq!((module.tracker().capture.data_changes(), module.tracker().capture.extents()), (1, 0));
+    module.unload();
+    Host::common().set_service(Service::Shutdown);
+    let module = Module::with_disk();
+    assert_eq!(module.drain().0, [(0, 4096), (409_600, 102_400), (819_200, 4096), (1_228_800, 4096)]);
 }

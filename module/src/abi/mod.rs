@@ -206,10 +206,24 @@ pub mod attribute {
         pub const HIGH_WATER_RUNNING: u32 = 6;
         /// `DirtyBlockHighWaterMarkServiceShutdown`.
         pub const HIGH_WATER_SHUTDOWN: u32 = 7;
-        /// `VolumeDataFiltering`, the first of four that tell of data capture.
+        /// `DataPoolSize`.
+        pub const POOL: u32 = 0;
+        /// `VolumeDataFiltering`.
         pub const DATA_FILTERING: u32 = 11;
-        /// `VolumeDataFilesForNewVolumes`, the last of them.
+        /// `VolumeDataFilteringForNewVolumes`.
+        pub const DATA_FILTERING_NEW: u32 = 12;
+        /// `VolumeDataFiles`.
+        pub const DATA_FILES: u32 = 13;
+        /// `VolumeDataFilesForNewVolumes`.
         pub const DATA_FILES_NEW: u32 = 14;
+        /// `MaxDataSizeForDataModeDirtyBlock`.
+        pub const MAX_STREAM: u32 = 18;
+        /// `VolumeResDataPoolSize`.
+        pub const PROMISED_POOL: u32 = 19;
+        /// `MaxDataPoolSize`.
+        pub const MAX_POOL: u32 = 20;
+        /// `StablePages`.
+        pub const STABLE_PAGES: u32 = 30;
         /// `SequenceNumber`.
         pub const SEQUENCE: u32 = 17;
         /// `MaxCoalescedMetaDataChangeSize`.
@@ -238,6 +252,8 @@ pub mod attribute {
         pub const BLOCKS: u32 = 16;
         /// `VolumeBsize`.
         pub const BLOCK_BYTES: u32 = 17;
+        /// `VolumeResDataPoolSize`.
+        pub const PROMISED_POOL: u32 = 18;
         /// `VolumePrevEndTimeStamp`.
         pub const PREVIOUS_TIME: u32 = 20;
         /// `VolumePrevEndSequenceNumber`.
@@ -707,6 +723,12 @@ pub mod dirty_block {
     /// Room for the text of a resync reason, NUL included.
     pub const RESYNC_TEXT_BYTES: usize = 128;
 
+    /// The first part of a write that is larger than a block.
+    pub const FLAG_SPLIT_START: u32 = 1;
+    /// A part between the first and the last one.
+    pub const FLAG_SPLIT_PART: u32 = 2;
+    /// The last part.
+    pub const FLAG_SPLIT_END: u32 = 4;
     /// The changes are in the stream that is mapped.
     pub const FLAG_STREAM: u32 = 0x10;
     /// Nothing is pending: the block carries a time and no change.
@@ -736,6 +758,8 @@ pub mod dirty_block {
         pub const FLAG_LONG: u8 = 1;
         /// Filler.
         pub const PADDING: u16 = 6;
+        /// [`DATA_SOURCE`] of a block that has data, or tags among data.
+        pub const SOURCE_DATA: u32 = 3;
         /// [`DATA_SOURCE`] of a block that has extents only.
         pub const SOURCE_METADATA: u32 = 2;
         /// [`DATA_SOURCE`] of a block without changes.

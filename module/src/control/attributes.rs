@@ -3,13 +3,14 @@
 
 use crate::abi::attribute::{self, common as common_index, disk as disk_index};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Registry};
+use crate::engine::{Disk, Pool, Registry, MIN_POOL_BYTES, PROMISED_BYTES};
 use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Longest text of an attribute, NUL not included.
 const MAX_TEXT: usize = 32;
+const MEBIBYTE: u64 = 1 << 20;
 
 /// A text that is short enough for an attribute.
 struct Text {
@@ -42,6 +43,22 @@ impl Text {
         Ok(text)
     }
 
+    /// As the ABI writes sizes of memory.
+    fn mebibytes(bytes: u64) -> Self {
+        let mut text = Text::new();
+        // A number has at most 20 digits.
+        let _ = write!(text, "{}MB", bytes / MEBIBYTE);
+        text
+    }
+
+    fn to_switch(&self) -> Result<bool> {
+        match self.to_number()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
     fn to_number(&self) -> Result<u64> {
         core::str::from_utf8(self.as_bytes()).ok().and_then(|text| text.parse().ok()).ok_or(Errno::INVAL)
     }
@@ -59,20 +76,33 @@ impl Write for Text {
 /// An attribute: a number or a switch that may be set, or a fact.
 enum Value<'a, P: Platform> {
     Tunable(&'static AtomicU64),
+    /// 0 or 1.
+    Switch(&'static AtomicU64),
+    /// MiB of a block's stream, which are brought into their range.
+    Stream(&'static AtomicU64),
+    Pool(&'a Pool<P>),
     DrainBlocked(&'a Disk<P>),
+    Data(&'a Disk<P>),
     Fact(Text),
 }
 
 /// Indexes of the ABI's table of the driver's attributes.
-fn common<'a, P: Platform>(index: u32) -> Option<Value<'a, P>> {
+fn common<P: Platform>(registry: &Registry<P>, index: u32) -> Option<Value<'_, P>> {
     let (limits, clock) = (&P::common().limits, &P::common().clock);
     Some(match index {
         common_index::HIGH_WATER_NOT_STARTED => Value::Tunable(&limits.high_not_started),
         common_index::LOW_WATER_RUNNING => Value::Tunable(&limits.low),
         common_index::HIGH_WATER_RUNNING => Value::Tunable(&limits.high_running),
         common_index::HIGH_WATER_SHUTDOWN => Value::Tunable(&limits.high_shutdown),
-        // No data is captured.
-        common_index::DATA_FILTERING..=common_index::DATA_FILES_NEW => Value::Fact(Text::number(0)),
+        common_index::POOL => Value::Pool(&registry.pool),
+        common_index::MAX_POOL => Value::Fact(Text::number(50)),
+        common_index::PROMISED_POOL => Value::Fact(Text::mebibytes(PROMISED_BYTES)),
+        common_index::DATA_FILTERING => Value::Switch(&limits.data),
+        common_index::DATA_FILTERING_NEW => Value::Switch(&limits.data_for_new),
+        // Data is in memory only.
+        common_index::DATA_FILES | common_index::DATA_FILES_NEW => Value::Fact(Text::number(0)),
+        common_index::MAX_STREAM => Value::Stream(&limits.stream),
+        common_index::STABLE_PAGES => Value::Fact(Text::number(1)),
         common_index::SEQUENCE => Value::Fact(Text::number(clock.last().sequence())),
         common_index::MAX_COALESCED => Value::Fact(Text::number(1 << 20)),
         _ => return None,
@@ -81,13 +111,16 @@ fn common<'a, P: Platform>(index: u32) -> Option<Value<'a, P>> {
 
 /// Indexes of the ABI's table of a disk's attributes.
 fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Result<Option<Value<'_, P>>> {
-    if index == disk_index::DRAIN_BLOCKED {
-        return Ok(Some(Value::DrainBlocked(disk)));
+    match index {
+        disk_index::DRAIN_BLOCKED => return Ok(Some(Value::DrainBlocked(disk))),
+        disk_index::DATA_FILTERING => return Ok(Some(Value::Data(disk))),
+        disk_index::PROMISED_POOL => return Ok(Some(Value::Fact(Text::mebibytes(PROMISED_BYTES)))),
+        _ => {}
     }
     let resync = disk.tracker.resync.report();
     let previous = disk.with(|filtered| filtered.drain.previous())?;
     let number = match index {
-        disk_index::FILTERING_DISABLED | disk_index::DATA_FILTERING | disk_index::DATA_FILES => 0,
+        disk_index::FILTERING_DISABLED | disk_index::DATA_FILES => 0,
         disk_index::RESYNC_REQUIRED => u64::from(resync.is_some()),
         disk_index::RESYNC_CODE => resync.map_or(0, |report| u64::from(report.hole.code())),
         disk_index::RESYNC_STATUS => 0,
@@ -114,7 +147,7 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let index = request.u32(attribute::INDEX)?;
     let disk;
     let value = if name.as_bytes() == attribute::VALUE_COMMON {
-        common::<P>(index)
+        common(registry, index)
     } else {
         disk = registry.find_by_any_name(name.as_bytes()).ok_or(Errno::NODEV)?;
         of_disk(&disk, index)?
@@ -131,7 +164,11 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
 
 fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()> {
     let text = match value {
-        Value::Tunable(number) => Text::number(number.load(Ordering::Relaxed)),
+        Value::Tunable(number) | Value::Switch(number) | Value::Stream(number) => {
+            Text::number(number.load(Ordering::Relaxed))
+        }
+        Value::Pool(pool) => Text::mebibytes(pool.limit()),
+        Value::Data(disk) => Text::number(u64::from(disk.tracker.capture.is_data_allowed())),
         Value::DrainBlocked(disk) => Text::number(u64::from(disk.is_drain_blocked())),
         Value::Fact(text) => text,
     };
@@ -146,11 +183,17 @@ fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()
 fn set<P: Platform>(value: Value<'_, P>, text: &Text) -> Result<()> {
     match value {
         Value::Tunable(number) => number.store(text.to_number()?, Ordering::Relaxed),
-        Value::DrainBlocked(disk) => disk.block_drain(match text.to_number()? {
-            0 => false,
-            1 => true,
-            _ => return Err(Errno::INVAL),
-        }),
+        Value::Switch(number) => number.store(text.to_switch()?.into(), Ordering::Relaxed),
+        Value::Stream(number) => number.store(text.to_number()?.clamp(1, 64), Ordering::Relaxed),
+        Value::Pool(pool) => {
+            let bytes = text.to_number()?.checked_mul(MEBIBYTE).ok_or(Errno::INVAL)?;
+            if !(MIN_POOL_BYTES..=pool.most()).contains(&bytes) {
+                return Err(Errno::INVAL);
+            }
+            pool.set_limit(bytes);
+        }
+        Value::DrainBlocked(disk) => disk.block_drain(text.to_switch()?),
+        Value::Data(disk) => disk.tracker.capture.allow_data(text.to_switch()?),
         Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
         Value::Fact(_) => return Err(Errno::OPNOTSUPP),
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Get and commit, in metadata form.
+//! Get and commit.
 
 use crate::abi::commit;
 use crate::abi::dirty_block::{self as block, tag};
@@ -7,6 +7,9 @@ use crate::control::latency;
 use crate::control::user::Struct;
 use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
 use crate::platform::{Errno, Event, Platform, Result};
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// The open file's disk. No disk was ever started by it: EINVAL; the disk is not filtered any longer: EBUSY.
 pub(super) fn file_disk<P: Platform>(registry: &Registry<P>, id: u64) -> Result<P::Shared<Disk<P>>> {
@@ -48,18 +51,22 @@ fn get_from<P: Platform>(disk: &mut Filtered<P>, argument: u64) -> Result<()> {
 }
 
 fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()> {
-    let changes = next.changes.offsets().len() as u32;
+    let (changes, bytes) = match next.data {
+        Some(data) => (data.node.changes, data.node.bytes),
+        None => (next.changes.offsets().len() as u32, next.changes.bytes()),
+    };
     reply.put_u64(block::TRANSACTION, next.transaction)?;
-    reply.put_u64(block::CHANGED_BYTES, next.changes.bytes())?;
+    reply.put_u64(block::CHANGED_BYTES, bytes)?;
     reply.put_u32(block::CHANGES, changes)?;
     reply.put_u32(block::PENDING_CHANGES, next.pending_changes.try_into().unwrap_or(u32::MAX))?;
     reply.put_u64(block::PENDING_BYTES, next.pending_bytes)?;
     reply.put_u32(block::FLAGS, flags(next))?;
-    reply.put_u32(block::SPLIT_SEQUENCE, 1)?;
-    reply.put_u32(block::BUFFER_BYTES, 4096)?;
-    reply.put_u16(block::BUFFERS, 0)?;
-    reply.put_u32(block::STREAM_BYTES, 0)?;
-    reply.put_u64(block::BUFFER, 0)?;
+    let (address, stream) = next.stream.map_or((0, 0), |stream| (stream.address, stream.bytes));
+    reply.put_u32(block::SPLIT_SEQUENCE, next.split.part)?;
+    reply.put_u32(block::BUFFER_BYTES, PAGE as u32)?;
+    reply.put_u16(block::BUFFERS, stream.div_ceil(PAGE) as u16)?;
+    reply.put_u32(block::STREAM_BYTES, stream as u32)?;
+    reply.put_u64(block::BUFFER, address)?;
     reply.put_u64(block::PREVIOUS_SEQUENCE, next.previous.stamp.sequence())?;
     reply.put_u64(block::PREVIOUS_TIME, next.previous.stamp.time())?;
     reply.put_u32(block::PREVIOUS_SPLIT, next.previous.split)?;
@@ -67,9 +74,14 @@ fn put_header<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()>
 }
 
 fn flags<P: Platform>(next: &Block<'_, P>) -> u32 {
-    let nothing = if next.changes.offsets().is_empty() && next.tags.is_none() { block::FLAG_TIMESTAMP_ONLY } else { 0 };
+    let nothing = if is_without_changes(next) && next.tags.is_none() { block::FLAG_TIMESTAMP_ONLY } else { 0 };
+    let stream = if next.stream.is_some() { block::FLAG_STREAM } else { 0 };
     let resync = if next.resync.is_some() { block::FLAG_RESYNC_REQUIRED } else { 0 };
-    nothing | resync
+    nothing | stream | next.split.flags | resync
+}
+
+fn is_without_changes<P: Platform>(next: &Block<'_, P>) -> bool {
+    next.changes.offsets().is_empty() && next.data.is_none()
 }
 
 fn put_resync<P: Platform>(reply: &Struct<P>, resync: Option<ResyncReport>) -> Result<()> {
@@ -101,16 +113,22 @@ fn put_time<P: Platform>(reply: &Struct<P>, offset: u64, stamp: Stamp) -> Result
     reply.put_u64(block::TAGS + offset + 16, stamp.time())
 }
 
-/// Without data there is no order within a block, so its first and last change have one stamp.
+/// Without data there is no order within a block, so its first and last change have one stamp. Tags that are in a stream are
+/// not in the list.
 fn put_tags<P: Platform>(reply: &Struct<P>, next: &Block<'_, P>) -> Result<()> {
-    let nothing = next.changes.offsets().is_empty();
+    let source = match next.stream {
+        Some(_) => tag::SOURCE_DATA,
+        None if is_without_changes(next) => tag::SOURCE_NONE,
+        None => tag::SOURCE_METADATA,
+    };
     put_tag(reply, 0, tag::START, 4)?;
     put_tag(reply, 4, tag::PADDING, 4)?;
-    put_time(reply, 8, next.stamp)?;
-    put_time(reply, 32, next.stamp)?;
+    put_time(reply, 8, next.first)?;
+    put_time(reply, 32, next.last)?;
     put_tag(reply, 56, tag::DATA_SOURCE, 8)?;
-    reply.put_u32(block::TAGS + 60, if nothing { tag::SOURCE_NONE } else { tag::SOURCE_METADATA })?;
-    let records = next.tags.map_or(&[][..], |set| set.records.as_bytes());
+    reply.put_u32(block::TAGS + 60, source)?;
+    let listed = next.tags.filter(|_| next.stream.is_none());
+    let records = listed.map_or(&[][..], |set| set.records.as_bytes());
     reply.put(block::TAGS + 64, records)?;
     put_tag(reply, 64 + records.len() as u64, tag::END, 4)
 }

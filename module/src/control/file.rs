@@ -43,10 +43,11 @@ pub(super) fn become_drainer<P: Platform>(registry: &Registry<P>, file: &File, a
     Ok(())
 }
 
-pub(super) fn become_service<P: Platform>(file: &File, argument: u64) -> Result<()> {
+pub(super) fn become_service<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     read_flags::<P>(argument)?;
     file.roles.fetch_or(SERVICE, Ordering::Relaxed);
     P::common().set_service(Service::Running);
+    registry.disks().for_each(|disk| disk.tracker.capture.rise());
     Ok(())
 }
 
@@ -58,5 +59,6 @@ pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
     }
     if roles & SERVICE != 0 {
         P::common().set_service(Service::Shutdown);
+        registry.disks().for_each(|disk| disk.tracker.capture.stop_data());
     }
 }

@@ -25,6 +25,11 @@ pub use file::{release, File};
 pub use freeze::alarm;
 pub use wait::{poll, Ready};
 
+/// What is done soon after somebody asked for it who could not sleep: the pool of data gets more memory.
+pub fn work<P: Platform>(registry: &Registry<P>) {
+    registry.pool.grow();
+}
+
 /// Serves one request of the open file `file`. The answer is 0, or 1 where a part of it could not be done.
 ///
 /// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good; with
@@ -45,7 +50,7 @@ pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argume
 fn whole<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     match word {
         request::PROCESS_START_NOTIFY => file::become_drainer(registry, file, argument),
-        request::SERVICE_SHUTDOWN_NOTIFY => file::become_service::<P>(file, argument),
+        request::SERVICE_SHUTDOWN_NOTIFY => file::become_service(registry, file, argument),
         request::GET_SET_ATTR => attributes::get_or_set(registry, argument),
         request::GET_DRIVER_VERSION => lifecycle::version::<P>(argument),
         request::START_FILTERING_DEVICE_V2 => lifecycle::start(registry, file, argument),

@@ -77,6 +77,8 @@ pub(super) fn global<P: Platform>(registry: &Registry<P>, argument: u64) -> Resu
     let _ = writeln!(text, "disks: {}", disks().count());
     let _ = writeln!(text, "service_state: {}", P::common().service() as u32);
     let _ = writeln!(text, "pending_bytes: {pending}");
+    let _ = writeln!(text, "data_pool_bytes: {}", registry.pool.bytes());
+    let _ = writeln!(text, "data_pool_limit_bytes: {}", registry.pool.limit());
     let _ = writeln!(text, "last_sequence: {}", P::common().clock.last().sequence());
     text.result?;
     P::User::write(text.address, &[0])
@@ -87,12 +89,16 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered
     let state = match drain.state(&filtered.device) {
         State::Bitmap => "bitmap",
         State::Metadata => "metadata",
+        State::Data => "data",
     };
     writeln!(text, "state: {state}")?;
     writeln!(text, "size_bytes: {}", tracker.sectors() << 9)?;
     writeln!(text, "block_bytes: {}", 1u64 << tracker.block_shift())?;
     writeln!(text, "pending_bytes: {}", tracker.pending_bytes())?;
     writeln!(text, "pending_extents: {}", tracker.capture.extents())?;
+    writeln!(text, "pending_data_changes: {}", tracker.capture.data_changes())?;
+    writeln!(text, "data_memory_bytes: {}", tracker.capture.data_memory())?;
+    writeln!(text, "falls_to_metadata: {}", tracker.capture.data_falls())?;
     writeln!(text, "falls_to_bitmap: {}", tracker.capture.falls())?;
     writeln!(text, "failed_writes: {}", tracker.counters.failures())?;
     writeln!(text, "committed_bytes: {}", drain.committed_bytes())?;

@@ -191,7 +191,7 @@ fn status<P: Platform>(set: &TagSet<P>, index: usize) -> u32 {
     match (set.disk(index), set.fate(index)) {
         (0, _) => volume_info::VALUE_NOT_PROTECTED,
         (_, Fate::Refused | Fate::Absent) => volume_info::VALUE_FAILED,
-        // As long as no data is captured.
+        _ if set.is_in_write_order(index) => volume_info::VALUE_DONE,
         _ => volume_info::VALUE_METADATA,
     }
 }

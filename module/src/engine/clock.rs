@@ -16,6 +16,11 @@ impl Stamp {
         Stamp(word)
     }
 
+    /// The stamp one unit later.
+    pub const fn next(self) -> Stamp {
+        Stamp(self.0 + 1)
+    }
+
     /// 100 ns since the Unix epoch.
     pub const fn time(self) -> u64 {
         self.0
@@ -51,10 +56,15 @@ impl Clock {
 
     /// The next stamp: at `now`, or just after the last one where the wall clock went back or stands still.
     pub fn stamp(&self, now: u64) -> Stamp {
+        self.stamps(now, 1)
+    }
+
+    /// The next `count` stamps (at least 1), of which it gives the first: each is one unit later than the one before.
+    pub fn stamps(&self, now: u64, count: u64) -> Stamp {
         let mut last = self.last.load(Ordering::Relaxed);
         loop {
             let next = now.max(last + 1);
-            match self.last.compare_exchange_weak(last, next, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.last.compare_exchange_weak(last, next + (count - 1), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Stamp(next),
                 Err(seen) => last = seen,
             }

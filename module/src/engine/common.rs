@@ -16,7 +16,7 @@ pub enum Service {
     Shutdown = 3,
 }
 
-/// How many extents of one disk may wait, each a tunable of the ABI (in extents).
+/// How much is kept in memory, each a tunable of the ABI: first how many extents of one disk may wait.
 #[derive(Debug)]
 pub struct Limits {
     /// Before the service has come: `DirtyBlockHighWaterMarkServiceNotStarted`.
@@ -27,6 +27,12 @@ pub struct Limits {
     pub high_shutdown: AtomicU64,
     /// Below it dirty bits are delivered, and extents noted again: `DirtyBlockLowWaterMarkServiceRunning`.
     pub low: AtomicU64,
+    /// Not 0: data is captured, where the disk says so too: `VolumeDataFiltering`.
+    pub data: AtomicU64,
+    /// Whether a disk says so at first: `VolumeDataFilteringForNewVolumes`.
+    pub data_for_new: AtomicU64,
+    /// Longest stream of one block in MiB, 1 to 64: `MaxDataSizeForDataModeDirtyBlock`.
+    pub stream: AtomicU64,
 }
 
 /// What all disks share.
@@ -47,6 +53,9 @@ impl Common {
             high_running: AtomicU64::new(65536),
             high_shutdown: AtomicU64::new(2048),
             low: AtomicU64::new(16384),
+            data: AtomicU64::new(1),
+            data_for_new: AtomicU64::new(1),
+            stream: AtomicU64::new(4),
         };
         Common { clock: Clock::new(), limits, service: AtomicU32::new(Service::NotStarted as u32) }
     }
@@ -73,6 +82,16 @@ impl Common {
             Service::Shutdown => &self.limits.high_shutdown,
         };
         limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether data is captured: an agent's service is there to take it, and nobody has forbidden it.
+    pub fn captures_data(&self) -> bool {
+        self.service() == Service::Running && self.limits.data.load(Ordering::Relaxed) != 0
+    }
+
+    /// Longest stream of one block, in bytes.
+    pub fn longest_stream(&self) -> u64 {
+        self.limits.stream.load(Ordering::Relaxed).clamp(1, 64) << 20
     }
 
     /// A disk with fewer extents waiting notes extents again: well below the other limit, so that it does not go back and

@@ -182,6 +182,7 @@ impl<P: Platform> Point<P> {
             watch.set = Some(set.clone());
         }
         let tag = Tag { set: set.clone(), index };
+        set.set_in_write_order(index, disk.tracker.is_in_write_order());
         let placed = disk.tracker.takes_tags() && disk.tracker.capture.tag(&tag, fate);
         if !placed {
             set.settle(index, Fate::Refused);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Drain, Fate, Latencies, Point, TagSet, Tracker};
+use crate::engine::{Drain, Fate, Latencies, Point, Pool, TagSet, Tracker};
 use crate::persist::Keep;
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -205,6 +205,8 @@ pub struct Registry<P: Platform> {
     slots: P::Mutex<Slots<P>>,
     /// The consistency point. Nobody has it while a disk or an agent is waited for.
     pub point: P::Mutex<Point<P>>,
+    /// Memory for the data of all disks.
+    pub pool: P::Shared<Pool<P>>,
     /// Something has become of a tag, or those who wait for that are woken.
     pub tags: P::Event,
 }
@@ -219,7 +221,12 @@ impl<P: Platform> Registry<P> {
             closed: false,
             drainer: false,
         };
-        Ok(Registry { slots: P::mutex(slots)?, point: P::mutex(Point::new()?)?, tags: P::event()? })
+        Ok(Registry {
+            slots: P::mutex(slots)?,
+            point: P::mutex(Point::new()?)?,
+            pool: P::shared(Pool::new()?)?,
+            tags: P::event()?,
+        })
     }
 
     /// Whether [`Self::stop_all`] has been called.
@@ -275,7 +282,7 @@ impl<P: Platform> Registry<P> {
 
     fn attach(&self, opened: P::Opened, path: Name<256>, persistent_name: Name<256>, own_name: bool) -> Result<u64> {
         let geometry = opened.geometry();
-        let tracker = P::shared(Tracker::<P>::new(geometry.sectors)?)?;
+        let tracker = P::shared(Tracker::<P>::new(geometry.sectors, self.pool.clone())?)?;
         let mut drain = Drain::new(tracker.same_shape()?)?;
         let id = self.slots.with_always(|slots| {
             slots.last_id += 1;

@@ -116,6 +116,21 @@ impl<P: Platform> Records<P> {
         &self.bytes[..self.length]
     }
 
+    /// What the tags hold, as they were pushed.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.as_bytes();
+        core::iter::from_fn(move || {
+            let (header, whole) = match rest.first_chunk::<4>()? {
+                [_, _, tag::FLAG_LONG, _] => (8, u32::from_ne_bytes(*rest.get(4..)?.first_chunk()?) as usize),
+                [.., whole] => (4, usize::from(*whole)),
+            };
+            let (record, behind) = rest.split_at_checked(whole)?;
+            rest = behind;
+            let (length, name) = record.get(header..)?.split_first_chunk()?;
+            name.get(..usize::from(u16::from_ne_bytes(*length)))
+        })
+    }
+
     /// Number of tags.
     pub fn tags(&self) -> usize {
         self.tags
@@ -126,7 +141,8 @@ impl<P: Platform> Records<P> {
 const DISK: usize = 0;
 const FATE: usize = 1;
 const STAMP: usize = 2;
-const WORDS: usize = 3;
+const IN_ORDER: usize = 3;
+const WORDS: usize = 4;
 
 /// The tags of one request, and what has become of them on each of its disks.
 pub struct TagSet<P: Platform> {
@@ -175,6 +191,16 @@ impl<P: Platform> TagSet<P> {
     /// Its stamp on that disk; the first stamp there is where it is absent.
     pub fn stamp(&self, index: usize) -> Stamp {
         Stamp::from_word(self.word(index, STAMP).load(Ordering::Relaxed))
+    }
+
+    /// Whether nothing without data was before it on that disk when it was placed.
+    pub fn is_in_write_order(&self, index: usize) -> bool {
+        self.word(index, IN_ORDER).load(Ordering::Relaxed) != 0
+    }
+
+    /// Says whether that is so.
+    pub fn set_in_write_order(&self, index: usize, in_order: bool) {
+        self.word(index, IN_ORDER).store(in_order.into(), Ordering::Relaxed);
     }
 
     pub(super) fn place(&self, index: usize, fate: Fate, stamp: Stamp) {

@@ -3,9 +3,9 @@
 
 use crate::abi::{threshold, MAX_CHANGES};
 use crate::engine::scsi::{self, Command, Effect};
-use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Resync, State, Waits};
+use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Pool, Resync, State, Waits};
 use crate::platform::{Errno, Platform, Result};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bits of a sector number (512 bytes).
 const SECTOR_SHIFT: u32 = 9;
@@ -34,14 +34,17 @@ pub struct Tracker<P: Platform> {
     pub waits: Waits<P>,
     /// Dirty blocks that the drain has taken and not delivered yet.
     taken: AtomicU64,
+    /// Whether changes are out that the agent reads from the disk.
+    reads_disk: AtomicBool,
 }
 
 impl<P: Platform> Tracker<P> {
-    /// A tracker for a disk of `sectors` 512-byte sectors. Fails with [`Errno::NOMEM`].
-    pub fn new(sectors: u64) -> Result<Self> {
+    /// A tracker for a disk of `sectors` 512-byte sectors, which captures data in memory of `pool`. Fails with
+    /// [`Errno::NOMEM`].
+    pub fn new(sectors: u64, pool: P::Shared<Pool<P>>) -> Result<Self> {
         let block_shift = Self::block_shift_for(sectors);
         let live = Self::empty_bitmap(sectors, block_shift)?;
-        let capture = Capture::new()?;
+        let capture = Capture::new(pool)?;
         Ok(Tracker {
             live,
             sectors,
@@ -52,6 +55,7 @@ impl<P: Platform> Tracker<P> {
             resync: Resync::default(),
             waits: Waits::new()?,
             taken: AtomicU64::new(0),
+            reads_disk: AtomicBool::new(false),
         })
     }
 
@@ -118,7 +122,21 @@ impl<P: Platform> Tracker<P> {
 
     /// Whether a tag can be put among the changes: dirty bits have no place in their order.
     pub fn takes_tags(&self) -> bool {
-        self.capture.state() == State::Metadata && self.pending_blocks() == 0
+        self.capture.state() != State::Bitmap && self.pending_blocks() == 0
+    }
+
+    /// Whether what an agent has, with all that waits, is the disk as it was at one moment: everything waits with its data,
+    /// and nothing is out without.
+    pub fn is_in_write_order(&self) -> bool {
+        self.capture.state() == State::Data
+            && self.capture.extents() == 0
+            && self.pending_blocks() == 0
+            && !self.reads_disk.load(Ordering::Relaxed)
+    }
+
+    /// Whether changes are out that the agent reads from the disk.
+    pub(super) fn set_reads_disk(&self, reads: bool) {
+        self.reads_disk.store(reads, Ordering::Relaxed);
     }
 
     /// Whether so much waits that an agent should be told: 4 MiB, as many extents as a block holds, or a tag.
@@ -145,7 +163,17 @@ impl<P: Platform> Tracker<P> {
     /// Whether a write should be told when it has completed. Otherwise it must be marked before it is begun.
     #[inline]
     pub fn wants_completion(&self) -> bool {
-        self.capture.state() == State::Metadata
+        self.capture.state() != State::Bitmap
+    }
+
+    /// A write of `payload`, which has `sectors` sectors (at least 1), to `sector` and what follows has completed.
+    pub fn written(&self, sector: u64, sectors: u64, payload: &mut P::Payload) {
+        let within = sector.saturating_add(sectors) <= self.sectors;
+        if within && self.capture.keep(sector, sectors, payload) {
+            self.changed();
+        } else {
+            self.complete(sector, sectors, false);
+        }
     }
 
     /// A write to `sectors` (at least 1) from `sector` on has completed. One that failed has changed nobody knows what.

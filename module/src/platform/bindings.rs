@@ -51,6 +51,18 @@ pub struct inv_sighting {
     pub sure: u64,
 }
 
+/// The data of a write that has completed.
+#[repr(C)]
+pub struct inv_payload {
+    opaque: [u8; 0],
+}
+
+/// Memory of a process that the glue has given to it.
+#[repr(C)]
+pub struct inv_mapping {
+    opaque: [u8; 0],
+}
+
 /// Facts about an opened disk.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -108,6 +120,18 @@ unsafe extern "C" {
     pub fn inv_alarm(milliseconds: u32);
     pub fn inv_alarm_stop();
     pub fn inv_uptime() -> u64;
+    pub fn inv_memory() -> u64;
+    pub fn inv_slab_new(bytes: usize) -> *mut c_void;
+    pub fn inv_slab_free(slab: *mut c_void);
+    pub fn inv_payload_copy(payload: *mut inv_payload, to: *mut c_void, bytes: usize);
+    pub fn inv_tell(to: u64, from: *const c_void, bytes: usize) -> c_int;
+    pub fn inv_mapping_new(bytes: usize, out: *mut *mut inv_mapping) -> c_int;
+    pub fn inv_mapping_address(mapping: *const inv_mapping) -> u64;
+    pub fn inv_mapping_is_here(mapping: *const inv_mapping) -> c_int;
+    pub fn inv_mapping_free(mapping: *mut inv_mapping);
+    pub fn inv_soon();
+    pub fn inv_soon_stop();
+    pub fn inv_pause();
     pub fn inv_alloc_zeroed(bytes: usize) -> *mut c_void;
     pub fn inv_free(memory: *mut c_void);
     pub fn inv_unix_time() -> u64;

@@ -30,14 +30,14 @@ pub unsafe fn begin() -> Result<()> {
 /// Drops it.
 ///
 /// # Safety
-/// There is no character device any longer, and no alarm.
+/// There is no character device any longer, no alarm and no work.
 pub unsafe fn end() {
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = None };
 }
 
 /// # Safety
-/// There is a character device or an alarm, or nobody else is here.
+/// There is a character device, an alarm or work, or nobody else is here.
 unsafe fn registry() -> Option<&'static Registry<ThisPlatform>> {
     // SAFETY: by the caller's word nobody writes to the cell.
     unsafe { (*REGISTRY.0.get()).as_ref() }
@@ -75,6 +75,15 @@ pub extern "C" fn inv_rs_alarm() {
     // SAFETY: the glue's alarm is stopped before the registry is dropped.
     if let Some(registry) = unsafe { registry() } {
         control::alarm(registry);
+    }
+}
+
+/// Somebody asked for work that it could not do itself.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_work() {
+    // SAFETY: the glue's work is stopped before the registry is dropped.
+    if let Some(registry) = unsafe { registry() } {
+        control::work(registry);
     }
 }
 

@@ -2,6 +2,7 @@
 //! Disks of a real kernel: the glue's handles in, the tracker's calls out. The same for both kernel platforms.
 
 use crate::bindings;
+use crate::data::Payload;
 use crate::engine::scsi::Command;
 use crate::engine::{Hole, Op, Tracker};
 use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, Sighting};
@@ -130,6 +131,25 @@ pub unsafe extern "C" fn inv_rs_wants_completion(disk: *const c_void) -> i32 {
 pub unsafe extern "C" fn inv_rs_complete(disk: *const c_void, sector: u64, sectors: u64, failed: i32) {
     // SAFETY: the glue calls this for an attached device only.
     unsafe { tracker(disk) }.complete(sector, sectors, failed != 0);
+}
+
+/// A write to `sectors` from `sector` on has succeeded.
+///
+/// # Safety
+/// As for [`tracker`]; the payload is the caller's until this returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_written(
+    disk: *const c_void,
+    sector: u64,
+    sectors: u64,
+    payload: *mut bindings::inv_payload,
+) {
+    // SAFETY: the glue calls this for an attached device only.
+    let tracker = unsafe { tracker(disk) };
+    match NonNull::new(payload) {
+        Some(payload) => tracker.written(sector, sectors, &mut Payload(payload)),
+        None => tracker.complete(sector, sectors, false),
+    }
 }
 
 /// There was no memory to see a write's completion, so it is marked.

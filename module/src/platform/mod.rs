@@ -95,6 +95,12 @@ pub trait Platform: Sized {
     type User: User;
     /// A file of a file system.
     type File: File;
+    /// Memory for captured data.
+    type Arena: Arena<Self> + Send + Sync;
+    /// The data of a write that has completed.
+    type Payload;
+    /// Memory of a process that the driver has given to it.
+    type Mapping: Mapping + Send;
 
     /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
     fn words(count: usize) -> Result<Self::Words>;
@@ -110,6 +116,14 @@ pub trait Platform: Sized {
     fn mutex<T: Send>(value: T) -> Result<Self::Mutex<T>>;
     /// An event that has not happened. Fails with [`Errno::NOMEM`].
     fn event() -> Result<Self::Event>;
+    /// Room for `slabs` slabs of captured data; none of them is there yet. Fails with [`Errno::NOMEM`].
+    fn arena(slabs: usize) -> Result<Self::Arena>;
+    /// The machine's memory, in bytes.
+    fn memory() -> u64;
+    /// [`crate::control::work`] is called soon, where it may sleep. From any context.
+    fn soon();
+    /// Sleeps for less than a millisecond.
+    fn pause();
     /// Has every open file that is polled ask anew whether it is ready. From any context.
     fn wake_pollers();
     /// Whether the block device at `path`, which ends with a NUL, is blk-mq. It need not be filtered. Fails as opening it does.
@@ -169,6 +183,40 @@ pub trait Event {
     fn happen(&self);
     /// Waits until it has happened more often than `seen`, or `milliseconds` are over. Signals end the wait.
     fn wait(&self, seen: u32, milliseconds: u32) -> Waited;
+}
+
+/// Bytes of a chunk: what a change node takes of the memory for captured data at a time.
+pub const CHUNK: usize = 64 << 10;
+/// Chunks of a slab: what the driver takes of the kernel's memory at a time.
+pub const SLAB_CHUNKS: usize = 64;
+
+/// Memory for captured data, in chunks that are numbered through all slabs. Whoever has a chunk is the only one to write to
+/// it or read it; nothing here can be done to a chunk whose slab is not there, or past a chunk's end.
+pub trait Arena<P: Platform> {
+    /// Takes memory for a slab from the kernel. Fails with [`Errno::NOMEM`].
+    fn add(&self, slab: usize) -> Result<()>;
+    /// Whether a slab is there.
+    fn has(&self, slab: usize) -> bool;
+    /// Gives the memory of a slab back, whose chunks nobody has.
+    fn remove(&self, slab: usize);
+    /// Writes bytes to a chunk.
+    fn write(&self, chunk: u32, offset: usize, from: &[u8]);
+    /// Reads bytes of a chunk.
+    fn read(&self, chunk: u32, offset: usize, to: &mut [u8]);
+    /// Writes the payload's next `bytes` bytes to a chunk.
+    fn fill(&self, chunk: u32, offset: usize, bytes: usize, from: &mut P::Payload);
+    /// Copies bytes of a chunk to an address of the calling process. Fails with [`Errno::FAULT`].
+    fn tell(&self, chunk: u32, offset: usize, bytes: usize, to: u64) -> Result<()>;
+}
+
+/// Memory of a process that the driver has given to it. Dropping it takes it back, where the process is the calling one.
+pub trait Mapping: Sized {
+    /// Gives so many bytes to the calling process. Fails with [`Errno::NOMEM`].
+    fn new(bytes: u64) -> Result<Self>;
+    /// Where it begins.
+    fn address(&self) -> u64;
+    /// Whether it is the calling process's.
+    fn is_here(&self) -> bool;
 }
 
 /// A disk that is open, and not filtered.

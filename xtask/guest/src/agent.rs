@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The agent's side of the driver's ABI: attach a disk, drain it, detach it.
 
-use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, open};
+use crate::contents::Contents;
+use crate::svd::{Change, Parsed};
+use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, ioctl_word, memory, open};
 use guest::extents::Extents;
 use guest::layout::Disk;
 use involflt::abi::{
@@ -25,6 +27,8 @@ pub struct Agent {
     pub drained: Extents,
     /// Batches committed so far.
     pub batches: u64,
+    /// What the data of committed batches says that the disk holds, from when somebody wants to know it.
+    pub contents: Option<Contents>,
 }
 
 /// One batch as the driver gave it, not yet committed.
@@ -36,6 +40,12 @@ pub struct Batch {
     pub changes: Vec<(u64, u64)>,
     /// What the tags say that the batch carries instead of changes.
     pub tags: Vec<String>,
+    /// The changes with their data, where the driver has captured it, and where the stream of them is.
+    pub data: Vec<Change>,
+    /// Where the stream of data or tags is in this process.
+    pub stream: Option<u64>,
+    /// The write-order state of the ABI.
+    pub state: u32,
 }
 
 /// The `VOLUME_GUID` of a path.
@@ -61,13 +71,46 @@ pub fn persistent_name(node: &str) -> String {
     node.trim_start_matches('/').replace('/', "_")
 }
 
+impl Batch {
+    /// Whether all is drained.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.tags.is_empty()
+    }
+
+    fn of_stream(block: &[u8], address: u64, stream: Parsed) -> Batch {
+        Batch {
+            transaction: block.u64_at(dirty_block::TRANSACTION),
+            changes: stream.changes.iter().map(|change| (change.offset, change.data.len() as u64)).collect(),
+            tags: stream.tags.iter().map(|tag| String::from_utf8_lossy(tag).into_owned()).collect(),
+            data: stream.changes,
+            stream: Some(address),
+            state: block.u32_at(dirty_block::STATE),
+        }
+    }
+
+    fn of_lists(block: &[u8], disk: &Disk) -> Step<Batch> {
+        let count = block.u32_at(dirty_block::CHANGES);
+        ensure(count as usize <= abi::MAX_CHANGES, || format!("{}: a batch of {count} changes", disk.name))?;
+        let offset = |index| block.u64_at(dirty_block::OFFSETS + 8 * index);
+        let length = |index| block.u32_at(dirty_block::LENGTHS + 4 * index).into();
+        Ok(Batch {
+            transaction: block.u64_at(dirty_block::TRANSACTION),
+            changes: (0..u64::from(count)).map(|index| (offset(index), length(index))).collect(),
+            tags: tags_of(&block[dirty_block::TAGS as usize..][64..dirty_block::OFFSETS as usize - 512]),
+            data: Vec::new(),
+            stream: None,
+            state: block.u32_at(dirty_block::STATE),
+        })
+    }
+}
+
 impl Agent {
     /// Starts filtering of a disk.
     pub fn attach(disk: &'static Disk) -> Step<Agent> {
         let file = open(DEVICE, 0)?;
         ioctl(&file, request::START_FILTERING_DEVICE_V2, &mut start_request(disk.node, disk.size))
             .doing(|| format!("{}: start filtering", disk.name))?;
-        Ok(Agent { file, disk, drained: Extents::default(), batches: 0 })
+        Ok(Agent { file, disk, drained: Extents::default(), batches: 0, contents: None })
     }
 
     /// Stops filtering of the disk.
@@ -97,15 +140,19 @@ impl Agent {
             let code = block.u64_at(dirty_block::RESYNC_CODE);
             format!("{name}: resync required: {} (code {code:#x})", until_nul(text))
         })?;
-        ensure(count as usize <= abi::MAX_CHANGES, || format!("{name}: a batch of {count} changes"))?;
-        let tags = tags_of(&block[dirty_block::TAGS as usize..][64..dirty_block::OFFSETS as usize - 512]);
-        ensure((count == 0 && tags.is_empty()) == (flags & dirty_block::FLAG_TIMESTAMP_ONLY != 0), || {
+        let stream = (flags & dirty_block::FLAG_STREAM != 0).then(|| {
+            let (address, bytes) = (block.u64_at(dirty_block::BUFFER), block.u32_at(dirty_block::STREAM_BYTES));
+            (address, Parsed::of(memory(&block, address, bytes as usize)))
+        });
+        let batch = match stream {
+            Some((address, parsed)) => Batch::of_stream(&block, address, parsed),
+            None => Batch::of_lists(&block, self.disk)?,
+        };
+        ensure(batch.is_empty() == (flags & dirty_block::FLAG_TIMESTAMP_ONLY != 0), || {
             format!("{name}: a batch of {count} changes with flags {flags:#x}")
         })?;
-        let offset = |index| block.u64_at(dirty_block::OFFSETS + 8 * index);
-        let length = |index| block.u32_at(dirty_block::LENGTHS + 4 * index).into();
-        let changes = (0..u64::from(count)).map(|index| (offset(index), length(index))).collect();
-        Ok(Batch { transaction: block.u64_at(dirty_block::TRANSACTION), changes, tags })
+        ensure(batch.changes.len() == count as usize, || format!("{name}: {count} changes, and not as many there"))?;
+        Ok(batch)
     }
 
     /// Commits a batch.
@@ -140,9 +187,25 @@ impl Agent {
             ensure(inside, || format!("{}: a change of {length} bytes at {offset}", self.disk.name))?;
             self.drained.insert(offset, length);
         }
+        if let Some(contents) = &mut self.contents {
+            contents.apply(&batch);
+        }
         self.commit(batch.transaction).doing(|| format!("{}: commit", self.disk.name))?;
         self.batches += 1;
-        Ok(!batch.changes.is_empty() || !batch.tags.is_empty())
+        Ok(!batch.is_empty())
+    }
+
+    /// Gets and commits every batch without looking into it.
+    pub fn drain_unread(&self) -> Step {
+        let mut block = vec![0; dirty_block::BYTES];
+        loop {
+            ioctl(&self.file, request::GET_DIRTY_BLOCKS_TRANS_V2, &mut block)
+                .doing(|| format!("{}: get dirty blocks", self.disk.name))?;
+            if block.u32_at(dirty_block::FLAGS) & dirty_block::FLAG_TIMESTAMP_ONLY != 0 {
+                return Ok(());
+            }
+            self.commit(block.u64_at(dirty_block::TRANSACTION)).doing(|| format!("{}: commit", self.disk.name))?;
+        }
     }
 
     /// Drains until nothing is left; a disk that nobody writes to must come to that.
@@ -166,6 +229,13 @@ impl Agent {
     pub fn statistics(&self) -> Step<Statistics> {
         volume_stats(&self.file, self.disk.node).doing(|| format!("{}: statistics", self.disk.name)).map(Statistics)
     }
+}
+
+/// Becomes the agent's service, for as long as the file is open: data is captured from then on.
+pub fn become_service() -> Step<File> {
+    let file = open(DEVICE, 0)?;
+    ioctl(&file, request::SERVICE_SHUTDOWN_NOTIFY, &mut [0; 4]).doing(|| "become the service".into())?;
+    Ok(file)
 }
 
 /// The tags of a list, which begins behind what every list has: a header, the length of the data, the data.

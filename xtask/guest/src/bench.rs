@@ -3,7 +3,7 @@
 //!
 //! The VM counts one nanosecond for each instruction (`-icount shift=0`), so its time stamp counter counts them.
 
-use crate::agent::{Agent, set_common};
+use crate::agent::{Agent, become_service, set_common};
 use crate::channel::Channel;
 use crate::module;
 use crate::sys::{Doing, Step, ensure, open};
@@ -19,11 +19,20 @@ use std::os::unix::fs::FileExt;
 pub const NULL_BLK: &std::ffi::CStr = c"irqmode=0 queue_mode=2 submit_queues=4 nr_devices=64 gb=1";
 const SIZE: u64 = 1 << 30;
 const WRITES: u64 = 20_000;
-const LENGTH: u64 = 4096;
+/// Bytes that are written where the data of all of it is kept: half of what the smallest pool holds.
+const DATA_BYTES: u64 = 32 << 20;
 /// Extents that may wait: more than are written.
 const EXTENTS: u32 = 65_536;
 
-/// Measures every setting in every state, and tells the host.
+fn length(setting: &Setting) -> u64 {
+    u64::from(setting.kib) << 10
+}
+
+fn writes_that_are_kept(setting: &Setting) -> u64 {
+    WRITES.min(DATA_BYTES / length(setting))
+}
+
+/// Measures every setting in every state, and tells the host. Of large writes only the data costs more than of small ones.
 pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
     let first = settings[0];
     for setting in settings {
@@ -33,8 +42,13 @@ pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
     module::load(INVOLFLT)?;
     measure(channel, &first, Measured::NOT_FILTERED)?;
     for setting in settings {
-        filtered(channel, setting, Measured::BITMAP, 0)?;
-        filtered(channel, setting, Measured::METADATA, EXTENTS)?;
+        if setting.kib == first.kib {
+            filtered(channel, setting, Measured::BITMAP, 0)?;
+            filtered(channel, setting, Measured::METADATA, EXTENTS)?;
+        }
+        let service = become_service()?;
+        filtered(channel, setting, Measured::DATA, EXTENTS)?;
+        drop(service);
     }
     Ok(())
 }
@@ -43,38 +57,47 @@ pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
 fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -> Step {
     set_common(HIGH_WATER_NOT_STARTED, limit)?;
     let free = free_bytes()?;
-    let mut agents =
+    let agents =
         (0..setting.disks).map(|index| Agent::attach(null_blk::disk(index, SIZE))).collect::<Step<Vec<_>>>()?;
     let bytes = free.saturating_sub(free_bytes()?) / u64::from(setting.disks);
-    channel.send(&Message::Memory { setting: *setting, bytes, extents: EXTENTS.into() });
+    if state == Measured::METADATA {
+        channel.send(&Message::Memory { setting: *setting, bytes, extents: EXTENTS.into() });
+    }
+    if state == Measured::DATA {
+        // Once, so that the pool has the memory that it will have: that is taken from the kernel only once.
+        write(&disks(setting)?, setting, writes_that_are_kept(setting))?;
+        agents.iter().try_for_each(Agent::drain_unread)?;
+    }
     measure(channel, setting, state)?;
     for agent in &agents {
         let found = agent.statistics()?.text("state")?;
         ensure(found == state, || format!("measured in the state {found}, not {state}"))?;
     }
-    if setting.disks == 1 && state == Measured::METADATA {
-        drain(channel, setting, &mut agents[0])?;
+    match state {
+        Measured::METADATA if setting.disks == 1 => drain(channel, setting, &agents[0], Measured::DRAIN)?,
+        Measured::DATA if setting.disks == 1 => drain(channel, setting, &agents[0], Measured::DRAIN_DATA)?,
+        _ => {}
     }
     agents.into_iter().try_for_each(Agent::detach)
 }
 
-/// What it takes to drain the extents that wait, and to copy as many bytes as they are for.
-fn drain(channel: &mut Channel, setting: &Setting, agent: &mut Agent) -> Step {
-    let count = agent.statistics()?.get("pending_bytes")? / LENGTH;
+/// What it takes to drain what waits, and to copy as many bytes as it is for.
+fn drain(channel: &mut Channel, setting: &Setting, agent: &Agent, state: &str) -> Step {
+    let count = agent.statistics()?.get("pending_bytes")? / length(setting);
     let mut send = |state: &str, writes, instructions| {
         let state = state.to_string();
         channel.send(&Message::Measured(Measured { setting: *setting, state, writes, instructions }));
     };
     let start = instructions();
-    agent.drain_all()?;
-    send(Measured::DRAIN, count, instructions() - start);
-    let (from, mut to) = (vec![1_u8; LENGTH as usize], vec![0_u8; LENGTH as usize]);
+    agent.drain_unread()?;
+    send(state, count, instructions() - start);
+    let (from, mut to) = (vec![1_u8; length(setting) as usize], vec![0_u8; length(setting) as usize]);
     let start = instructions();
-    for _ in 0..WRITES {
+    for _ in 0..count {
         to.copy_from_slice(std::hint::black_box(&from));
         std::hint::black_box(&mut to);
     }
-    send(Measured::COPY, WRITES, instructions() - start);
+    send(Measured::COPY, count, instructions() - start);
     Ok(())
 }
 
@@ -86,30 +109,33 @@ fn free_bytes() -> Step<u64> {
     Ok(free << 10)
 }
 
+fn disks(setting: &Setting) -> Step<Vec<File>> {
+    (0..setting.written).map(|index| open(null_blk::disk(index, SIZE).node, libc::O_DIRECT)).collect()
+}
+
 fn measure(channel: &mut Channel, setting: &Setting, state: &str) -> Step {
-    let disks = (0..setting.written)
-        .map(|index| open(null_blk::disk(index, SIZE).node, libc::O_DIRECT))
-        .collect::<Step<Vec<_>>>()?;
-    write(&disks, setting, WRITES / 20)?;
+    let disks = disks(setting)?;
+    let count = if state == Measured::DATA { writes_that_are_kept(setting) * 9 / 10 } else { WRITES };
+    write(&disks, setting, count / 20)?;
     let start = instructions();
-    write(&disks, setting, WRITES)?;
+    write(&disks, setting, count)?;
     let instructions = instructions() - start;
     let state = state.to_string();
-    channel.send(&Message::Measured(Measured { setting: *setting, state, writes: WRITES, instructions }));
+    channel.send(&Message::Measured(Measured { setting: *setting, state, writes: count, instructions }));
     Ok(())
 }
 
 fn write(disks: &[File], setting: &Setting, count: u64) -> Step {
     let writers = setting.writers as usize;
     if writers == 1 {
-        return writes(disks, 0..count);
+        return writes(disks, length(setting), 0..count);
     }
     let each = count / writers as u64;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..writers)
             .map(|index| {
                 let disk = std::slice::from_ref(&disks[index % disks.len()]);
-                scope.spawn(move || writes(disk, index as u64 * each..(index as u64 + 1) * each))
+                scope.spawn(move || writes(disk, length(setting), index as u64 * each..(index as u64 + 1) * each))
             })
             .collect();
         threads.into_iter().try_for_each(|thread| joined(thread.join()))
@@ -117,10 +143,10 @@ fn write(disks: &[File], setting: &Setting, count: u64) -> Step {
 }
 
 /// Writes to the disks in turns, with gaps between the writes, so that no two become one extent.
-fn writes(disks: &[File], places: std::ops::Range<u64>) -> Step {
-    let buffer = Buffer::new(LENGTH as usize);
+fn writes(disks: &[File], length: u64, places: std::ops::Range<u64>) -> Step {
+    let buffer = Buffer::new(length as usize);
     for (place, disk) in places.zip(disks.iter().cycle()) {
-        let offset = place * 2 * LENGTH;
+        let offset = place * 2 * length % SIZE;
         disk.write_all_at(buffer.bytes(), offset).doing(|| format!("null_blk: write at {offset}"))?;
     }
     Ok(())

@@ -4,11 +4,14 @@
 mod agent;
 mod bench;
 mod channel;
+mod contents;
 mod dm;
 mod module;
 mod order;
 mod privilege;
 mod scenario;
+#[path = "../../../module/tests/svd/mod.rs"]
+mod svd;
 mod sys;
 mod work;
 mod world;

@@ -44,9 +44,11 @@ pub struct Setting {
     pub writers: u32,
     /// Of the disks, those that are written to, in turns: by each thread to its own where there are several.
     pub written: u32,
+    /// Length of each write, in KiB.
+    pub kib: u32,
 }
 
-/// Instructions that writes of 4 KiB took.
+/// Instructions that writes took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// Who wrote to what.
@@ -70,8 +72,12 @@ impl Measured {
     pub const BITMAP: &'static str = "bitmap";
     /// In the metadata state.
     pub const METADATA: &'static str = "metadata";
+    /// In the data state.
+    pub const DATA: &'static str = "data";
     /// What it takes to drain the extents of as many writes, instead of the writes themselves.
     pub const DRAIN: &'static str = "drain";
+    /// What it takes to drain the data of as many writes.
+    pub const DRAIN_DATA: &'static str = "drain-data";
     /// What it takes to copy as many bytes in memory.
     pub const COPY: &'static str = "copy";
 }
@@ -199,6 +205,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
     Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },
+    Scenario { name: "data", title: "writes are captured with their data, which is what the disk holds" },
     Scenario {
         name: REPLICATE,
         title: "involfltctl replicates disks that are written to, over kills, restarts and missed changes",

@@ -55,6 +55,13 @@ pub fn ioctl_word(file: &File, request: u32, argument: usize) -> io::Result<i32>
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
 }
 
+/// So many bytes of this process that the driver has given to it, as long as the block that tells of them is there.
+pub fn memory(_block: &[u8], address: u64, bytes: usize) -> &[u8] {
+    // SAFETY: the driver has put this address into the block for memory that it has mapped here, of so many bytes, and takes
+    // it back at the block's commit, before which it is read. Nobody else writes to it.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address as usize), bytes) }
+}
+
 /// Opens a device to read and write, with more `open` flags.
 pub fn open(path: &str, flags: i32) -> Step<File> {
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).doing(|| format!("open {path}"))

@@ -5,6 +5,7 @@ mod memory;
 mod runtime;
 
 use crate::bindings;
+use crate::data::{self, Given, Payload, Slabs};
 use crate::engine::Common;
 use crate::entry;
 use crate::file::{self, Stored};
@@ -33,6 +34,25 @@ impl Platform for Cglue {
     type Attached = AttachedDisk;
     type User = Caller;
     type File = Stored;
+    type Arena = Slabs;
+    type Payload = Payload;
+    type Mapping = Given;
+
+    fn arena(slabs: usize) -> Result<Slabs> {
+        Self::words(slabs).map(Slabs)
+    }
+
+    fn memory() -> u64 {
+        data::memory()
+    }
+
+    fn soon() {
+        data::soon();
+    }
+
+    fn pause() {
+        data::pause();
+    }
 
     fn words(count: usize) -> Result<Words> {
         Words::new(count)

@@ -3,10 +3,13 @@
 
 mod files;
 
-use crate::engine::{Common, Tracker};
-use crate::platform::{self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, Sighting, User, Waited};
+use crate::engine::{Common, Pool, Tracker};
+use crate::platform::{
+    self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, Sighting, User, Waited, CHUNK, SLAB_CHUNKS,
+};
 use crate::sync::AtomicU64;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ thread_local! {
     static SURE: Cell<bool> = const { Cell::new(true) };
     /// Not random, but another one each time.
     static RANDOM: Cell<u64> = const { Cell::new(0) };
+    static MEMORY_BYTES: Cell<u64> = const { Cell::new(256 << 20) };
+    static WORK: Cell<bool> = const { Cell::new(false) };
     /// Each thread its own, so that tests do not meet.
     static COMMON: &'static Common = Box::leak(Box::default());
 }
@@ -43,6 +48,25 @@ impl Platform for Host {
     type Attached = TrackedDisk;
     type User = OwnMemory;
     type File = HostFile;
+    type Arena = Slabs;
+    type Payload = Written;
+    type Mapping = Shown;
+
+    fn arena(slabs: usize) -> Result<Slabs> {
+        Ok(Slabs(std::iter::repeat_with(Mutex::default).take(slabs).collect()))
+    }
+
+    fn memory() -> u64 {
+        MEMORY_BYTES.get()
+    }
+
+    fn soon() {
+        WORK.set(true);
+    }
+
+    fn pause() {
+        std::thread::yield_now();
+    }
 
     fn words(count: usize) -> Result<Self::Words> {
         Ok(std::iter::repeat_with(AtomicU64::default).take(count).collect())
@@ -192,6 +216,16 @@ impl Host {
         SURE.set(sure);
     }
 
+    /// From now on the machine has so much memory, in bytes, for what this thread makes.
+    pub fn set_memory(bytes: u64) {
+        MEMORY_BYTES.set(bytes);
+    }
+
+    /// Whether this thread has asked for work that it could not do itself, since somebody looked last.
+    pub fn has_work() -> bool {
+        WORK.replace(false)
+    }
+
     /// So many milliseconds go by for this thread. Whether its alarm has rung meanwhile.
     pub fn pass(milliseconds: u64) -> bool {
         UPTIME.set(UPTIME.get() + milliseconds);
@@ -255,9 +289,14 @@ pub struct TrackedDisk {
 }
 
 impl TrackedDisk {
-    /// A disk of `sectors` sectors.
+    /// A disk of `sectors` sectors, with a pool of its own.
     pub fn new(sectors: u64) -> Result<Self> {
-        Ok(TrackedDisk { tracker: Arc::new(Tracker::new(sectors)?), settled: Cell::new(0) })
+        Self::with_pool(sectors, Arc::new(Pool::new()?))
+    }
+
+    /// A disk of `sectors` sectors, whose data is captured in memory of `pool`.
+    pub fn with_pool(sectors: u64, pool: Arc<Pool<Host>>) -> Result<Self> {
+        Ok(TrackedDisk { tracker: Arc::new(Tracker::new(sectors, pool)?), settled: Cell::new(0) })
     }
 
     /// How often a drain has waited for the writes in flight.
@@ -286,15 +325,99 @@ impl Attached<Host> for TrackedDisk {
     }
 }
 
-thread_local! {
-    static MEMORY: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+/// Memory for captured data: slabs that are there, or not.
+pub struct Slabs(Box<[Mutex<Slab>]>);
+
+type Slab = Option<Box<[u8]>>;
+
+impl Slabs {
+    fn with_bytes<R>(&self, chunk: u32, offset: usize, bytes: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(offset + bytes <= CHUNK, "{bytes} bytes at {offset} of a chunk");
+        let start = chunk as usize % SLAB_CHUNKS * CHUNK + offset;
+        self.0[chunk as usize / SLAB_CHUNKS].with(|slab| {
+            let slab = slab.as_mut().expect("the slab of a chunk that somebody has is there");
+            work(&mut slab[start..start + bytes])
+        })
+    }
 }
 
-/// The test's own memory: a buffer whose first byte has address [`OwnMemory::BASE`].
+impl platform::Arena<Host> for Slabs {
+    fn add(&self, slab: usize) -> Result<()> {
+        self.0[slab].with(|slab| *slab = Some(vec![0xee; SLAB_CHUNKS * CHUNK].into_boxed_slice()));
+        Ok(())
+    }
+
+    fn has(&self, slab: usize) -> bool {
+        self.0[slab].with(|slab| slab.is_some())
+    }
+
+    fn remove(&self, slab: usize) {
+        self.0[slab].with(|slab| *slab = None);
+    }
+
+    fn write(&self, chunk: u32, offset: usize, from: &[u8]) {
+        self.with_bytes(chunk, offset, from.len(), |to| to.copy_from_slice(from));
+    }
+
+    fn read(&self, chunk: u32, offset: usize, to: &mut [u8]) {
+        self.with_bytes(chunk, offset, to.len(), |from| to.copy_from_slice(from));
+    }
+
+    fn fill(&self, chunk: u32, offset: usize, bytes: usize, from: &mut Written) {
+        let (now, later) = from.0.split_at(bytes);
+        self.write(chunk, offset, now);
+        from.0 = later.to_vec();
+    }
+
+    fn tell(&self, chunk: u32, offset: usize, bytes: usize, to: u64) -> Result<()> {
+        self.with_bytes(chunk, offset, bytes, |from| OwnMemory::write(to, from))
+    }
+}
+
+/// The data of a write that has completed.
+pub struct Written(pub Vec<u8>);
+
+/// Memory that the driver has given to this thread.
+pub struct Shown(u64);
+
+impl platform::Mapping for Shown {
+    fn new(bytes: u64) -> Result<Self> {
+        let address = SHOWN.with_borrow_mut(|shown| {
+            // None begins where another one was, so that nothing is read from one that is gone.
+            let address = LAST_SHOWN.get();
+            LAST_SHOWN.set(address + bytes.next_multiple_of(4096) + 4096);
+            shown.insert(address, vec![0; bytes as usize]);
+            address
+        });
+        Ok(Shown(address))
+    }
+
+    fn address(&self) -> u64 {
+        self.0
+    }
+
+    fn is_here(&self) -> bool {
+        SHOWN.with_borrow(|shown| shown.contains_key(&self.0))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        SHOWN.with_borrow_mut(|shown| drop(shown.remove(&self.0)));
+    }
+}
+
+thread_local! {
+    static MEMORY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SHOWN: RefCell<BTreeMap<u64, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+    static LAST_SHOWN: Cell<u64> = const { Cell::new(1 << 40) };
+}
+
+/// The test's own memory: a buffer whose first byte has address [`OwnMemory::BASE`], and what the driver has given to it.
 pub struct OwnMemory;
 
 impl OwnMemory {
-    /// Where the buffer begins; what is below or past its end is no memory.
+    /// Where the buffer begins; what is below or past its end is no memory, unless the driver gave it.
     pub const BASE: u64 = 0x1_0000;
 
     /// Makes this thread's buffer `bytes` long, all of it `fill`.
@@ -303,10 +426,14 @@ impl OwnMemory {
     }
 
     fn with_range<R>(address: u64, length: usize, work: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        let start = address.checked_sub(Self::BASE).ok_or(Errno::FAULT)? as usize;
-        MEMORY.with_borrow_mut(|memory| {
+        let part = |memory: &mut Vec<u8>, base: u64| {
+            let start = address.checked_sub(base).ok_or(Errno::FAULT)? as usize;
             let range = start..start.checked_add(length).ok_or(Errno::FAULT)?;
             memory.get_mut(range).map(work).ok_or(Errno::FAULT)
+        };
+        SHOWN.with_borrow_mut(|shown| match shown.range_mut(..=address).next_back() {
+            Some((&base, memory)) => part(memory, base),
+            None => MEMORY.with_borrow_mut(|memory| part(memory, Self::BASE)),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! The platform of kernels with Rust: the kernel's own crate.
 
 use crate::bindings;
+use crate::data::{self, Given, Payload, Slabs};
 use crate::engine::Common;
 use crate::entry;
 use crate::file::{self, Stored};
@@ -48,6 +49,7 @@ impl Drop for Involflt {
         unsafe {
             bindings::inv_chardev_del();
             bindings::inv_alarm_stop();
+            bindings::inv_soon_stop();
             entry::end();
             bindings::inv_device_drain_frees();
         }
@@ -72,6 +74,25 @@ impl Platform for Rfl {
     type Attached = AttachedDisk;
     type User = Caller;
     type File = Stored;
+    type Arena = Slabs;
+    type Payload = Payload;
+    type Mapping = Given;
+
+    fn arena(slabs: usize) -> Result<Slabs> {
+        Self::words(slabs).map(Slabs)
+    }
+
+    fn memory() -> u64 {
+        data::memory()
+    }
+
+    fn soon() {
+        data::soon();
+    }
+
+    fn pause() {
+        data::pause();
+    }
 
     fn words(count: usize) -> Result<Words> {
         let mut words = KVVec::with_capacity(count, GFP_KERNEL).map_err(|_| Errno::NOMEM)?;

@@ -3,6 +3,7 @@
 
 mod c_agent;
 mod ctl;
+mod data;
 mod keep;
 mod lifecycle;
 mod passthrough;
@@ -56,6 +57,7 @@ fn function(name: &str) -> Option<Function> {
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,
+        "data" => data::scenario,
         "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,
         _ => return None,

@@ -65,7 +65,7 @@ fn falls(world: &World) -> Step<Vec<u64>> {
 }
 
 /// Writes to every disk while all are drained, drains to the end, and looks for each write in what was drained since.
-fn written_is_drained(world: &World) -> Step {
+pub(super) fn written_is_drained(world: &World) -> Step {
     let drained_before: Vec<_> =
         (0..DISKS.len()).map(|index| std::mem::take(&mut world.agent(index).drained)).collect();
     let written = Mutex::new(Vec::new());

@@ -42,7 +42,8 @@ impl Buffer {
         &self.memory[self.start..self.start + self.length]
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The memory, to change.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..self.start + self.length]
     }
 }

@@ -30,12 +30,13 @@ const SETTINGS: [(u32, &[Setting]); 2] = [
     (
         1,
         &[
-            Setting { disks: 1, writers: 1, written: 1 },
-            Setting { disks: 8, writers: 1, written: 8 },
-            Setting { disks: 64, writers: 1, written: 64 },
+            Setting { disks: 1, writers: 1, written: 1, kib: 4 },
+            Setting { disks: 8, writers: 1, written: 8, kib: 4 },
+            Setting { disks: 64, writers: 1, written: 64, kib: 4 },
+            Setting { disks: 1, writers: 1, written: 1, kib: 64 },
         ],
     ),
-    (4, &[Setting { disks: 1, writers: 4, written: 1 }, Setting { disks: 4, writers: 4, written: 4 }]),
+    (4, &[Setting { disks: 1, writers: 4, written: 1, kib: 4 }, Setting { disks: 4, writers: 4, written: 4, kib: 4 }]),
 ];
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(300), longest: Duration::from_secs(600) };
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on";

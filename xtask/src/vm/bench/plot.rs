@@ -19,7 +19,7 @@ pub fn svg(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"10\" y=\"22\" font-size=\"15\">Instructions added to a 4 KiB direct write \
+         <text x=\"10\" y=\"22\" font-size=\"15\">Instructions added to a direct write of 4 KiB, or as said \
          ({}); red: the limit</text>\n{bars}</svg>\n",
         report.kernel
     )

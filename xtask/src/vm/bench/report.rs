@@ -5,8 +5,14 @@ use crate::error::{Error, Result};
 use guest::protocol::{Measured, Message, Setting};
 use serde::{Deserialize, Serialize};
 
-/// Instructions that a 4 KiB direct write may cost more than without the module, by state.
-const LIMITS: [(&str, i64); 3] = [(Measured::NOT_FILTERED, 0), (Measured::BITMAP, 350), (Measured::METADATA, 800)];
+/// Instructions that a direct write of so many KiB may cost more than without the module, by state.
+const LIMITS: [(&str, u32, i64); 5] = [
+    (Measured::NOT_FILTERED, 4, 0),
+    (Measured::BITMAP, 4, 350),
+    (Measured::METADATA, 4, 800),
+    (Measured::DATA, 4, 5500),
+    (Measured::DATA, 64, 70_000),
+];
 /// Bytes that an extent may take while it waits.
 const EXTENT_LIMIT: f64 = 24.0;
 /// Bytes of code that the module may have.
@@ -25,6 +31,8 @@ pub struct Report {
     pub noise: i64,
     /// Instructions to drain an extent.
     pub drain: i64,
+    /// Instructions to drain a write of 4 KiB with its data.
+    pub drain_data: i64,
     /// Instructions to copy 4 KiB in memory.
     pub copy: i64,
     /// Bytes of memory for an extent that waits, at most.
@@ -35,7 +43,7 @@ pub struct Report {
     pub text_bytes: u64,
 }
 
-/// What one 4 KiB direct write costs.
+/// What one direct write costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Who writes to what, in words.
@@ -54,13 +62,14 @@ impl Report {
     /// Makes sense of what the guests told. Fails where something was not measured.
     pub fn new(kernel: &str, told: &[Message], text_bytes: u64) -> Result<Report> {
         let told = Told(told);
-        let one = Setting { disks: 1, writers: 1, written: 1 };
+        let one = Setting { disks: 1, writers: 1, written: 1, kib: 4 };
         let (disk_bytes, extents) = told.memory()?;
         Ok(Report {
             kernel: kernel.to_string(),
             rows: told.rows()?,
             noise: told.each(one, Measured::AGAIN)? - told.each(one, Measured::NOT_LOADED)?,
             drain: told.each(one, Measured::DRAIN)?,
+            drain_data: told.each(one, Measured::DRAIN_DATA)?,
             copy: told.each(one, Measured::COPY)?,
             extent_bytes: (disk_bytes as f64 / extents as f64 * 10.0).round() / 10.0,
             disk_bytes,
@@ -84,7 +93,7 @@ impl Report {
 
     /// Prints all of it, with ratios to a report from before.
     pub fn print(&self, before: Option<&Report>) {
-        println!("{}: instructions of a 4 KiB direct write", self.kernel);
+        println!("{}: instructions of a direct write of 4 KiB, where no other length is said", self.kernel);
         println!(
             "  {:<20}{:<14}{:>8}{:>8}{:>8}  ratio to the last commit",
             "setting", "state", "base", "added", "limit"
@@ -100,7 +109,12 @@ impl Report {
             println!("  {:<20}{:<14}{:>8}{:>8}{limit:>8}  {ratio}", row.setting, row.state, row.base, row.added);
         }
         println!("  a write without the module, measured again: {:+} instructions", self.noise);
-        println!("  to drain an extent: {} instructions; to copy 4 KiB in memory: {}", self.drain, self.copy);
+        println!("  to drain an extent: {} instructions", self.drain);
+        let ratio = self.drain_data as f64 / self.copy as f64;
+        println!(
+            "  to drain 4 KiB of data: {} instructions, {ratio:.2} times a copy in memory ({})",
+            self.drain_data, self.copy
+        );
         println!("  an extent that waits: {} bytes (at most {EXTENT_LIMIT})", self.extent_bytes);
         println!("  a disk of 1 GiB: {} KiB", self.disk_bytes >> 10);
         println!("  the module's code: {} bytes (at most {TEXT_LIMIT})", self.text_bytes);
@@ -110,10 +124,11 @@ impl Report {
 /// Who writes to what, in words.
 fn words(setting: Setting) -> String {
     let plural = |count, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    match setting.writers {
+    let who = match setting.writers {
         1 => plural(setting.disks, "disk"),
         writers => format!("{}, {}", plural(writers, "writer"), plural(setting.disks, "disk")),
-    }
+    };
+    if setting.kib == 4 { who } else { format!("{who}, {} KiB", setting.kib) }
 }
 
 struct Told<'a>(&'a [Message]);
@@ -139,7 +154,8 @@ impl Told<'_> {
     fn rows(&self) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for Measured { setting, state, .. } in self.measured() {
-            let Some((_, limit)) = LIMITS.iter().find(|(name, _)| name == state) else { continue };
+            let limits = |(name, kib, _): &&(&str, u32, i64)| name == state && *kib == setting.kib;
+            let Some((.., limit)) = LIMITS.iter().find(limits) else { continue };
             let base = self.each(*setting, Measured::NOT_LOADED)?;
             rows.push(Row {
                 setting: words(*setting),
@@ -149,10 +165,10 @@ impl Told<'_> {
                 limit: (setting.writers == 1).then_some(*limit),
             });
         }
-        let missing = LIMITS.iter().find(|(state, _)| !rows.iter().any(|row| row.state == *state));
-        match missing {
+        let is_missing = |(.., limit): &&(&str, u32, i64)| !rows.iter().any(|row| row.limit == Some(*limit));
+        match LIMITS.iter().find(is_missing) {
             None => Ok(rows),
-            Some((state, _)) => Err(Error::kernel(format!("the VM measured no state {state}"))),
+            Some((state, kib, _)) => Err(Error::kernel(format!("the VM measured no state {state} with {kib} KiB"))),
         }
     }
 
@@ -171,45 +187,53 @@ impl Told<'_> {
 mod tests {
     use super::*;
 
-    const ONE: Setting = Setting { disks: 1, writers: 1, written: 1 };
+    const ONE: Setting = Setting { disks: 1, writers: 1, written: 1, kib: 4 };
 
-    fn told(costs: [u64; 7]) -> Vec<Message> {
+    const LARGE: Setting = Setting { kib: 64, ..ONE };
+
+    fn told(costs: [u64; 11]) -> Vec<Message> {
         let states = [
-            Measured::NOT_LOADED,
-            Measured::AGAIN,
-            Measured::NOT_FILTERED,
-            Measured::BITMAP,
-            Measured::METADATA,
-            Measured::DRAIN,
-            Measured::COPY,
+            (ONE, Measured::NOT_LOADED),
+            (ONE, Measured::AGAIN),
+            (ONE, Measured::NOT_FILTERED),
+            (ONE, Measured::BITMAP),
+            (ONE, Measured::METADATA),
+            (ONE, Measured::DATA),
+            (ONE, Measured::DRAIN),
+            (ONE, Measured::DRAIN_DATA),
+            (ONE, Measured::COPY),
+            (LARGE, Measured::NOT_LOADED),
+            (LARGE, Measured::DATA),
         ];
-        let measured = |(state, cost): (&str, u64)| {
-            Message::Measured(Measured { setting: ONE, state: state.into(), writes: 10, instructions: cost * 10 })
+        let measured = |((setting, state), cost): ((Setting, &str), u64)| {
+            Message::Measured(Measured { setting, state: state.into(), writes: 10, instructions: cost * 10 })
         };
         let memory = Message::Memory { setting: ONE, bytes: 655_360, extents: 65_536 };
         states.into_iter().zip(costs).map(measured).chain([memory]).collect()
     }
 
-    fn report(costs: [u64; 7]) -> Report {
+    fn report(costs: [u64; 11]) -> Report {
         Report::new("6.1", &told(costs), 1000).unwrap()
     }
 
     #[test]
     fn a_state_beyond_its_limit_is_named() {
-        let beyond = |filtered: [u64; 3]| {
-            let [not_filtered, bitmap, metadata] = filtered;
-            report([13_000, 13_001, not_filtered, bitmap, metadata, 50, 60]).beyond()
+        let beyond = |filtered: [u64; 5]| {
+            let [not_filtered, bitmap, metadata, data, large] = filtered;
+            report([13_000, 13_001, not_filtered, bitmap, metadata, data, 50, 60, 70, 20_000, large]).beyond()
         };
-        assert_eq!(beyond([13_000, 13_350, 13_800]), None);
-        assert_eq!(beyond([13_013, 13_100, 13_100]), None, "noise");
+        assert_eq!(beyond([13_000, 13_350, 13_800, 18_500, 90_000]), None);
+        assert_eq!(beyond([13_013, 13_100, 13_100, 13_100, 20_000]), None, "noise");
         let named = |filtered, name: &str| assert!(beyond(filtered).is_some_and(|what| what.starts_with(name)));
-        named([13_014, 13_100, 13_100], "not-filtered, 1 disk: 14 instructions");
-        named([13_000, 13_351, 13_100], "bitmap, 1 disk: 351 instructions");
+        named([13_014, 13_100, 13_100, 13_100, 20_000], "not-filtered, 1 disk: 14 instructions");
+        named([13_000, 13_351, 13_100, 13_100, 20_000], "bitmap, 1 disk: 351 instructions");
+        named([13_000, 13_100, 13_100, 18_501, 20_000], "data, 1 disk: 5501 instructions");
+        named([13_000, 13_100, 13_100, 13_100, 90_001], "data, 1 disk, 64 KiB: 70001 instructions");
     }
 
     #[test]
     fn memory_and_code_have_limits_too() {
-        let good = report([1000; 7]);
+        let good = report([1000; 11]);
         assert_eq!((good.extent_bytes, good.beyond()), (10.0, None));
         assert!(Report { extent_bytes: 24.1, ..good.clone() }.beyond().is_some());
         assert!(Report { text_bytes: 150_001, ..good }.beyond().is_some());
@@ -217,8 +241,8 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_an_error() {
-        for missing in 0..8 {
-            let mut told = told([1; 7]);
+        for missing in 0..12 {
+            let mut told = told([1; 11]);
             told.remove(missing);
             assert!(Report::new("6.1", &told, 1).is_err(), "without message {missing}");
         }
