@@ -123,10 +123,19 @@ impl<P: Platform> Disk<P> {
     }
 }
 
+/// A table without entries, on the heap. Not inlined: a kernel stack has room for one of them, not for all that a caller makes.
+/// Fails with [`Errno::NOMEM`].
+#[inline(never)]
+pub(super) fn empty_table<P: Platform, T: Send, const N: usize>() -> Result<P::Boxed<[Option<T>; N]>> {
+    P::boxed([const { None }; N])
+}
+
+type Disks<P> = [Option<<P as Platform>::Shared<Disk<P>>>; MAX_DISKS];
+
 /// What the registry's mutex keeps.
 struct Slots<P: Platform> {
-    disks: [Option<P::Shared<Disk<P>>>; MAX_DISKS],
-    starting: [Option<Starting>; MAX_STARTING],
+    disks: P::Boxed<Disks<P>>,
+    starting: P::Boxed<[Option<Starting>; MAX_STARTING]>,
     last_id: u64,
     closed: bool,
     drainer: bool,
@@ -215,8 +224,8 @@ impl<P: Platform> Registry<P> {
     /// No disks. Fails with [`Errno::NOMEM`].
     pub fn new() -> Result<Self> {
         let slots = Slots {
-            disks: [const { None }; MAX_DISKS],
-            starting: [None; MAX_STARTING],
+            disks: empty_table::<P, _, MAX_DISKS>()?,
+            starting: empty_table::<P, _, MAX_STARTING>()?,
             last_id: 0,
             closed: false,
             drainer: false,

@@ -2,6 +2,7 @@
 //! Tags: bookmarks that wait between a disk's changes, one set of them for each request that asks for them.
 
 use crate::abi::dirty_block::tag;
+use crate::engine::registry::empty_table;
 use crate::engine::Stamp;
 use crate::platform::{Errno, Platform, Result};
 use crate::sync::{AtomicU64, Ordering};
@@ -274,7 +275,7 @@ pub struct Tags<P: Platform> {
 impl<P: Platform> Tags<P> {
     /// None. Fails with [`Errno::NOMEM`].
     pub fn new() -> Result<Self> {
-        Ok(Tags { ring: P::boxed([const { None }; MAX_TAGS])?, first: 0, count: 0 })
+        Ok(Tags { ring: empty_table::<P, _, MAX_TAGS>()?, first: 0, count: 0 })
     }
 
     /// Whether there is no room for one more.
