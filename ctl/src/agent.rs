@@ -168,6 +168,16 @@ impl<T: Transport> Agent<T> {
         sent.map_err(|errno| refused(request, errno, &self.disk.node, COMMIT_CURES))
     }
 
+    /// Has the driver forget every change until now, and that a resync is required. What is read from the disk from now on
+    /// has them.
+    pub fn forget(&self) -> Result<()> {
+        let request = &Request::CLEAR;
+        let mut argument = request.argument();
+        put_name(&mut argument, 0, &self.name, GUID_BYTES)?;
+        let sent = self.driver.attempt(request, &mut argument, &mut []);
+        sent.map_err(|errno| refused(request, errno, &self.disk.node, GET_CURES))
+    }
+
     /// Waits until a good deal has changed, so many seconds at most or until a signal.
     pub fn wait(&self, seconds: i32) -> Result<()> {
         if let Some(service) = &self.service {

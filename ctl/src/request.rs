@@ -64,6 +64,8 @@ impl Request {
         plain("START_FILTERING_DEVICE_V2", request::START_FILTERING_DEVICE_V2, dev_info::BYTES);
     /// Stops filtering of a disk.
     pub const STOP_FILTERING: Request = plain("STOP_FILTERING_DEVICE", request::STOP_FILTERING_DEVICE, GUID_BYTES);
+    /// Forgets the changes of a disk.
+    pub const CLEAR: Request = plain("CLEAR_DIFFERENTIALS", request::CLEAR_DIFFERENTIALS, GUID_BYTES);
     /// The names of the filtered disks, into a buffer.
     pub const GET_PROTECTED_VOLUME_LIST: Request = Request {
         pointers: &[bytes(volume_list::BUFFER, volume_list::BUFFER_BYTES)],

@@ -5,8 +5,9 @@
 mod common;
 
 use common::InThisProcess;
-use involflt::engine::{Hole, Registry};
-use involflt::host::Host;
+use involflt::engine::{Hole, Registry, Service};
+use involflt::host::{Host, Written};
+use involflt::platform::Platform;
 use involfltctl::agent::Agent;
 use involfltctl::blocks::Blocks;
 use involfltctl::disk::Disk;
@@ -28,7 +29,7 @@ struct Write {
     block: usize,
     blocks: usize,
     byte: u8,
-    /// Marked before it is begun, or noted when it has completed.
+    /// Marked before it is begun, or noted when it has completed: with its data, where the driver captures that.
     marked: bool,
 }
 
@@ -53,9 +54,9 @@ impl Machine {
         if let Some(disk) = filtered.as_ref().filter(|disk| marked(disk)) {
             disk.tracker.mark(sector, sectors);
         }
-        self.disk[range].fill(write.byte);
+        self.disk[range.clone()].fill(write.byte);
         if let Some(disk) = filtered.as_ref().filter(|disk| !marked(disk)) {
-            disk.tracker.complete(sector, sectors, false);
+            disk.tracker.written(sector, sectors, &mut Written(self.disk[range].to_vec()));
         }
     }
 }
@@ -228,7 +229,11 @@ fn take(machine: &Rc<RefCell<Machine>>, target: &mut Target, step: Step) {
 
 proptest! {
     #[test]
-    fn the_replica_is_the_disk_whatever_comes_between(steps in prop::collection::vec(step(), 0..24)) {
+    fn the_replica_is_the_disk_whatever_comes_between(
+        steps in prop::collection::vec(step(), 0..24),
+        captures_data in any::<bool>(),
+    ) {
+        Host::common().set_service(if captures_data { Service::Running } else { Service::NotStarted });
         let (machine, mut target) = machine();
         steps.into_iter().for_each(|step| take(&machine, &mut target, step));
         target.calls_left = usize::MAX;

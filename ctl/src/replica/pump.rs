@@ -143,9 +143,11 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
 
     /// Begins a full copy: all changes that the driver had by now are in it. `None` when somebody says stop.
     ///
-    /// The sink has nothing while this runs: the driver is told that the copy has begun, and forgets the reason for it.
+    /// The sink has nothing while this runs: the driver is told that the copy has begun, and forgets the reason for it. Changes
+    /// that wait are forgotten, too: where some were missed, data that was captured before them is older than what is read.
     pub fn begin(&self, sink: &mut impl Sink) -> Result<Option<()>> {
         sink.sync(Progress::Nothing)?;
+        self.agent.forget()?;
         let Some(batch) = self.next()? else { return Ok(None) };
         self.agent.commit(&batch, true)?;
         sink.sync(Progress::Part { bytes: 0, sequence: batch.sequence })?;
