@@ -451,7 +451,13 @@ fn there_is_one_drainer_and_the_service_is_there_as_long_as_its_file() {
     let file = std::mem::take(&mut agent.file);
     release(&agent.registry, &File::default());
     assert_eq!(service(), Service::Running, "another file was closed");
+    // Twice by the same file is once.
+    for _ in 0..2 {
+        agent.call(request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
+    }
     release(&agent.registry, &file);
+    assert_eq!(service(), Service::Running, "one of two was closed");
+    release(&agent.registry, &agent.file);
     assert_eq!(service(), Service::Shutdown);
     agent.call(request::PROCESS_START_NOTIFY, BASE).expect("the first drainer is gone");
 }

@@ -2,7 +2,7 @@
 //! What an open file of the driver stands for, and what its closing does.
 
 use crate::control::user::Struct;
-use crate::engine::{Registry, Service};
+use crate::engine::Registry;
 use crate::platform::{Platform, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,8 +45,9 @@ pub(super) fn become_drainer<P: Platform>(registry: &Registry<P>, file: &File, a
 
 pub(super) fn become_service<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     read_flags::<P>(argument)?;
-    file.roles.fetch_or(SERVICE, Ordering::Relaxed);
-    P::common().set_service(Service::Running);
+    if file.roles.fetch_or(SERVICE, Ordering::Relaxed) & SERVICE == 0 {
+        P::common().service_comes();
+    }
     registry.disks().for_each(|disk| disk.tracker.capture.rise());
     Ok(())
 }
@@ -57,8 +58,7 @@ pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
     if roles & DRAINER != 0 {
         registry.drainer_goes();
     }
-    if roles & SERVICE != 0 {
-        P::common().set_service(Service::Shutdown);
+    if roles & SERVICE != 0 && P::common().service_goes() {
         registry.disks().for_each(|disk| disk.tracker.capture.stop_data());
     }
 }

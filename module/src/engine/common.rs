@@ -43,6 +43,8 @@ pub struct Common {
     /// The limits.
     pub limits: Limits,
     service: AtomicU32,
+    /// Files that are the agent's service.
+    services: AtomicU32,
 }
 
 impl Common {
@@ -57,7 +59,12 @@ impl Common {
             data_for_new: AtomicU64::new(1),
             stream: AtomicU64::new(4),
         };
-        Common { clock: Clock::new(), limits, service: AtomicU32::new(Service::NotStarted as u32) }
+        Common {
+            clock: Clock::new(),
+            limits,
+            service: AtomicU32::new(Service::NotStarted as u32),
+            services: AtomicU32::new(0),
+        }
     }
 
     /// Whether the agent's service is there.
@@ -72,6 +79,21 @@ impl Common {
     /// The agent's service has come or gone.
     pub fn set_service(&self, service: Service) {
         self.service.store(service as u32, Ordering::Relaxed);
+    }
+
+    /// A file has become the agent's service.
+    pub fn service_comes(&self) {
+        self.services.fetch_add(1, Ordering::Relaxed);
+        self.set_service(Service::Running);
+    }
+
+    /// Such a file is closed; whether it was the last one.
+    pub fn service_goes(&self) -> bool {
+        let last = self.services.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last {
+            self.set_service(Service::Shutdown);
+        }
+        last
     }
 
     /// A disk with this many extents waiting notes only dirty bits. 0: no disk notes extents.
