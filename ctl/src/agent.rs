@@ -180,9 +180,6 @@ impl<T: Transport> Agent<T> {
 
     /// Waits until a good deal has changed, so many seconds at most or until a signal.
     pub fn wait(&self, seconds: i32) -> Result<()> {
-        if let Some(service) = &self.service {
-            service.register_service()?;
-        }
         let request = &Request::WAIT;
         let mut argument = request.argument();
         put_name(&mut argument, 0, &self.name, GUID_BYTES)?;

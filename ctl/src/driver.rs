@@ -150,7 +150,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Says that the agent's service is there, as long as this connection is open: the driver then captures what is written,
-    /// and not only where. Where another service ends, this one has to say so again.
+    /// and not only where.
     pub fn register_service(&self) -> Result<()> {
         let mut argument = Request::SERVICE.argument();
         self.request(&Request::SERVICE, &mut argument, &mut [], "the driver", CLOSED_CURES)

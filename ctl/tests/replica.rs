@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Replication of a disk in memory through the driver's own code, with whatever may come between: the replica is the disk in
-//! the end, or a full copy makes it so.
+//! the end, or a full copy makes it so; and at a tag that is said to be a true point in time, it is what the disk was there.
 
 mod common;
 
 use common::InThisProcess;
-use involflt::engine::{Hole, Registry, Service};
+use involflt::engine::{Hole, Registry};
 use involflt::host::{Host, Written};
-use involflt::platform::Platform;
 use involfltctl::agent::Agent;
 use involfltctl::blocks::Blocks;
 use involfltctl::disk::Disk;
 use involfltctl::driver::Driver;
 use involfltctl::error::{Error, Result};
+use involfltctl::point::Guid;
 use involfltctl::replica::{Ended, Event, Listener, Progress, Pump, Sink, Tag};
 use proptest::prelude::*;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const NAME: &str = "/dev/sda:8000";
 const BYTES: usize = 8000 * 512;
@@ -29,8 +30,18 @@ struct Write {
     block: usize,
     blocks: usize,
     byte: u8,
-    /// Marked before it is begun, or noted when it has completed: with its data, where the driver captures that.
-    marked: bool,
+    seen: Seen,
+}
+
+/// How the driver sees a write, if its state allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It is marked before it is begun.
+    Before,
+    /// It is noted when it has completed.
+    Behind,
+    /// It is captured with its data, when it has completed.
+    Data,
 }
 
 /// The disk and the driver that filters it.
@@ -39,6 +50,8 @@ struct Machine {
     driver: InThisProcess,
     /// Come one after the other while somebody reads.
     to_come: Vec<Write>,
+    /// What the disk was at each tag, by the tags' names.
+    tagged: BTreeMap<String, Vec<u8>>,
 }
 
 impl Machine {
@@ -50,13 +63,29 @@ impl Machine {
         let range = write.block * BLOCK..((write.block + write.blocks) * BLOCK).min(BYTES);
         let (sector, sectors) = (range.start as u64 / 512, range.len() as u64 / 512);
         let filtered = self.registry().find(NAME.as_bytes());
-        let marked = |disk: &involflt::engine::Disk<Host>| write.marked || !disk.tracker.wants_completion();
-        if let Some(disk) = filtered.as_ref().filter(|disk| marked(disk)) {
+        let seen = match &filtered {
+            Some(disk) if !disk.tracker.wants_completion() => Seen::Before,
+            _ => write.seen,
+        };
+        if let (Some(disk), Seen::Before) = (&filtered, seen) {
             disk.tracker.mark(sector, sectors);
         }
         self.disk[range.clone()].fill(write.byte);
-        if let Some(disk) = filtered.as_ref().filter(|disk| !marked(disk)) {
-            disk.tracker.written(sector, sectors, &mut Written(self.disk[range].to_vec()));
+        match (&filtered, seen) {
+            (Some(disk), Seen::Behind) => disk.tracker.complete(sector, sectors, false),
+            (Some(disk), Seen::Data) => {
+                disk.tracker.written(sector, sectors, &mut Written(self.disk[range].to_vec()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tags the disk, where its state allows.
+    fn tag(&mut self) {
+        let name = format!("tag {}", self.tagged.len());
+        let guid = Guid::from_text(&format!("{:036}", self.tagged.len())).unwrap();
+        if Driver::new(self.driver.clone()).tag_all(&guid, &name).is_ok() {
+            self.tagged.insert(name, self.disk.clone());
         }
     }
 }
@@ -85,6 +114,8 @@ struct Target {
     /// Offset and what was there before.
     volatile: Vec<(usize, Vec<u8>)>,
     calls_left: usize,
+    /// What it was at tags that are said to be true points in time.
+    exact: Vec<(String, Vec<u8>)>,
 }
 
 impl Target {
@@ -120,7 +151,10 @@ impl Sink for Target {
     fn zeroes(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.put(offset, &vec![0; bytes as usize])
     }
-    fn tag(&mut self, _tag: &Tag) -> Result<()> {
+    fn tag(&mut self, tag: &Tag) -> Result<()> {
+        if tag.is_exact {
+            self.exact.push((tag.name.clone(), self.bytes.clone()));
+        }
         self.call()
     }
     fn sync(&mut self, progress: Progress) -> Result<()> {
@@ -146,7 +180,7 @@ impl Listener for Copies {
 fn replicate(machine: &Rc<RefCell<Machine>>, target: &mut Target) -> (Result<Ended>, usize) {
     let disk = Disk { node: NAME.into(), persistent_name: "a".into(), bytes: BYTES as u64 };
     let driver = machine.borrow().driver.clone();
-    let agent = Agent::of(Driver::new(driver), disk).unwrap();
+    let agent = Agent::of(Driver::new(driver.clone()), disk).unwrap().capture(Driver::new(driver)).unwrap();
     let blocks = Reader { machine: machine.clone(), read: Vec::new() };
     let mut copies = Copies::default();
     let stop = AtomicBool::new(false);
@@ -163,16 +197,19 @@ enum Step {
     Reload(Write),
     /// Another agent drains a batch.
     Other,
+    /// The disk is tagged.
+    Tag,
     /// The driver misses a change.
     Hole(Write),
 }
 
 fn write() -> impl Strategy<Value = Write> {
-    (0..BYTES / BLOCK, 1usize..40, any::<u8>(), any::<bool>()).prop_map(|(block, blocks, byte, marked)| Write {
+    let seen = prop_oneof![1 => Just(Seen::Before), 2 => Just(Seen::Behind), 6 => Just(Seen::Data)];
+    (0..BYTES / BLOCK, 1usize..40, any::<u8>(), seen).prop_map(|(block, blocks, byte, seen)| Write {
         block,
         blocks,
         byte,
-        marked,
+        seen,
     })
 }
 
@@ -182,14 +219,21 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0usize..40, prop::collection::vec(write(), 0..4)).prop_map(|(calls, writes)| Step::Round(calls, writes)),
         1 => write().prop_map(Step::Reload),
         1 => Just(Step::Other),
+        3 => Just(Step::Tag),
         1 => write().prop_map(Step::Hole),
     ]
 }
 
 fn machine() -> (Rc<RefCell<Machine>>, Target) {
-    let machine = Machine { disk: vec![0; BYTES], driver: InThisProcess::load(), to_come: Vec::new() };
-    let target =
-        Target { bytes: vec![0xee; BYTES], progress: Progress::Nothing, volatile: Vec::new(), calls_left: usize::MAX };
+    let machine =
+        Machine { disk: vec![0; BYTES], driver: InThisProcess::load(), to_come: Vec::new(), tagged: BTreeMap::new() };
+    let target = Target {
+        bytes: vec![0xee; BYTES],
+        progress: Progress::Nothing,
+        volatile: Vec::new(),
+        calls_left: usize::MAX,
+        exact: Vec::new(),
+    };
     (Rc::new(RefCell::new(machine)), target)
 }
 
@@ -209,6 +253,7 @@ fn take(machine: &Rc<RefCell<Machine>>, target: &mut Target, step: Step) {
             machine.borrow_mut().driver = InThisProcess::load();
             machine.borrow_mut().write(write);
         }
+        Step::Tag => machine.borrow_mut().tag(),
         Step::Other => {
             let driver = Driver::new(machine.borrow().driver.clone());
             let disk = Disk { node: NAME.into(), persistent_name: "a".into(), bytes: BYTES as u64 };
@@ -229,17 +274,16 @@ fn take(machine: &Rc<RefCell<Machine>>, target: &mut Target, step: Step) {
 
 proptest! {
     #[test]
-    fn the_replica_is_the_disk_whatever_comes_between(
-        steps in prop::collection::vec(step(), 0..24),
-        captures_data in any::<bool>(),
-    ) {
-        Host::common().set_service(if captures_data { Service::Running } else { Service::NotStarted });
+    fn the_replica_is_the_disk_whatever_comes_between(steps in prop::collection::vec(step(), 0..24)) {
         let (machine, mut target) = machine();
         steps.into_iter().for_each(|step| take(&machine, &mut target, step));
         target.calls_left = usize::MAX;
         let ended: Vec<_> = (0..2).map(|_| replicate(&machine, &mut target).0.unwrap()).collect();
         prop_assert_eq!(&ended[1], &Ended::CaughtUp, "after {:?}", ended[0]);
         prop_assert!(target.bytes == machine.borrow().disk, "the replica differs");
+        for (name, bytes) in &target.exact {
+            prop_assert!(machine.borrow().tagged[name] == *bytes, "the replica was not the disk at {}", name);
+        }
     }
 }
 
@@ -251,7 +295,7 @@ fn a_full_copy_is_made_once_and_again_only_when_changes_were_missed() {
         assert!(target.bytes == machine.borrow().disk || ended != Ok(Ended::CaughtUp));
         (ended.unwrap(), copies)
     };
-    let write = Write { block: 7, blocks: 3, byte: 9, marked: false };
+    let write = Write { block: 7, blocks: 3, byte: 9, seen: Seen::Behind };
     assert_eq!(copies(&mut target), (Ended::CaughtUp, 1));
     machine.borrow_mut().write(write);
     assert_eq!(copies(&mut target), (Ended::CaughtUp, 0));
@@ -272,4 +316,43 @@ fn a_full_copy_is_made_once_and_again_only_when_changes_were_missed() {
     take(&machine, &mut target, Step::Reload(write));
     assert_eq!(copies(&mut target), (Ended::Broken, 0));
     assert_eq!(copies(&mut target), (Ended::CaughtUp, 1));
+}
+
+/// Writes and tags when everything was brought, then says stop.
+struct Busy<'a> {
+    machine: Rc<RefCell<Machine>>,
+    stop: &'a AtomicBool,
+    byte: u8,
+}
+
+impl Listener for Busy<'_> {
+    fn event(&mut self, event: Event) {
+        if event != Event::CaughtUp {
+            return;
+        }
+        let mut machine = self.machine.borrow_mut();
+        for _ in 0..5 {
+            self.byte += 1;
+            machine.write(Write { block: usize::from(self.byte) % 3, blocks: 3, byte: self.byte, seen: Seen::Data });
+            machine.tag();
+        }
+        self.stop.store(self.byte == 15, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn tags_among_captured_writes_are_true() {
+    let (machine, mut target) = machine();
+    assert_eq!(replicate(&machine, &mut target).0, Ok(Ended::CaughtUp));
+    let disk = Disk { node: NAME.into(), persistent_name: "a".into(), bytes: BYTES as u64 };
+    let driver = || Driver::new(machine.borrow().driver.clone());
+    let agent = Agent::of(driver(), disk).unwrap().capture(driver()).unwrap();
+    let blocks = Reader { machine: machine.clone(), read: Vec::new() };
+    let stop = AtomicBool::new(false);
+    let mut busy = Busy { machine: machine.clone(), stop: &stop, byte: 0 };
+    let ended = Pump::new(&agent, blocks, &stop, &mut busy).replicate(&mut target, Some(0));
+    assert_eq!(ended, Ok(Ended::Stopped));
+    let names: Vec<_> = target.exact.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(names, (0..10).map(|number| format!("tag {number}")).collect::<Vec<_>>());
+    assert!(target.exact.iter().all(|(name, bytes)| machine.borrow().tagged[name] == *bytes));
 }

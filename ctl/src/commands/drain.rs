@@ -137,7 +137,7 @@ impl Drain {
         Ok((ended, sink.end()?))
     }
 
-    fn send<T: Transport, B: Blocks>(&self, pump: &mut Pump<'_, T, B>, sink: &mut impl Sink) -> Result<Ended> {
+    fn send<T: Transport, B: Blocks>(&self, pump: &mut Pump<'_, T, B>, sink: &mut dyn Sink) -> Result<Ended> {
         if sink.progress() == Progress::Nothing && (pump.begin(sink)?.is_none() || pump.copy(sink)?.is_none()) {
             return Err(Error::failed(format!("{}: stopped in the middle of a full copy", self.disk))
                 .note("what is written of it is of no use: drain the whole disk again, with `--full`"));

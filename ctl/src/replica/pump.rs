@@ -83,7 +83,8 @@ pub struct Pump<'a, T, B> {
     listener: &'a mut dyn Listener,
     /// Sequence and part of the batch that was brought last.
     last: Option<(u64, u32)>,
-    /// A sequence behind which nothing was read from the disk.
+    /// A sequence behind which no full copy has read from the disk: what that read may be newer than changes up to there. The
+    /// driver knows of the other reads.
     read_until: u64,
 }
 
@@ -104,7 +105,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
 
     /// Copies the disk unless the replica has a part or all of it, then brings changes along as [`Self::follow`] does. A
     /// replica for which that ends with [`Ended::Resync`] or [`Ended::Broken`] has nothing.
-    pub fn replicate(&mut self, replica: &mut impl Sink, interval: Option<i32>) -> Result<Ended> {
+    pub fn replicate(&mut self, replica: &mut dyn Sink, interval: Option<i32>) -> Result<Ended> {
         if replica.progress() == Progress::Nothing && self.begin(replica)?.is_none() {
             return Ok(Ended::Stopped);
         }
@@ -125,7 +126,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
 
     /// A sink remembers sequences. The parts of a change that is split share one, so where a part was committed before, only
     /// who has brought that part knows that it is not another one.
-    fn leaves_nothing_out(&self, batch: &Batch, sink: &impl Sink) -> bool {
+    fn leaves_nothing_out(&self, batch: &Batch, sink: &dyn Sink) -> bool {
         let previous = (batch.previous, batch.previous_part);
         sink.progress().is_followed_by(batch.previous) && (previous.1 <= 1 || self.last == Some(previous))
     }
@@ -145,7 +146,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
     ///
     /// The sink has nothing while this runs: the driver is told that the copy has begun, and forgets the reason for it. Changes
     /// that wait are forgotten, too: where some were missed, data that was captured before them is older than what is read.
-    pub fn begin(&self, sink: &mut impl Sink) -> Result<Option<()>> {
+    pub fn begin(&self, sink: &mut dyn Sink) -> Result<Option<()>> {
         sink.sync(Progress::Nothing)?;
         self.agent.forget()?;
         let Some(batch) = self.next()? else { return Ok(None) };
@@ -155,7 +156,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
     }
 
     /// Copies the disk from where the sink has it. `None` when somebody says stop.
-    pub fn copy(&mut self, sink: &mut impl Sink) -> Result<Option<()>> {
+    pub fn copy(&mut self, sink: &mut dyn Sink) -> Result<Option<()>> {
         let Progress::Part { bytes: mut done, sequence } = sink.progress() else { return Ok(Some(())) };
         let of = self.agent.disk().bytes;
         while done < of {
@@ -172,7 +173,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         Ok(Some(()))
     }
 
-    fn copy_range(&mut self, mut offset: u64, end: u64, sink: &mut impl Sink) -> Result<()> {
+    fn copy_range(&mut self, mut offset: u64, end: u64, sink: &mut dyn Sink) -> Result<()> {
         while offset < end {
             let length = (end - offset).min(MAX_READ as u64);
             self.bring_piece(offset, length, sink)?;
@@ -181,7 +182,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         Ok(())
     }
 
-    fn bring_piece(&mut self, offset: u64, length: u64, sink: &mut impl Sink) -> Result<()> {
+    fn bring_piece(&mut self, offset: u64, length: u64, sink: &mut dyn Sink) -> Result<()> {
         put(offset, self.read(offset, length)?, sink)
     }
 
@@ -192,8 +193,10 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
 
     /// Brings batches to the sink, which has all before them. Ends when nothing waits, or, with `interval`, looks again as
     /// soon as a good deal has changed or so many seconds have passed.
-    pub fn follow(&mut self, sink: &mut impl Sink, interval: Option<i32>) -> Result<Ended> {
-        self.note_reads()?;
+    pub fn follow(&mut self, sink: &mut dyn Sink, interval: Option<i32>) -> Result<Ended> {
+        if self.agent.captures() {
+            self.read_until = self.agent.stamp()?;
+        }
         loop {
             if self.is_stopped() {
                 return Ok(Ended::Stopped);
@@ -217,12 +220,10 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         }
     }
 
-    fn bring(&mut self, batch: &Batch, sink: &mut impl Sink) -> Result<()> {
+    fn bring(&mut self, batch: &Batch, sink: &mut dyn Sink) -> Result<()> {
         match &batch.changes {
-            Changes::Extents(extents) if extents.is_empty() => {}
             Changes::Extents(extents) => {
                 extents.iter().try_for_each(|&(offset, length)| self.copy_range(offset, offset + length, sink))?;
-                self.note_reads()?;
             }
             Changes::Data(stream) => stream.changes().try_for_each(|(offset, data)| put_all(offset, data, sink))?,
         }
@@ -237,24 +238,15 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         self.listener.event(Event::Batch { bytes: batch.bytes(), pending: batch.pending_bytes, time: batch.time });
         Ok(())
     }
-
-    /// What was read from the disk by now may be newer than changes that are yet to come, up to this sequence: until they have
-    /// come, the sink is a mixture of moments.
-    fn note_reads(&mut self) -> Result<()> {
-        if self.agent.captures() {
-            self.read_until = self.agent.stamp()?;
-        }
-        Ok(())
-    }
 }
 
-fn put_all(offset: u64, data: &[u8], sink: &mut impl Sink) -> Result<()> {
+fn put_all(offset: u64, data: &[u8], sink: &mut dyn Sink) -> Result<()> {
     let offsets = (offset..).step_by(MAX_READ);
     offsets.zip(data.chunks(MAX_READ)).try_for_each(|(offset, data)| put(offset, data, sink))
 }
 
 /// A longer run of zeroes is told as such: most discards leave them, and a sparse replica stays sparse.
-fn put(offset: u64, data: &[u8], sink: &mut impl Sink) -> Result<()> {
+fn put(offset: u64, data: &[u8], sink: &mut dyn Sink) -> Result<()> {
     match data == &ZEROES[..data.len()] && data.len() >= SPARSE {
         true => sink.zeroes(offset, data.len() as u64),
         false => sink.data(offset, data),
