@@ -3,7 +3,7 @@
 
 use crate::commands::{
     apply, attr, barrier, bitmap, completions, configured, doctor, drain, freeze, generate, journal, list, replicate,
-    start, stats, status, stop, tag, verify,
+    serve, start, stats, status, stop, tag, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::BAD;
@@ -60,6 +60,7 @@ enum Command {
     Completions(completions::Completions),
     Configured(configured::Configured),
     Generate(generate::Generate),
+    Serve(serve::Serve),
 }
 
 /// What a command has to say, in both forms, and whether all of it went well.
@@ -137,6 +138,7 @@ impl Command {
             Command::Completions(command) => command.run(),
             Command::Configured(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Serve(command) => command.run(),
         }
     }
 }

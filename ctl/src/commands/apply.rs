@@ -163,6 +163,7 @@ impl Apply {
                     place = Some(sequence);
                 }
                 Record::Resync { reason, .. } => return Err(self.missed(&reason)),
+                Record::Note(_) => return Err(Error::input(format!("{}: wants answers", self.stream))),
                 Record::End => return self.has_tag(&applied.tags).map(|()| applied),
             }
         }

@@ -62,6 +62,16 @@ pub struct Keep {
 }
 
 impl Keep {
+    /// The same options for another program.
+    pub fn words(&self) -> Vec<String> {
+        self.journal
+            .iter()
+            .flat_map(|dir| {
+                ["--journal".into(), dir.display().to_string(), "--journal-size".into(), self.journal_size.to_string()]
+            })
+            .collect()
+    }
+
     /// The journal that is to be kept.
     pub fn at(&self) -> Option<JournalAt<'_>> {
         self.journal.as_deref().map(|dir| (dir, self.journal_size))

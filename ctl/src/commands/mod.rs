@@ -16,6 +16,7 @@ pub mod list;
 pub mod many;
 mod progress;
 pub mod replicate;
+pub mod serve;
 mod signals;
 pub mod start;
 pub mod stats;

@@ -9,7 +9,7 @@ use crate::cli::Report;
 use crate::commands::signals;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::replica::{Ended, Event, Listener, Overwrite, Progress, Pump, Replica, Sink, Source};
+use crate::replica::{Ended, Event, Listener, Overwrite, Progress, Pump, Remote, Replica, Sink, Source};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -29,14 +29,16 @@ use std::sync::atomic::AtomicBool;
   involfltctl replicate sdb --to sdc --interval 1           at most a second behind, where it can
   involfltctl replicate sdb --to sdc --journal /backup/sdb.journal
   involfltctl replicate sdb --to nbd://backup/sdb
+  involfltctl replicate sdb --to ssh://root@backup/srv/sdb.img
 
 Stop it with Ctrl-C or SIGTERM: it ends the batch that it is at.")]
 pub struct Replicate {
     /// The disk: a /dev path, a link to one, or a kernel name.
     #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath)]
     disk: String,
-    /// The replica: a block device that nobody uses, a file, which is made if need be, or an export of an NBD server
-    /// (nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH).
+    /// The replica: a block device that nobody uses, a file, which is made if need be, an export of an NBD server
+    /// (nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH), or one of these on another host that has this program
+    /// (ssh://[USER@]HOST[:PORT]/PATH), where a journal is, too.
     #[arg(long, value_name = "TARGET", value_hint = clap::ValueHint::AnyPath)]
     to: String,
     /// Stop when nothing waits any more.
@@ -79,12 +81,15 @@ impl Replicate {
         let disk = Disk::find(&self.disk)?;
         let source = Source { disk: &disk.persistent_name, bytes: disk.bytes };
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
-        let mut replica = Replica::open(&self.to, source, overwrite, self.journal.at())?;
+        let mut replica: Box<dyn Sink> = match Remote::open(&self.to, source, overwrite, &self.journal.words()) {
+            Some(remote) => Box::new(remote?),
+            None => Box::new(Replica::open(&self.to, source, overwrite, self.journal.at())?),
+        };
         let about = |error: std::io::Error| Error::failed(format!("{}: {error}", disk.node));
         let blocks = Direct::open(Path::new(&disk.node)).map_err(about)?;
         let agent = agent(disk.clone(), self.data || self.journal.at().is_some())?;
         let interval = (!self.once).then_some(self.interval);
-        let ended = Pump::new(&agent, blocks, stop, display).replicate(&mut replica, interval)?;
+        let ended = Pump::new(&agent, blocks, stop, display).replicate(&mut *replica, interval)?;
         Ok((ended, replica.progress()))
     }
 

@@ -2,8 +2,8 @@
 //! A client of NBD, the protocol of network block devices, as its public specification has it: fixed newstyle handshake,
 //! `NBD_OPT_GO`, simple replies; reads, writes, write-zeroes and flushes.
 //!
-//! Of the crates there are, none flushes; and the C library cannot be part of a static program that is built the same
-//! everywhere without building it, too.
+//! Of the crates there are, `nbd` calls itself a first sketch without a stable interface, and the others are servers, or for
+//! asynchronous programs. The C library would have to be built with this static program.
 
 use crate::replica::Store;
 use std::io::{self, Read, Write};

@@ -3,12 +3,14 @@
 
 mod chain;
 mod pump;
+mod remote;
 mod sink;
 mod store;
 mod target;
 
 pub use chain::{Chain, Progress};
 pub use pump::{Ended, Event, Listener, Pump};
+pub use remote::Remote;
 pub use sink::{Durable, Sink, StreamSink, Tag};
 pub use store::{Kind, Local, Store};
 pub use target::{JournalAt, Overwrite, Replica, Source};

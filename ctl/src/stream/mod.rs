@@ -23,7 +23,8 @@
 //!   durable. The next stream follows this sequence, or the one before where the driver was not told any more;
 //! - `RSYN`: code u64, reason. Changes were missed: the target needs a full copy.
 //!
-//! A kind that is not known is an error, never passed over.
+//! Where a program answers, as `involfltctl serve` does, there is also `NOTE`: 8 zeroes, and what is to be noted when all
+//! before it is durable. A kind that is not known is an error, never passed over.
 
 use crate::time::Time;
 
@@ -103,6 +104,8 @@ pub enum Record {
         /// The reason.
         reason: String,
     },
+    /// All before it is to be made durable, and this noted; only where the other side answers.
+    Note(String),
     /// The stream is whole.
     End,
 }

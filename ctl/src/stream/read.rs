@@ -103,6 +103,7 @@ impl<R: Read> Reader<R> {
                 let is_exact = &kind == b"TAGX";
                 Ok(Record::Tag(Tag { time: Time::from_units(value), name: text(), is_exact }))
             }
+            b"NOTE" => Ok(Record::Note(text())),
             b"RSYN" => Ok(Record::Resync { code: value, reason: text() }),
             b"SYNC" if rest.is_empty() => Ok(Record::Sync(value)),
             b"DONE" if value == self.bytes && rest.is_empty() => Ok(Record::End),

@@ -65,6 +65,11 @@ impl<W: Write> Writer<W> {
         self.record(b"RSYN", &[&code.to_le_bytes(), reason.as_bytes()])
     }
 
+    /// All before it is to be made durable, and this noted.
+    pub fn note(&mut self, text: &str) -> io::Result<()> {
+        self.record(b"NOTE", &[&[0; 8], text.as_bytes()])
+    }
+
     /// Ends the stream; gives the bytes of data in it, and where it went.
     pub fn end(mut self) -> io::Result<(u64, W)> {
         let bytes = self.bytes;
