@@ -16,6 +16,7 @@ const fn request(nr: u32) -> u32 {
     3 << 30 | (HEADER as u32) << 16 | 0xfd << 8 | nr
 }
 const DEV_CREATE: u32 = request(3);
+const DEV_REMOVE: u32 = request(4);
 const DEV_SUSPEND: u32 = request(6);
 const TABLE_LOAD: u32 = request(9);
 
@@ -34,6 +35,12 @@ pub fn linear(name: &str, backing: &str, offset: u64, size: u64) -> Step {
     let control: File = open("/dev/mapper/control", 0)?;
     ioctl(&control, DEV_CREATE, &mut header(name, 0)).doing(|| format!("device-mapper {name}"))?;
     load(&control, name, backing, offset, size)
+}
+
+/// Removes the device `name`.
+pub fn remove(name: &str) -> Step {
+    let control = open("/dev/mapper/control", 0)?;
+    ioctl(&control, DEV_REMOVE, &mut header(name, 0)).map(drop).doing(|| format!("device-mapper {name}: remove"))
 }
 
 /// Gives the device `name` another size.

@@ -123,6 +123,9 @@ pub const REPLICAS_SERIAL: &str = "replicas";
 /// Node of that disk.
 pub const REPLICAS_NODE: &str = "/dev/vde";
 
+/// Node of the dm device that is made next.
+pub const NEXT_DM_NODE: &str = "/dev/dm-7";
+
 /// Offset in bytes of the replica of [`LIVE`] at `index`, and for the number of disks the size of all.
 pub fn replica_offset(index: usize) -> u64 {
     LIVE[..index].iter().map(|disk| disk.size).sum()

@@ -163,6 +163,8 @@ pub struct Scenario {
     pub title: &'static str,
 }
 
+/// Name of the scenario that sets replicas to tags.
+pub const BOOKMARKS: &str = "bookmarks";
 /// Name of the scenario that makes replicas, which takes as long as all others together.
 pub const REPLICATE: &str = "replicate";
 
@@ -180,6 +182,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "c-agent",
         title: "agents in C, of 64 and 32 bits, drain what was written; killed at every step, the next one goes on",
+    },
+    Scenario {
+        name: BOOKMARKS,
+        title: "replicas set to 50 tags on two disks, and to one on a frozen file system, are what the disks were",
     },
     Scenario {
         name: "waits",

@@ -9,7 +9,7 @@ use crate::parallel;
 use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;
-use guest::protocol::{REPLICATE, SCENARIOS};
+use guest::protocol::{BOOKMARKS, REPLICATE, SCENARIOS};
 use std::sync::Mutex;
 
 /// Runs the stage.
@@ -25,22 +25,23 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     boot(context, tally, &kernels, &rows);
 }
 
-/// Scenarios that take as long as all others together. Each kernel runs one of them.
-const LONG: [&str; 2] = [REPLICATE, "many-and-large"];
+/// Scenarios that take as long as all others together. Each kernel runs those of one row.
+const LONG: [&[&str]; 2] = [&[REPLICATE], &["many-and-large", BOOKMARKS]];
 
 fn print_covering_set(context: &Context<'_>, kernels: &[LockedKernel]) {
     println!("covering set: {} kernels, each with all of {} scenarios but", kernels.len(), vm::scenarios().count());
     for (index, kernel) in kernels.iter().enumerate() {
-        let left = LONG.into_iter().filter(|name| !is_run(context, index, name)).collect::<Vec<_>>().join(", ");
+        let left =
+            LONG.concat().into_iter().filter(|name| !is_run(context, index, name)).collect::<Vec<_>>().join(", ");
         println!("  {}: {}", kernel.id(), if left.is_empty() { "none" } else { &left });
     }
 }
 
-/// The kernels come in pairs, a release's with all drivers and its cloud kernel: one of each pair runs the one long scenario,
-/// and one the other, by turns. Where kernels were selected, all run both.
+/// The kernels come in pairs, a release's with all drivers and its cloud kernel: one of each pair runs the one row of long
+/// scenarios, and one the other, by turns. Where kernels were selected, all run both.
 fn is_run(context: &Context<'_>, index: usize, scenario: &str) -> bool {
     let turn = (index + index / 2) % LONG.len();
-    !context.matrix.select.is_empty() || !LONG.contains(&scenario) || scenario == LONG[turn]
+    !context.matrix.select.is_empty() || !LONG.concat().contains(&scenario) || LONG[turn].contains(&scenario)
 }
 
 /// Names of the scenarios for the kernel at that place.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The scenarios, one function each, and the order they run in.
 
+mod bookmarks;
 mod c_agent;
 mod ctl;
 mod data;
@@ -58,6 +59,7 @@ fn function(name: &str) -> Option<Function> {
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,
         "data" => data::scenario,
+        "bookmarks" => |_| bookmarks::scenario(),
         "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,
         _ => return None,

@@ -28,6 +28,13 @@ impl Buffer {
         buffer
     }
 
+    /// `length` bytes that begin with a number.
+    pub fn numbered(length: usize, number: u64) -> Buffer {
+        let mut buffer = Buffer::new(length);
+        buffer.bytes_mut()[..8].copy_from_slice(&number.to_le_bytes());
+        buffer
+    }
+
     /// Changes every 512-byte sector to what no sector has held before.
     pub fn stamp(&mut self) {
         for sector in self.bytes_mut().chunks_mut(512) {
