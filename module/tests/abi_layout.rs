@@ -2,9 +2,9 @@
 //! The driver's ABI constants against the layout that was measured with a C compiler (`data/abi-layout.json`).
 
 use involflt::abi::{
-    self, additional_stats, attribute, barrier, bitmap_stats, commit, dev_info, dirty_block, drain_state,
-    failed_commit, freeze, monitoring, name_map, rename, replication_state, resync_edge, stats_v2, tag_info,
-    tag_notify, threshold, volume_flags, volume_info, volume_list, volume_stats,
+    self, additional_stats, attribute, barrier, bitmap_stats, churn_all, churn_disk, churn_notify, commit, dev_info,
+    dirty_block, drain_state, failed_commit, freeze, last_writes, monitoring, name_map, rename, replication_state,
+    resync_edge, stats_v2, tag_info, tag_notify, threshold, volume_flags, volume_info, volume_list, volume_stats,
 };
 use serde_json::Value;
 
@@ -103,7 +103,8 @@ fn small_structures_stand_as_measured() {
     Struct::new("COMMIT_DB_FAILURE_STATS")
         .size(failed_commit::BYTES)
         .field("ulTransactionID", failed_commit::TRANSACTION, 8)
-        .field("ullFlags", failed_commit::FLAGS, 8);
+        .field("ullFlags", failed_commit::FLAGS, 8)
+        .field("ullErrorCode", failed_commit::ERROR, 8);
     Struct::new("replication_state_t").size(replication_state::BYTES).field("ulFlags", replication_state::FLAGS, 8);
     Struct::new("GET_DISK_STATE_INPUT").field("DeviceId", drain_state::GET_HEADER, abi::GUID_BYTES);
     Struct::new("GET_DISK_STATE_OUTPUT").field("diskState", 16, drain_state::STATE_BYTES as usize);
@@ -165,11 +166,12 @@ fn the_structures_of_tags_stand_as_measured() {
         .field("ulFlags", tag_notify::FLAGS, 8)
         .field("ulNumDisks", tag_notify::DISKS, 8)
         .field("DeviceId", tag_notify::HEADER, abi::GUID_BYTES);
-    Struct::new("TAG_COMMIT_NOTIFY_OUTPUT").field("ulNumDisks", tag_notify::ANSWER_DISKS, 8).field(
-        "TagStatus",
-        tag_notify::ANSWER_HEADER,
-        tag_notify::STATUS_BYTES as usize,
-    );
+    Struct::new("TAG_COMMIT_NOTIFY_OUTPUT")
+        .field("vmCxStatus.ullFlags", tag_notify::ALL_DISKS, 8)
+        .field("ulNumDisks", tag_notify::ANSWER_DISKS, 8)
+        .field("TagStatus", tag_notify::ANSWER_HEADER, tag_notify::STATUS_BYTES as usize);
+    let behind = tag_notify::CHURN as usize + churn_disk::BYTES;
+    assert_eq!(behind, tag_notify::STATUS_BYTES as usize, "a disk's churn is the last of its status");
     Struct::new("VOLUME_FLAGS_INPUT").size(volume_flags::BYTES).field("eOperation", volume_flags::OPERATION, 4).field(
         "ulVolumeFlags",
         volume_flags::FLAGS,
@@ -186,9 +188,63 @@ fn the_structures_of_tags_stand_as_measured() {
         .field("vol_stats.VolumeGUID", stats_v2::GUID, abi::GUID_BYTES)
         .field("vol_stats.ullTotalTrackedBytes", stats_v2::TRACKED, 8)
         .field("vol_stats.ulVolumeSize.QuadPart", stats_v2::SIZE, 8)
-        .field("vol_stats.ulVolumeFlags", stats_v2::FLAGS, 8);
+        .field("vol_stats.ulVolumeFlags", stats_v2::FLAGS, 8)
+        .field("vol_stats.liDriverLoadTime.QuadPart", stats_v2::LOADED, 8)
+        .field("vol_stats.llTimeJumpDetectedTS", stats_v2::JUMP_EXPECTED, 8)
+        .field("vol_stats.llTimeJumpedTS", stats_v2::JUMP_FOUND, 8)
+        .field("vol_stats.liLastS2StartTime.QuadPart", stats_v2::DRAINER_CAME, 8)
+        .field("vol_stats.liLastS2StopTime.QuadPart", stats_v2::DRAINER_WENT, 8)
+        .field("vol_stats.liLastAgentStartTime.QuadPart", stats_v2::SERVICE_CAME, 8)
+        .field("vol_stats.liLastAgentStopTime.QuadPart", stats_v2::SERVICE_WENT, 8)
+        .field("vol_stats.liLastTagReq.QuadPart", stats_v2::TAGGED, 8)
+        .field("vol_stats.liVolumeContextCreationTS.QuadPart", stats_v2::CREATED, 8)
+        .field("vol_stats.liStartFilteringTimeStamp.QuadPart", stats_v2::STARTED, 8)
+        .field("vol_stats.liStartFilteringTimeStampByUser.QuadPart", stats_v2::ASKED, 8)
+        .field("vol_stats.liClearDiffsTimeStamp.QuadPart", stats_v2::CLEARED, 8)
+        .field("vol_stats.liCommitDBTimeStamp.QuadPart", stats_v2::COMMITTED, 8)
+        .field("vol_stats.liGetDBTimeStamp.QuadPart", stats_v2::GOT, 8);
+    Struct::new("lcw_op_t").size(last_writes::BYTES).field("lo_op", last_writes::OPERATION, 4).field(
+        "lo_name.volume_guid",
+        last_writes::NAME,
+        abi::GUID_BYTES,
+    );
     Struct::new("flt_barrier_remove_t").size(barrier::BYTES).field("fbr_flags", barrier::FLAGS, 4);
     Struct::new("flt_tag_commit_t").size(barrier::BYTES).field("ftc_flags", barrier::FLAGS, 4);
+}
+
+#[test]
+fn the_structures_of_churn_stand_as_measured() {
+    Struct::new("GET_CXFAILURE_NOTIFY")
+        .field("ullFlags", churn_notify::FLAGS, 8)
+        .field("ulTransactionID", churn_notify::TRANSACTION, 8)
+        .field("ullMinConsecutiveTagFailures", churn_notify::TAG_FAILURES, 8)
+        .field("ullMaxVMChurnSupportedMBps", churn_notify::ALL_DISKS, 8)
+        .field("ullMaxDiskChurnSupportedMBps", churn_notify::DISK, 8)
+        .field("ullMaximumTimeJumpFwdAcceptableInMs", churn_notify::FORWARDS, 8)
+        .field("ullMaximumTimeJumpBwdAcceptableInMs", churn_notify::BACKWARDS, 8)
+        .field("ulNumberOfOutputDisks", churn_notify::ROOM, 4)
+        .field("ulNumberOfProtectedDisks", churn_notify::DISKS, 4)
+        .field("DeviceIdList", churn_notify::HEADER, abi::GUID_BYTES);
+    Struct::new("VM_CXFAILURE_STATS")
+        .field("ullFlags", churn_all::FLAGS, 8)
+        .field("ulTransactionID", churn_all::TRANSACTION, 8)
+        .field("ChurnBucketsMBps", churn_all::CHURN, 88)
+        .field("ExcessChurnBucketsMBps", churn_all::EXCESS, 88)
+        .field("CxStartTS", churn_all::STARTED, 8)
+        .field("ullMaxChurnThroughputTS", churn_all::MOST_PENDING_TIME, 8)
+        .field("firstPeakChurnTS", churn_all::FIRST_PEAK, 8)
+        .field("lastPeakChurnTS", churn_all::LAST_PEAK, 8)
+        .field("CxEndTS", churn_all::ENDED, 8)
+        .field("ullMaximumPeakChurnInBytes", churn_all::PEAK, 8)
+        .field("ullDiffChurnThroughputInBytes", churn_all::PENDING, 8)
+        .field("ullMaxDiffChurnThroughputInBytes", churn_all::MOST_PENDING, 8)
+        .field("ullTotalExcessChurnInBytes", churn_all::EXCESS_BYTES, 8)
+        .field("TimeJumpTS", churn_all::JUMP_TIME, 8)
+        .field("ullTimeJumpInMS", churn_all::JUMP, 8)
+        .field("ullNumOfConsecutiveTagFailures", churn_all::TAG_FAILURES, 8)
+        .field("ullMaxS2LatencyInMS", churn_all::SLOWEST, 8)
+        .field("ullNumDisks", churn_all::DISKS, 4)
+        .field("DeviceCxStats", churn_all::HEADER, churn_disk::BYTES);
 }
 
 #[test]
@@ -249,6 +305,10 @@ fn every_number_that_can_be_measured_is() {
         "failed_commit",
         "replication_state",
         "drain_state",
+        "churn_notify",
+        "churn_all",
+        "stats_v2",
+        "last_writes",
     ];
     for module in modules {
         // Values of fields are not places; the layout has none of them.

@@ -440,6 +440,31 @@ fn a_disk_has_attributes_under_both_of_its_names() {
 }
 
 #[test]
+fn an_attribute_without_a_meaning_here_is_told_as_an_agent_expects_it() {
+    use attribute::{common, disk};
+    let mut agent = Agent::with_disk();
+    for (index, text) in [(common::GRANULARITY_SIZE, "512"), (common::CHAINED_IO, "1"), (common::OWN_WRITES, "0")] {
+        assert_eq!(agent.attribute(attribute::VALUE_COMMON, index, None, 64).unwrap(), text);
+    }
+    agent.limit(common::PURGED, "17");
+    assert_eq!(agent.attribute(attribute::VALUE_COMMON, common::PURGED, None, 64).unwrap(), "17");
+    let facts = [(disk::TYPE, "Host-Volume"), (disk::NOTIFY_LIMIT, "4096"), (disk::GRANULARITY, "4096")];
+    for (index, text) in facts.into_iter().chain([(disk::RESYNC_TEXT, ""), (disk::OPTIMIZATION, "7")]) {
+        assert_eq!(agent.attribute(DISK, index, None, 64).unwrap(), text, "{index}");
+    }
+    agent.attribute(DISK, disk::OPTIMIZATION, Some(b"1"), 1).expect("any number may be set");
+    assert_eq!(agent.attribute(DISK, disk::OPTIMIZATION, None, 64).unwrap(), "7");
+    agent.mark(7999, 2);
+    assert!(agent.attribute(DISK, disk::RESYNC_TEXT, None, 128).unwrap().contains("past the known end"));
+    let oldest = |agent: &mut Agent| agent.attribute(DISK, disk::OLDEST, None, 64).unwrap().parse::<u64>().unwrap();
+    assert!(oldest(&mut agent) < oldest(&mut agent), "only dirty bits wait, so it is now");
+    agent.registry.find(DISK).unwrap().tracker.complete(0, 8, false);
+    let first = oldest(&mut agent);
+    agent.registry.find(DISK).unwrap().tracker.complete(800, 8, false);
+    assert_eq!(oldest(&mut agent), first);
+}
+
+#[test]
 fn there_is_one_drainer_and_the_service_is_there_as_long_as_its_file() {
     let mut agent = Agent::new();
     let service = || Host::common().service();
@@ -471,14 +496,12 @@ enum Answer {
     WorksBare,
     /// It does nothing, and says that it is done.
     Nothing,
-    /// This driver does not have it yet.
-    NotYet,
     /// Dead code of the C driver.
     Dead,
     /// The C driver does not answer it either.
     Never,
 }
-use Answer::{Dead, Never, NotYet, Nothing, Works, WorksBare};
+use Answer::{Dead, Never, Nothing, Works, WorksBare};
 
 /// Each of the 74 numbers; without a word those of which the headers have no more than the number.
 const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
@@ -545,9 +568,9 @@ const ANSWERS: [(u32, Option<&str>, Answer); 74] = [
     (60, Some("REPLICATION_STATE"), Works),
     (61, Some("NAME_MAPPING"), Works),
     (62, Some("COMMITDB_FAIL_TRANS"), Works),
-    (63, Some("GET_CXSTATS_NOTIFY"), NotYet),
-    (64, Some("WAKEUP_GET_CXSTATS_NOTIFY_THREAD"), Nothing),
-    (65, Some("LCW"), NotYet),
+    (63, Some("GET_CXSTATS_NOTIFY"), Works),
+    (64, Some("WAKEUP_GET_CXSTATS_NOTIFY_THREAD"), WorksBare),
+    (65, Some("LCW"), Works),
     (66, Some("WAIT_FOR_DB_V2"), Works),
     (67, Some("TAG_DRAIN_NOTIFY"), Works),
     (68, Some("WAKEUP_TAG_DRAIN_NOTIFY_THREAD"), WorksBare),
@@ -575,7 +598,6 @@ fn each_of_the_74_requests_answers_as_the_table_says() {
             // No argument is at address 0.
             WorksBare | Nothing => Ok(()),
             Works => Err(Errno::FAULT),
-            NotYet => Err(Errno::OPNOTSUPP),
             Dead => Err(Errno::NOTTY),
             Never => Err(Errno::INVAL),
         };
@@ -705,8 +727,101 @@ fn a_commit_that_failed_is_counted_once_it_names_the_block_that_is_out() {
     assert_eq!(disk.with(|disk| disk.drain.network_failures()).unwrap(), 1);
     put(BASE + 128, &1u64.to_ne_bytes());
     with_path(&mut agent, request::REPLICATION_STATE).unwrap();
+    let throttled = |agent: &mut Agent| number(&agent.statistics(), "throttled_since");
+    assert_ne!(throttled(&mut agent), 0);
     put(BASE + 128, &2u64.to_ne_bytes());
     assert_eq!(with_path(&mut agent, request::REPLICATION_STATE), Err(Errno::INVAL));
+    agent.get().unwrap();
+    assert_eq!(throttled(&mut agent), 0, "the agent goes on");
+    assert_ne!(number(&agent.statistics(), "throttled_until"), 0);
+}
+
+/// The number after `key:`.
+fn number(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {key} in {text}"))
+}
+
+impl Agent {
+    fn statistics(&mut self) -> String {
+        put_name(BASE, abi::GUID_BYTES, DISK);
+        put(BASE + volume_stats::BUFFER, &BUFFER.to_ne_bytes());
+        put(BASE + volume_stats::BUFFER_BYTES, &4096u32.to_ne_bytes());
+        self.call(request::GET_VOLUME_STATS, BASE).unwrap();
+        text_at(BUFFER)
+    }
+
+    /// Times of the second version of the statistics.
+    fn times<const N: usize>(&mut self, fields: [u64; N]) -> [u64; N] {
+        put_name(BASE + abi::stats_v2::GUID, abi::GUID_BYTES, DISK);
+        self.call(request::GET_VOLUME_STATS_V2, BASE).unwrap();
+        fields.map(|field| u64_at(BASE + field))
+    }
+}
+
+#[test]
+fn statistics_tell_when_an_agent_did_what_last() {
+    use abi::stats_v2::*;
+    let mut agent = Agent::with_disk();
+    let fields = [LOADED, CREATED, STARTED, ASKED];
+    let [loaded, created, started, asked] = agent.times(fields);
+    assert!(abi::EPOCH_1601 < loaded && loaded < created && created < started && started < asked);
+    agent.start(DISK).unwrap();
+    let again = agent.times(fields);
+    assert!(again[..3] == [loaded, created, started] && again[3] > asked);
+    let fields = [DRAINER_CAME, DRAINER_WENT, SERVICE_CAME, SERVICE_WENT, TAGGED, GOT, COMMITTED, CLEARED];
+    assert_eq!(agent.times(fields), [0; 8]);
+    agent.call(request::PROCESS_START_NOTIFY, BASE).unwrap();
+    agent.call(request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
+    let file = std::mem::take(&mut agent.file);
+    agent.start(DISK).unwrap();
+    release(&agent.registry, &file);
+    let stream = [&[0, 0, 0, 0, 1, 0, DISK.len() as u8, 0], DISK, &[1, 0, 1, 0, b't']].concat();
+    put(BASE, &stream);
+    agent.call(request::TAG_VOLUME, BASE).unwrap();
+    agent.get().unwrap();
+    agent.commit(u64_at(BASE + block::TRANSACTION)).unwrap();
+    with_path(&mut agent, request::CLEAR_DIFFERENTIALS).unwrap();
+    let [came, went, service_came, service_went, tagged, got, committed, cleared] = agent.times(fields);
+    assert!(came < service_came && service_came < went && went < service_went, "in the order of the requests");
+    assert!(service_went < tagged && tagged < got && got < committed && committed < cleared);
+    let global = |agent: &mut Agent| {
+        agent.call(request::GET_GLOBAL_STATS, BASE).unwrap();
+        text_at(BASE)
+    };
+    let text = global(&mut agent);
+    assert_eq!(number(&text, "drainer"), 0);
+    assert_eq!(number(&text, "drainer_went") + abi::EPOCH_1601, went);
+    agent.call(request::PROCESS_START_NOTIFY, BASE).unwrap();
+    assert_eq!(number(&global(&mut agent), "drainer"), 1);
+}
+
+#[test]
+fn a_jump_of_the_clock_is_in_the_statistics() {
+    use abi::stats_v2::{JUMP_EXPECTED, JUMP_FOUND};
+    let mut agent = Agent::with_disk();
+    assert_eq!(agent.times([JUMP_EXPECTED, JUMP_FOUND]), [0; 2]);
+    Host::set_clock(1_000_000);
+    Host::pass(1000);
+    let [expected, found] = agent.times([JUMP_EXPECTED, JUMP_FOUND]);
+    assert!((found - expected).abs_diff(10_000_000_000) < 10_000, "1000 seconds from {expected} to {found}");
+}
+
+#[test]
+fn tests_of_writes_past_the_file_system_fail_as_where_they_cannot_be_made() {
+    use abi::last_writes::{NAME, OPERATION};
+    let mut agent = Agent::with_disk();
+    let mut ask = |operation: u32, name: &[u8]| {
+        put(BASE + OPERATION, &operation.to_ne_bytes());
+        put_name(BASE + NAME, abi::GUID_BYTES, name);
+        agent.call(request::LCW, BASE)
+    };
+    for operation in 1..=5 {
+        assert_eq!(ask(operation, DISK), Err(Errno::BADF), "{operation}");
+    }
+    assert_eq!(ask(1, b"other"), Err(Errno::NOENT));
+    assert_eq!(ask(6, DISK), Err(Errno::INVAL));
+    assert_eq!(ask(0, DISK), Err(Errno::INVAL));
 }
 
 /// Asks another thread's agent to wait for the disk; gives its answer and how long it took.

@@ -2,8 +2,8 @@
 //! Tags, barriers and frozen file systems, as an agent asks for them.
 
 use involflt::abi::{
-    barrier, dev_info, dirty_block as block, freeze, request, stats_v2, tag_info, tag_notify, tag_status, volume_flags,
-    volume_info, GUID_BYTES,
+    attribute, barrier, dev_info, dirty_block as block, freeze, request, stats_v2, tag_info, tag_notify, tag_status,
+    volume_flags, volume_info, GUID_BYTES,
 };
 use involflt::control::{alarm, ioctl, File};
 use involflt::engine::{Registry, TagId};
@@ -458,7 +458,38 @@ fn a_disks_flag_and_its_telemetry_say_the_same() {
     agent.call(request::GET_VOLUME_STATS_V2).unwrap();
     assert_eq!(u64_at(BASE + stats_v2::FLAGS), 2);
     assert_eq!((u64_at(BASE + stats_v2::TOTAL), u64_at(BASE + stats_v2::SIZE)), (2, 8000 * 512));
-    assert_eq!(bytes(BASE + 240, 72), [0; 72], "what is not known is 0");
+    assert_eq!(bytes(BASE + stats_v2::JUMP_EXPECTED, 64), [0; 64], "what has not come is 0");
     agent.call(request::GET_GLOBAL_STATS).unwrap();
     assert_eq!(bytes(BASE, 9), b"disks: 2\n");
+}
+
+#[test]
+fn the_longest_times_are_tunables() {
+    use attribute::common::{BARRIER_TIMEOUT, FREEZE_TIMEOUT, TAG_TIMEOUT};
+    let agent = Agent::new();
+    let set = |index: u32, text: &str| {
+        put(BASE, &[0; attribute::BYTES]);
+        put(BASE + attribute::INDEX, &index.to_ne_bytes());
+        put(BASE + attribute::WHY, &attribute::VALUE_SET.to_ne_bytes());
+        put(BASE + attribute::GUID, attribute::VALUE_COMMON);
+        put(BASE + attribute::BUFFER, &NAMES.to_ne_bytes());
+        put(BASE + attribute::BUFFER_BYTES, &(text.len() as u32).to_ne_bytes());
+        put(NAMES, text.as_bytes());
+        agent.call(request::GET_SET_ATTR)
+    };
+    assert_eq!(agent.barrier(301), Err(Errno::INVAL));
+    set(BARRIER_TIMEOUT, "1000").unwrap();
+    agent.barrier(1000).unwrap();
+    agent.end(request::REMOVE_BARRIER_ALL, POINT, 0).unwrap();
+    // What is asked for here is 500 ms for a freeze, and 1000 ms for a tag.
+    set(FREEZE_TIMEOUT, "499").unwrap();
+    assert_eq!(agent.freeze(request::FREEZE_VOLUME, &[(b"sda", 0)]), Err(Errno::INVAL));
+    set(FREEZE_TIMEOUT, "500").unwrap();
+    agent.freeze(request::FREEZE_VOLUME, &[(b"sda", 0)]).unwrap();
+    agent.freeze(request::THAW_VOLUME, &[(b"sda", 0)]).unwrap();
+    set(TAG_TIMEOUT, "999").unwrap();
+    assert_eq!(agent.tag(request::TAG_VOLUME_V2, &[(DISKS[0], 0)], 0), Err(Errno::INVAL));
+    for text in ["0", "10001", "x"] {
+        assert_eq!(set(BARRIER_TIMEOUT, text), Err(Errno::INVAL), "{text}");
+    }
 }

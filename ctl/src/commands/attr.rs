@@ -65,11 +65,15 @@ const DRIVER: Attributes = &[
     ("VolumeDataFiltering", common::DATA_FILTERING),
     ("SequenceNumber", common::SEQUENCE),
     ("MaxCoalescedMetaDataChangeSize", common::MAX_COALESCED),
+    ("VacpIObarrierTimeout", common::BARRIER_TIMEOUT),
+    ("FsFreezeTimeout", common::FREEZE_TIMEOUT),
+    ("VacpAppTagCommitTimeout", common::TAG_TIMEOUT),
 ];
 const DISK: Attributes = &[
     ("VolumeFilteringDisabled", disk::FILTERING_DISABLED),
     ("VolumeDataFiltering", disk::DATA_FILTERING),
     ("VolumeDataFiles", disk::DATA_FILES),
+    ("VolumeBitmapGranularity", disk::GRANULARITY),
     ("VolumeResyncRequired", disk::RESYNC_REQUIRED),
     ("VolumeOutOfSyncErrorCode", disk::RESYNC_CODE),
     ("VolumeOutOfSyncErrorStatus", disk::RESYNC_STATUS),
@@ -80,6 +84,7 @@ const DISK: Attributes = &[
     ("VolumePrevEndTimeStamp", disk::PREVIOUS_TIME),
     ("VolumePrevEndSequenceNumber", disk::PREVIOUS_SEQUENCE),
     ("VolumePrevSequenceIDforSplitIO", disk::PREVIOUS_SPLIT),
+    ("VolumeRpoTimeStamp", disk::OLDEST),
     ("VolumeDrainBlocked", disk::DRAIN_BLOCKED),
 ];
 

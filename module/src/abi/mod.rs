@@ -17,9 +17,9 @@ pub mod request {
     pub const SERVICE_SHUTDOWN_NOTIFY: u32 = 0x4004_fe03;
     /// Commits the block that is out; argument: [`super::commit`].
     pub const COMMIT_DIRTY_BLOCKS_TRANS: u32 = 0x4090_fe05;
-    /// Makes a disk read-only or writable; not yet.
+    /// Sets or resets a disk's flags; argument: [`super::volume_flags`].
     pub const SET_VOLUME_FLAGS: u32 = 0x4088_fe06;
-    /// A disk's flags; not yet.
+    /// A disk's flags; argument: [`super::volume_flags`].
     pub const GET_VOLUME_FLAGS: u32 = 0x8088_fe07;
     /// Waits for changes of a disk; argument: [`super::wait`].
     pub const WAIT_FOR_DB: u32 = 0x4084_fe08;
@@ -29,15 +29,15 @@ pub mod request {
     pub const GET_NANOSECOND_TIME: u32 = 0xc008_fe0a;
     /// Stops filtering every disk, after which the driver takes no more requests; no argument.
     pub const UNSTACK_ALL: u32 = 0x0000_fe0b;
-    /// The system shuts down; not yet.
+    /// The system shuts down; argument: flags, u32, that mean nothing here.
     pub const SYS_SHUTDOWN: u32 = 0x4004_fe0c;
-    /// Tags disks; not yet.
+    /// Tags disks; argument: a stream of bytes.
     pub const TAG_VOLUME: u32 = 0xc008_fe0d;
     /// Wakes who waits for changes; no argument.
     pub const WAKEUP_ALL_THREADS: u32 = 0x0000_fe0e;
     /// Bytes that wake a waiting agent; argument: [`super::threshold`].
     pub const GET_DB_NOTIFY_THRESHOLD: u32 = 0xc084_fe0f;
-    /// Filters a disk that is known from before a boot; not yet.
+    /// Filters a disk that was filtered before; argument: [`super::dev_info`].
     pub const VOLUME_STACKING: u32 = 0x4004_fe10;
     /// Where a resync begins; argument: [`super::resync_edge`].
     pub const RESYNC_START_NOTIFICATION: u32 = 0xc090_fe11;
@@ -55,7 +55,7 @@ pub mod request {
     pub const AT_LUN_LAST_WRITE_VI: u32 = 0xc0a8_fe17;
     /// Of the mirror and AT-LUN code that is dead in the C driver.
     pub const AT_LUN_QUERY: u32 = 0xc090_fe18;
-    /// Statistics of the driver as text; not yet.
+    /// Statistics of the driver as text; argument: a page for it.
     pub const GET_GLOBAL_STATS: u32 = 0x0000_fe19;
     /// Statistics of one disk as text; argument: [`super::volume_stats`].
     pub const GET_VOLUME_STATS: u32 = 0x0000_fe1a;
@@ -69,9 +69,10 @@ pub mod request {
     pub const VOLUME_UNSTACKING: u32 = 0x4080_fe1e;
     /// Starts filtering a disk and makes it this file's disk; argument: [`super::dev_info`].
     pub const START_FILTERING_DEVICE_V2: u32 = 0x5120_fe1f;
-    /// Tags disks and waits; not yet.
+    /// Tags disks, and tells what became of that; argument: an id and a stream of bytes, and behind it
+    /// [`super::tag_status`] for each disk.
     pub const SYNC_TAG_VOLUME: u32 = 0xc008_fe20;
-    /// What became of tags; not yet.
+    /// Waits until something becomes of such tags, and tells it; argument: as above, with seconds in place of the stream.
     pub const GET_TAG_VOLUME_STATUS: u32 = 0xc008_fe21;
     /// Of the mirror and AT-LUN code that is dead in the C driver.
     pub const START_MIRRORING_DEVICE: u32 = 0x4348_fe22;
@@ -91,33 +92,33 @@ pub mod request {
     pub const GET_VOLUME_LATENCY_STATS: u32 = 0xc398_fe2c;
     /// A disk's dirty bits; argument: [`super::bitmap_stats`].
     pub const GET_VOLUME_BMAP_STATS: u32 = 0xc098_fe2d;
-    /// How much the driver logs; not yet.
+    /// How much the driver logs; argument: u32, that means nothing here.
     pub const SET_INVOLFLT_VERBOSITY: u32 = 0xc004_fe2e;
     /// Of the mirror and AT-LUN code that is dead in the C driver.
     pub const MIRROR_TEST_HEARTBEAT: u32 = 0x4100_fe2f;
-    /// Ends the initramfs's part of a start; not yet.
+    /// Ends the initramfs's part of a start; argument: u32, that means nothing here.
     pub const INIT_DRIVER_FULLY: u32 = 0x4004_fe30;
-    /// Freezes file systems; not yet.
+    /// Freezes file systems; argument: [`super::freeze`].
     pub const FREEZE_VOLUME: u32 = 0x4038_fe31;
-    /// Tags disks; not yet.
+    /// Tags disks, until that is committed; argument: [`super::tag_info`].
     pub const TAG_VOLUME_V2: u32 = 0xc048_fe32;
-    /// Thaws file systems; not yet.
+    /// Thaws file systems; argument: [`super::freeze`].
     pub const THAW_VOLUME: u32 = 0x4038_fe33;
-    /// Tags all disks at one moment; not yet.
+    /// Tags all disks at one moment; argument: [`super::tag_info`].
     pub const IOBARRIER_TAG_VOLUME: u32 = 0xc048_fe34;
-    /// Holds a moment on all disks; not yet.
+    /// Holds a moment on all disks; argument: [`super::barrier`].
     pub const CREATE_BARRIER_ALL: u32 = 0xc02c_fe35;
-    /// Lets it go; not yet.
+    /// Lets it go; argument: [`super::barrier`].
     pub const REMOVE_BARRIER_ALL: u32 = 0xc028_fe36;
-    /// Commits or revokes tags; not yet.
+    /// Commits or revokes tags; argument: [`super::barrier`].
     pub const TAG_COMMIT_V2: u32 = 0xc028_fe37;
-    /// The system is about to shut down; not yet.
+    /// The system is about to shut down; no argument is read.
     pub const SYS_PRE_SHUTDOWN: u32 = 0x4008_fe38;
     /// One counter of a disk; argument: [`super::monitoring`].
     pub const GET_MONITORING_STATS: u32 = 0xc090_fe39;
     /// Whether a disk is blk-mq; argument: [`super::blk_mq`].
     pub const GET_BLK_MQ_STATUS: u32 = 0xc004_fe3a;
-    /// Statistics of one disk as numbers; not yet.
+    /// The driver and one disk as numbers; argument: [`super::stats_v2`].
     pub const GET_VOLUME_STATS_V2: u32 = 0xc190_fe3b;
     /// The agent slows down; argument: [`super::replication_state`].
     pub const REPLICATION_STATE: u32 = 0xc098_fe3c;
@@ -125,15 +126,15 @@ pub mod request {
     pub const NAME_MAPPING: u32 = 0xc204_fe3d;
     /// A block could not be brought to its target; argument: [`super::failed_commit`].
     pub const COMMITDB_FAIL_TRANS: u32 = 0x4098_fe3e;
-    /// Waits for too much churn; not yet.
+    /// Waits for news of churn; argument: [`super::churn_notify`].
     pub const GET_CXSTATS_NOTIFY: u32 = 0xc2e0_fe3f;
     /// Wakes who waits for churn; no argument.
     pub const WAKEUP_GET_CXSTATS_NOTIFY_THREAD: u32 = 0x0000_fe40;
-    /// Tests of the bitmap file; not yet.
+    /// Tests of writes past the file system; argument: [`super::last_writes`].
     pub const LCW: u32 = 0x8084_fe41;
     /// Waits for changes of this file's disk; argument: [`super::wait`].
     pub const WAIT_FOR_DB_V2: u32 = 0x4084_fe42;
-    /// Waits until tags are drained; not yet.
+    /// Waits until tags are drained; argument: [`super::tag_notify`].
     pub const TAG_DRAIN_NOTIFY: u32 = 0xc560_fe43;
     /// Wakes who waits for tags; no argument.
     pub const WAKEUP_TAG_DRAIN_NOTIFY_THREAD: u32 = 0x0000_fe44;
@@ -208,6 +209,10 @@ pub mod attribute {
         pub const HIGH_WATER_SHUTDOWN: u32 = 7;
         /// `DataPoolSize`.
         pub const POOL: u32 = 0;
+        /// `DirtyBlocksToPurgeWhenHighWaterMarkIsReached`.
+        pub const PURGED: u32 = 8;
+        /// `Bitmap512KGranularitySize`.
+        pub const GRANULARITY_SIZE: u32 = 10;
         /// `VolumeDataFiltering`.
         pub const DATA_FILTERING: u32 = 11;
         /// `VolumeDataFilteringForNewVolumes`.
@@ -224,20 +229,42 @@ pub mod attribute {
         pub const MAX_POOL: u32 = 20;
         /// `StablePages`.
         pub const STABLE_PAGES: u32 = 30;
+        /// `VolumeDataToDiskLimitInMB`.
+        pub const DATA_FILE_LIMIT: u32 = 15;
         /// `SequenceNumber`.
         pub const SEQUENCE: u32 = 17;
         /// `MaxCoalescedMetaDataChangeSize`.
         pub const MAX_COALESCED: u32 = 22;
+        /// `VacpIObarrierTimeout`.
+        pub const BARRIER_TIMEOUT: u32 = 26;
+        /// `FsFreezeTimeout`.
+        pub const FREEZE_TIMEOUT: u32 = 27;
+        /// `VacpAppTagCommitTimeout`.
+        pub const TAG_TIMEOUT: u32 = 28;
+        /// `TrackRecursiveWrites`.
+        pub const OWN_WRITES: u32 = 29;
+        /// `ChainedIO`.
+        pub const CHAINED_IO: u32 = 32;
     }
 
     /// Indexes of a disk's attributes.
     pub mod disk {
         /// `VolumeFilteringDisabled`.
         pub const FILTERING_DISABLED: u32 = 0;
+        /// `VolumeBitmapReadDisabled`.
+        pub const BITMAP_READ_DISABLED: u32 = 1;
+        /// `VolumeBitmapWriteDisabled`.
+        pub const BITMAP_WRITE_DISABLED: u32 = 2;
         /// `VolumeDataFiltering`.
         pub const DATA_FILTERING: u32 = 3;
         /// `VolumeDataFiles`.
         pub const DATA_FILES: u32 = 4;
+        /// `VolumeDataToDiskLimitInMB`.
+        pub const DATA_FILE_LIMIT: u32 = 5;
+        /// `VolumeDataNotifyLimitInKB`.
+        pub const NOTIFY_LIMIT: u32 = 6;
+        /// `VolumeBitmapGranularity`.
+        pub const GRANULARITY: u32 = 8;
         /// `VolumeResyncRequired`.
         pub const RESYNC_REQUIRED: u32 = 9;
         /// `VolumeOutOfSyncErrorCode`.
@@ -248,6 +275,10 @@ pub mod attribute {
         pub const RESYNC_COUNT: u32 = 12;
         /// `VolumeOutOfSyncTimeStamp`.
         pub const RESYNC_TIME: u32 = 13;
+        /// `VolumeOutOfSyncErrorDescription`.
+        pub const RESYNC_TEXT: u32 = 14;
+        /// `VolumeFilterDevType`.
+        pub const TYPE: u32 = 15;
         /// `VolumeNblks`.
         pub const BLOCKS: u32 = 16;
         /// `VolumeBsize`.
@@ -260,6 +291,10 @@ pub mod attribute {
         pub const PREVIOUS_SEQUENCE: u32 = 21;
         /// `VolumePrevSequenceIDforSplitIO`.
         pub const PREVIOUS_SPLIT: u32 = 22;
+        /// `VolumePerfOptimization`.
+        pub const OPTIMIZATION: u32 = 33;
+        /// `VolumeRpoTimeStamp`.
+        pub const OLDEST: u32 = 35;
         /// `VolumeDrainBlocked`.
         pub const DRAIN_BLOCKED: u32 = 36;
     }
@@ -401,6 +436,8 @@ pub mod failed_commit {
     pub const TRANSACTION: u64 = 128;
     /// Flags, u64.
     pub const FLAGS: u64 = 136;
+    /// The agent's number for what has failed, u64.
+    pub const ERROR: u64 = 144;
     /// Bytes of the whole structure.
     pub const BYTES: usize = 152;
     /// The network failed.
@@ -474,7 +511,7 @@ pub mod freeze {
     pub const GUID: u64 = 16;
     /// Bytes of the whole structure.
     pub const BYTES: usize = 56;
-    /// Longest timeout: the C driver's `FsFreezeTimeout`.
+    /// Longest timeout at first: `FsFreezeTimeout`.
     pub const MAX_TIMEOUT: u32 = 60_000;
 }
 
@@ -504,7 +541,7 @@ pub mod tag_info {
     pub const FLAG_FILE_SYSTEMS: u32 = 2;
     /// All filtered disks, while their writes are held.
     pub const FLAG_ALL: u32 = 4;
-    /// Longest timeout: the C driver's `VacpAppTagCommitTimeout`.
+    /// Longest timeout at first: `VacpAppTagCommitTimeout`.
     pub const MAX_TIMEOUT: u32 = 60_000;
 }
 
@@ -520,7 +557,7 @@ pub mod barrier {
     pub const FLAGS: u64 = 36;
     /// Bytes of those.
     pub const BYTES: usize = 40;
-    /// Longest timeout: the C driver's `VacpIObarrierTimeout`.
+    /// Longest timeout at first: `VacpIObarrierTimeout`.
     pub const MAX_TIMEOUT: u32 = 300;
     /// Tags are revoked.
     pub const VALUE_REVOKE: u32 = 0;
@@ -540,6 +577,8 @@ pub mod tag_notify {
     pub const HEADER: u64 = 56;
     /// A disk is not drained any further once its tag is.
     pub const FLAG_BLOCK: u64 = 1;
+    /// In the answer: the session of all disks, [`super::churn_all`], without its disks.
+    pub const ALL_DISKS: u64 = 48;
     /// In the answer: number of disks, u64.
     pub const ANSWER_DISKS: u64 = 784;
     /// Bytes of the answer before its disks.
@@ -552,6 +591,8 @@ pub mod tag_notify {
     pub const TIME: u64 = 136;
     /// In a disk of the answer: sequence of the tag, u64.
     pub const SEQUENCE: u64 = 144;
+    /// In a disk of the answer: its session, [`super::churn_disk`].
+    pub const CHURN: u64 = 152;
     /// The request was understood, and the tag has not come.
     pub const VALUE_VERIFIED: u32 = 1;
     /// The tag came, and not for this disk.
@@ -567,6 +608,140 @@ pub mod tag_notify {
     /// The disk is not filtered any longer.
     pub const VALUE_UNKNOWN: u32 = 7;
 }
+
+/// `GET_CXFAILURE_NOTIFY`: a header and persistent names; behind them [`churn_all`] and one [`churn_disk`] for each disk.
+pub mod churn_notify {
+    /// Flags, u64.
+    pub const FLAGS: u64 = 0;
+    /// What is acknowledged, u64.
+    pub const TRANSACTION: u64 = 8;
+    /// Tags that fail one after the other before that is told, u64; 0 in this and in the next four: the driver's default.
+    pub const TAG_FAILURES: u64 = 16;
+    /// Churn of all disks that is supported, in MiB a second, u64.
+    pub const ALL_DISKS: u64 = 24;
+    /// Churn of a disk that is supported, in MiB a second, u64.
+    pub const DISK: u64 = 32;
+    /// Jump of the clock forwards that is accepted, in ms, u64.
+    pub const FORWARDS: u64 = 40;
+    /// Jump of the clock backwards that is accepted, in ms, u64.
+    pub const BACKWARDS: u64 = 48;
+    /// Disks that the answer has room for, u32.
+    pub const ROOM: u64 = 56;
+    /// Number of names, u32.
+    pub const DISKS: u64 = 60;
+    /// Bytes before the names.
+    pub const HEADER: u64 = 64;
+    /// What was told before is acknowledged.
+    pub const FLAG_ACKNOWLEDGE: u64 = 1;
+}
+
+/// `VM_CXFAILURE_STATS`: the session of all disks. Times are in 100 ns since 1601.
+pub mod churn_all {
+    /// Flags, u64.
+    pub const FLAGS: u64 = 0;
+    /// What acknowledges it, u64.
+    pub const TRANSACTION: u64 = 8;
+    /// Seconds with 0, 10, ... 100 MiB and more of churn, `u64[11]`.
+    pub const CHURN: u64 = 16;
+    /// Seconds with so much more than is supported, `u64[11]`.
+    pub const EXCESS: u64 = 104;
+    /// When it began, u64.
+    pub const STARTED: u64 = 192;
+    /// When most waited, u64.
+    pub const MOST_PENDING_TIME: u64 = 200;
+    /// When there was too much churn first, u64.
+    pub const FIRST_PEAK: u64 = 208;
+    /// When there was too much churn last, u64.
+    pub const LAST_PEAK: u64 = 216;
+    /// When it ended, u64.
+    pub const ENDED: u64 = 224;
+    /// Most bytes of churn in a second, u64.
+    pub const PEAK: u64 = 232;
+    /// Bytes that wait, u64.
+    pub const PENDING: u64 = 240;
+    /// Most bytes that waited, u64.
+    pub const MOST_PENDING: u64 = 248;
+    /// Bytes beyond what is supported, u64.
+    pub const EXCESS_BYTES: u64 = 256;
+    /// When a jump of the clock was seen, u64.
+    pub const JUMP_TIME: u64 = 264;
+    /// How far it jumped, in ms, u64.
+    pub const JUMP: u64 = 272;
+    /// Tags that have failed one after the other, u64.
+    pub const TAG_FAILURES: u64 = 280;
+    /// Longest time from a get to its commit, in ms, u64.
+    pub const SLOWEST: u64 = 288;
+    /// Number of disks that follow, u32.
+    pub const DISKS: u64 = 296;
+    /// Bytes before the disks.
+    pub const HEADER: u64 = 304;
+    /// There was too much churn in a second.
+    pub const FLAG_PEAK: u64 = 1;
+    /// More waited after a second without too much churn.
+    pub const FLAG_SLOW: u64 = 2;
+    /// The clock jumped forwards.
+    pub const FLAG_FORWARDS: u64 = 4;
+    /// The clock jumped backwards.
+    pub const FLAG_BACKWARDS: u64 = 8;
+}
+
+/// `DEVICE_CXFAILURE_STATS`, 432 bytes: the session of a disk. Times are in 100 ns since 1601, but for its start and its end,
+/// which are since 1970.
+pub mod churn_disk {
+    /// Its persistent name, `char[128]`.
+    pub const NAME: u64 = 0;
+    /// Flags, u64.
+    pub const FLAGS: u64 = 128;
+    /// Seconds with 0, 5, ... 50 MiB and more of churn, `u64[11]`.
+    pub const CHURN: u64 = 136;
+    /// Seconds with so much more than is supported, `u64[11]`.
+    pub const EXCESS: u64 = 224;
+    /// When it began, u64.
+    pub const STARTED: u64 = 312;
+    /// When most waited, u64.
+    pub const MOST_PENDING_TIME: u64 = 320;
+    /// When the network failed first, u64.
+    pub const FIRST_FAILURE: u64 = 328;
+    /// When it failed last, u64.
+    pub const LAST_FAILURE: u64 = 336;
+    /// When there was too much churn first, u64.
+    pub const FIRST_PEAK: u64 = 344;
+    /// When there was too much churn last, u64.
+    pub const LAST_PEAK: u64 = 352;
+    /// When it ended, u64.
+    pub const ENDED: u64 = 360;
+    /// The agent's number for the last failure of the network, u64.
+    pub const LAST_ERROR: u64 = 368;
+    /// Most bytes of churn in a second, u64.
+    pub const PEAK: u64 = 376;
+    /// Bytes that wait, u64.
+    pub const PENDING: u64 = 384;
+    /// Most bytes that waited, u64.
+    pub const MOST_PENDING: u64 = 392;
+    /// Failures of the network, u64.
+    pub const FAILURES: u64 = 400;
+    /// Tags that have failed one after the other, u64.
+    pub const TAG_FAILURES: u64 = 408;
+    /// Bytes beyond what is supported, u64.
+    pub const EXCESS_BYTES: u64 = 416;
+    /// Longest time from a get to its commit, in ms, u64.
+    pub const SLOWEST: u64 = 424;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 432;
+    /// The network failed.
+    pub const FLAG_NETWORK: u64 = 1;
+    /// There was too much churn in a second.
+    pub const FLAG_PEAK: u64 = 2;
+    /// More waited after a second without too much churn.
+    pub const FLAG_SLOW: u64 = 4;
+    /// The disk was named, and is not filtered.
+    pub const FLAG_NOT_FILTERED: u64 = 0x20;
+    /// The disk had a session, and is not filtered any longer.
+    pub const FLAG_REMOVED: u64 = 0x40;
+}
+
+/// 1 January 1601 to 1 January 1970, in 100 ns.
+pub const EPOCH_1601: u64 = 116_444_736_000_000_000;
 
 /// `VOLUME_FLAGS_INPUT`, 136 bytes.
 pub mod volume_flags {
@@ -600,18 +775,62 @@ pub mod stats_v2 {
     pub const MODE: u64 = 48;
     /// The disk's path, `char[128]`.
     pub const GUID: u64 = 104;
+    /// When the driver was loaded, u64; as all times here in 100 ns since 1601, 0 where it has not come.
+    pub const LOADED: u64 = 240;
+    /// What the clock should have said when it jumped last, u64.
+    pub const JUMP_EXPECTED: u64 = 248;
+    /// What it said, u64.
+    pub const JUMP_FOUND: u64 = 256;
+    /// When the last drainer came, u64.
+    pub const DRAINER_CAME: u64 = 264;
+    /// When the last drainer went, u64.
+    pub const DRAINER_WENT: u64 = 272;
+    /// When the agent's service came, u64.
+    pub const SERVICE_CAME: u64 = 280;
+    /// When it went, u64.
+    pub const SERVICE_WENT: u64 = 288;
+    /// When somebody asked for tags, u64.
+    pub const TAGGED: u64 = 296;
     /// Bytes that were tracked since it was started, u64.
     pub const TRACKED: u64 = 312;
     /// Size in bytes, u64.
     pub const SIZE: u64 = 320;
     /// Flags, u64.
     pub const FLAGS: u64 = 328;
+    /// When there was memory for the disk, u64.
+    pub const CREATED: u64 = 336;
+    /// When it was filtered, u64.
+    pub const STARTED: u64 = 344;
+    /// When an agent asked for that last, u64.
+    pub const ASKED: u64 = 352;
+    /// When its changes were forgotten, u64.
+    pub const CLEARED: u64 = 376;
+    /// When a block was committed, u64.
+    pub const COMMITTED: u64 = 384;
+    /// When a block was given, u64.
+    pub const GOT: u64 = 392;
     /// Bytes of the whole structure.
     pub const BYTES: usize = 400;
     /// The version.
     pub const VALUE_MAJOR: u16 = 3;
     /// Disks are filtered without a boot.
     pub const VALUE_NO_REBOOT: u32 = 1;
+}
+
+/// `lcw_op_t`, 132 bytes.
+pub mod last_writes {
+    /// [`VALUE_LEARN`] to [`VALUE_LEARN_FILE`], u32.
+    pub const OPERATION: u64 = 0;
+    /// A disk's path, or a file's, `char[128]`.
+    pub const NAME: u64 = 4;
+    /// Bytes of the whole structure.
+    pub const BYTES: usize = 132;
+    /// Learn where the disk's bitmap file lies.
+    pub const VALUE_LEARN: u32 = 1;
+    /// Open the disk's bitmap file; between the two: write it past its file system.
+    pub const VALUE_OPEN: u32 = 4;
+    /// Learn where a file lies.
+    pub const VALUE_LEARN_FILE: u32 = 5;
 }
 
 /// What has become of a sync tag on a disk, i32 each.

@@ -2,14 +2,15 @@
 //! Attributes: tunables of the driver and facts of a disk, as text.
 
 use crate::abi::attribute::{self, common as common_index, disk as disk_index};
+use crate::abi::threshold;
 use crate::control::user::Struct;
-use crate::engine::{Disk, Pool, Registry, MIN_POOL_BYTES, PROMISED_BYTES};
+use crate::engine::{Disk, Pool, Registry, Timeouts, MIN_POOL_BYTES, PROMISED_BYTES};
 use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Longest text of an attribute, NUL not included.
-const MAX_TEXT: usize = 32;
+const MAX_TEXT: usize = 128;
 const MEBIBYTE: u64 = 1 << 20;
 
 /// A text that is short enough for an attribute.
@@ -27,6 +28,14 @@ impl Text {
         let mut text = Text::new();
         // A number has at most 20 digits.
         let _ = write!(text, "{value}");
+        text
+    }
+
+    /// A text that is not too long.
+    fn words(words: &str) -> Self {
+        let mut text = Text::new();
+        // What is too long stays away.
+        let _ = text.write_str(words);
         text
     }
 
@@ -75,7 +84,11 @@ impl Write for Text {
 
 /// An attribute: a number or a switch that may be set, or a fact.
 enum Value<'a, P: Platform> {
-    Tunable(&'static AtomicU64),
+    Tunable(&'a AtomicU64),
+    /// A number from 1 to so many.
+    Timeout(&'a AtomicU64, u64),
+    /// Bits that are always set, and may be set with others that mean nothing here.
+    Bits(u64),
     /// 0 or 1.
     Switch(&'static AtomicU64),
     /// MiB of a block's stream, which are brought into their range.
@@ -89,6 +102,7 @@ enum Value<'a, P: Platform> {
 /// Indexes of the ABI's table of the driver's attributes.
 fn common<P: Platform>(registry: &Registry<P>, index: u32) -> Option<Value<'_, P>> {
     let (limits, clock) = (&P::common().limits, &P::common().clock);
+    let timeouts = &registry.timeouts;
     Some(match index {
         common_index::HIGH_WATER_NOT_STARTED => Value::Tunable(&limits.high_not_started),
         common_index::LOW_WATER_RUNNING => Value::Tunable(&limits.low),
@@ -103,6 +117,13 @@ fn common<P: Platform>(registry: &Registry<P>, index: u32) -> Option<Value<'_, P
         common_index::DATA_FILES | common_index::DATA_FILES_NEW => Value::Fact(Text::number(0)),
         common_index::MAX_STREAM => Value::Stream(&limits.stream),
         common_index::STABLE_PAGES => Value::Fact(Text::number(1)),
+        common_index::PURGED => Value::Tunable(&registry.purged),
+        common_index::BARRIER_TIMEOUT => Value::Timeout(&timeouts.barrier, Timeouts::MAX_BARRIER),
+        common_index::FREEZE_TIMEOUT => Value::Timeout(&timeouts.freeze, Timeouts::MAX),
+        common_index::TAG_TIMEOUT => Value::Timeout(&timeouts.tags, Timeouts::MAX),
+        common_index::GRANULARITY_SIZE => Value::Fact(Text::number(512)),
+        common_index::CHAINED_IO => Value::Fact(Text::number(1)),
+        common_index::DATA_FILE_LIMIT | common_index::OWN_WRITES => Value::Fact(Text::number(0)),
         common_index::SEQUENCE => Value::Fact(Text::number(clock.last().sequence())),
         common_index::MAX_COALESCED => Value::Fact(Text::number(1 << 20)),
         _ => return None,
@@ -118,9 +139,21 @@ fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Result<Option<Value<'_, P
         _ => {}
     }
     let resync = disk.tracker.resync.report();
+    match index {
+        disk_index::TYPE => return Ok(Some(Value::Fact(Text::words("Host-Volume")))),
+        disk_index::RESYNC_TEXT => {
+            return Ok(Some(Value::Fact(Text::words(resync.map_or("", |report| report.hole.text())))))
+        }
+        disk_index::OPTIMIZATION => return Ok(Some(Value::Bits(7))),
+        _ => {}
+    }
     let previous = disk.with(|filtered| filtered.drain.previous())?;
     let number = match index {
         disk_index::FILTERING_DISABLED | disk_index::DATA_FILES => 0,
+        disk_index::BITMAP_READ_DISABLED | disk_index::BITMAP_WRITE_DISABLED | disk_index::DATA_FILE_LIMIT => 0,
+        disk_index::NOTIFY_LIMIT => u64::from(threshold::VALUE) >> 10,
+        disk_index::GRANULARITY => 1 << disk.tracker.block_shift(),
+        disk_index::OLDEST => disk.tracker.capture.oldest().unwrap_or_else(P::unix_time),
         disk_index::RESYNC_REQUIRED => u64::from(resync.is_some()),
         disk_index::RESYNC_CODE => resync.map_or(0, |report| u64::from(report.hole.code())),
         disk_index::RESYNC_STATUS => 0,
@@ -164,11 +197,12 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
 
 fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()> {
     let text = match value {
-        Value::Tunable(number) | Value::Switch(number) | Value::Stream(number) => {
+        Value::Tunable(number) | Value::Timeout(number, _) | Value::Switch(number) | Value::Stream(number) => {
             Text::number(number.load(Ordering::Relaxed))
         }
         Value::Pool(pool) => Text::mebibytes(pool.limit()),
         Value::Data(disk) => Text::number(u64::from(disk.tracker.capture.is_data_allowed())),
+        Value::Bits(bits) => Text::number(bits),
         Value::DrainBlocked(disk) => Text::number(u64::from(disk.is_drain_blocked())),
         Value::Fact(text) => text,
     };
@@ -183,6 +217,11 @@ fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()
 fn set<P: Platform>(value: Value<'_, P>, text: &Text) -> Result<()> {
     match value {
         Value::Tunable(number) => number.store(text.to_number()?, Ordering::Relaxed),
+        Value::Timeout(number, most) => match text.to_number()? {
+            milliseconds if (1..=most).contains(&milliseconds) => number.store(milliseconds, Ordering::Relaxed),
+            _ => return Err(Errno::INVAL),
+        },
+        Value::Bits(_) => drop(text.to_number()?),
         Value::Switch(number) => number.store(text.to_switch()?.into(), Ordering::Relaxed),
         Value::Stream(number) => number.store(text.to_number()?.clamp(1, 64), Ordering::Relaxed),
         Value::Pool(pool) => {

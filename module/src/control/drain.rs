@@ -6,7 +6,7 @@ use crate::abi::dirty_block::{self as block, tag};
 use crate::control::latency;
 use crate::control::user::Struct;
 use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
-use crate::platform::{Errno, Event, Platform, Result};
+use crate::platform::{Errno, Platform, Result};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -157,8 +157,8 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
     });
     let tags = tags.map_err(stopped)??;
     latency::committed(&disk);
-    if tags.is_some() {
-        registry.tags.happen();
+    if let Some(set) = tags {
+        registry.tag_drained(&disk, &set);
     }
     Ok(())
 }

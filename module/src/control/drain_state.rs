@@ -4,12 +4,13 @@
 use crate::abi::{drain_state, failed_commit, replication_state, GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Filtered, Name, Registry, MAX_DISKS};
-use crate::platform::{Errno, Platform, Result};
+use crate::platform::{Errno, Mutex, Platform, Result};
 
 /// Forgets every change, and that a resync is required. A disk that is not filtered has none.
 pub(super) fn clear<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     let Some(disk) = registry.find(name.as_bytes()) else { return Ok(()) };
+    disk.times.cleared.set(P::unix_time());
     disk.with(|Filtered { drain, device, .. }| drain.clear(device))
 }
 
@@ -19,18 +20,24 @@ pub(super) fn commit_failed<P: Platform>(registry: &Registry<P>, argument: u64) 
     let name = request.name::<GUID_BYTES>(0)?;
     let transaction = request.u64(failed_commit::TRANSACTION)?;
     let network = request.u64(failed_commit::FLAGS)? & failed_commit::FLAG_NETWORK != 0;
+    let error = request.u64(failed_commit::ERROR)?;
     let disk = registry.find(name.as_bytes()).ok_or(Errno::NODEV)?;
-    disk.with(|disk| disk.drain.commit_failed(transaction, network))?
+    disk.with(|disk| disk.drain.commit_failed(transaction, network))??;
+    if network {
+        registry.churn.with_always(|churn| churn.network_failed(disk.id, P::unix_time(), error));
+    }
+    Ok(())
 }
 
-/// The agent slows down.
+/// The agent slows down, until it gets the next block.
 pub(super) fn throttled<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, replication_state::BYTES)?;
     if request.u64(replication_state::FLAGS)? != replication_state::FLAG_THROTTLED {
         return Err(Errno::INVAL);
     }
     let name = request.name::<GUID_BYTES>(0)?;
-    registry.find(name.as_bytes()).map(drop).ok_or(Errno::FAULT)
+    registry.find(name.as_bytes()).ok_or(Errno::FAULT)?.times.throttled.set(P::unix_time());
+    Ok(())
 }
 
 /// A list of persistent names behind a header, and the place behind it, where the answer goes.

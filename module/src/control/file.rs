@@ -49,6 +49,7 @@ pub(super) fn become_service<P: Platform>(registry: &Registry<P>, file: &File, a
         P::common().service_comes();
     }
     registry.disks().for_each(|disk| disk.tracker.capture.rise());
+    registry.times.service_came.set(P::unix_time());
     Ok(())
 }
 
@@ -60,5 +61,6 @@ pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
     }
     if roles & SERVICE != 0 && P::common().service_goes() {
         registry.disks().for_each(|disk| disk.tracker.capture.stop_data());
+        registry.times.service_went.set(P::unix_time());
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Freezing and thawing file systems, and the end of a consistency point.
 
-use crate::abi::{freeze, tag_info, volume_info};
+use crate::abi::{freeze, volume_info};
 use crate::control::tag::{guid, timeout, Volumes};
 use crate::control::user::Struct;
 use crate::engine::{FrozenVolume, Registry, TagId, MAX_FROZEN};
@@ -35,11 +35,11 @@ fn each<P: Platform>(volumes: &Volumes<P>, mut work: impl FnMut(u64) -> Result<b
 pub(super) fn freeze<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, freeze::BYTES)?;
     let (id, volumes) = (guid(&request, freeze::GUID)?, volumes(&request)?);
-    let timeout = timeout(&request, freeze::TIMEOUT, freeze::MAX_TIMEOUT)?;
+    let timeout = timeout(&request, freeze::TIMEOUT, registry.timeouts.freeze())?;
     registry.point.with(|point| point.freeze(id, timeout))??;
     let frozen = each(&volumes, |index| freeze_one(registry, id, &volumes, index));
     // Nothing may be frozen at all.
-    registry.point.with_always(|point| point.thawed(id, tag_info::MAX_TIMEOUT));
+    registry.point.with_always(|point| point.thawed(id, registry.timeouts.tags()));
     frozen
 }
 
@@ -59,7 +59,7 @@ pub(super) fn thaw<P: Platform>(registry: &Registry<P>, argument: u64) -> Result
         let frozen = registry.point.with_always(|point| point.thaw(id, name.as_bytes()))?;
         Ok(frozen.is_some())
     });
-    registry.point.with_always(|point| point.thawed(id, tag_info::MAX_TIMEOUT));
+    registry.point.with_always(|point| point.thawed(id, registry.timeouts.tags()));
     thawed
 }
 

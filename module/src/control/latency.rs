@@ -6,7 +6,6 @@ use crate::control::numbers::named;
 use crate::control::user::Struct;
 use crate::engine::{Disk, Latency, Registry, BUCKETS};
 use crate::platform::{Errno, Platform, Result};
-use core::sync::atomic::Ordering;
 
 /// Microseconds from `start`, in 100 ns since the Unix epoch, to now. The clock may have been set back: then 0.
 fn since<P: Platform>(start: u64) -> u64 {
@@ -23,12 +22,17 @@ pub(super) fn timed<P: Platform, T>(latency: &Latency, work: impl FnOnce() -> T)
 
 /// A block of the disk was given.
 pub(super) fn got<P: Platform>(disk: &Disk<P>) {
-    disk.latencies.got.store(P::unix_time(), Ordering::Relaxed);
+    let now = P::unix_time();
+    disk.times.got.set(now);
+    if disk.times.throttled.take() != 0 {
+        disk.times.unthrottled.set(now);
+    }
 }
 
 /// It was committed.
 pub(super) fn committed<P: Platform>(disk: &Disk<P>) {
-    disk.latencies.commit.add(since::<P>(disk.latencies.got.load(Ordering::Relaxed)));
+    disk.latencies.committed(since::<P>(disk.times.got.get()));
+    disk.times.committed.set(P::unix_time());
 }
 
 /// What was noted of a disk.

@@ -30,6 +30,9 @@ fn names<P: Platform>(argument: u64) -> Result<(Name<256>, Name<256>)> {
 pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     let (path, persistent_name) = names::<P>(argument)?;
     file.set_disk(registry.start(path, persistent_name)?);
+    if let Some(disk) = registry.find_id(file.disk()) {
+        disk.times.asked.set(P::unix_time());
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! ioctl requests in, engine calls, replies out.
 
 mod attributes;
+mod churn;
 mod drain;
 mod drain_state;
 mod file;
@@ -15,6 +16,7 @@ mod stats;
 mod stream;
 mod system;
 mod tag;
+mod telemetry;
 mod user;
 mod wait;
 
@@ -33,12 +35,12 @@ pub fn work<P: Platform>(registry: &Registry<P>) {
 /// Serves one request of the open file `file`. The answer is 0, or 1 where a part of it could not be done.
 ///
 /// Fails with [`Errno::INVAL`] for a request that is not known, and for any after all disks were stopped for good; with
-/// [`Errno::NOTTY`] for the mirror and AT-LUN requests; with [`Errno::OPNOTSUPP`] for one that this driver does not have
-/// yet. `docs/abi.md` lists them all.
+/// [`Errno::NOTTY`] for the mirror and AT-LUN requests. `docs/abi.md` lists them all.
 pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<u32> {
     if registry.is_closed() {
         return Err(Errno::INVAL);
     }
+    registry.look();
     match word {
         request::TAG_VOLUME_V2 => tag::held(registry, argument),
         request::IOBARRIER_TAG_VOLUME => tag::with_barrier(registry, argument),
@@ -107,14 +109,20 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
         request::SET_VOLUME_FLAGS => system::set_flags(registry, argument),
         request::GET_VOLUME_FLAGS => system::flags(registry, argument),
         request::GET_GLOBAL_STATS => stats::global(registry, argument),
-        request::GET_VOLUME_STATS_V2 => numbers::stats_v2(registry, argument),
+        request::GET_VOLUME_STATS_V2 => telemetry::tell(registry, argument),
+        request::LCW => system::last_writes(registry, argument),
         request::TAG_DRAIN_NOTIFY => notify::drained(registry, argument),
         request::WAKEUP_TAG_DRAIN_NOTIFY_THREAD => {
             notify::wake(registry);
             Ok(())
         }
-        // Nobody waits there yet, and the last two do nothing in the C driver either.
-        request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD | request::SHELL_LOG | request::BOOTTIME_STACKING => Ok(()),
+        request::GET_CXSTATS_NOTIFY => churn::wait(registry, argument),
+        request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD => {
+            churn::wake(registry);
+            Ok(())
+        }
+        // They do nothing in the C driver either.
+        request::SHELL_LOG | request::BOOTTIME_STACKING => Ok(()),
         _ => Err(refusal(word)),
     }
 }
@@ -133,7 +141,6 @@ fn refusal(word: u32) -> Errno {
         | request::AT_LUN_QUERY
         | request::AT_LUN_LAST_HOST_IO_TIMESTAMP
         | request::BLOCK_AT_LUN => Errno::NOTTY,
-        request::GET_CXSTATS_NOTIFY | request::LCW => Errno::OPNOTSUPP,
         _ => Errno::INVAL,
     }
 }

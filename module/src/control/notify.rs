@@ -2,9 +2,10 @@
 //! Waiting until a tag is drained from all its disks, which may keep them from being drained any further.
 
 use crate::abi::{tag_notify as notify, GUID_BYTES};
+use crate::control::churn::{put_all, put_named};
 use crate::control::tag::{disks_of, guid};
 use crate::control::user::Struct;
-use crate::engine::{Fate, Registry, TagSet};
+use crate::engine::{Fate, Name, Registry, TagSet};
 use crate::platform::{Errno, Event, Mutex, Platform, Result, Waited};
 use crate::sync::Ordering;
 
@@ -101,7 +102,7 @@ pub(super) fn drained<P: Platform>(registry: &Registry<P>, argument: u64) -> Res
         watched.ids().filter_map(|id| registry.find_id(id)).for_each(|disk| disk.block_drain(false));
     }
     let set = set?;
-    answer.zero(0, notify::ANSWER_HEADER + count * notify::STATUS_BYTES)?;
+    answer.put(0, &with_churn(registry, count, |index| names.name(at(index)))?)?;
     answer.put(notify::GUID, id.as_bytes())?;
     answer.put_u64(notify::FLAGS, header.u64(notify::FLAGS)?)?;
     answer.put_u64(notify::ANSWER_DISKS, count)?;
@@ -115,6 +116,22 @@ pub(super) fn drained<P: Platform>(registry: &Registry<P>, argument: u64) -> Res
         }
     }
     Ok(())
+}
+
+/// The bytes of an answer for so many disks, with the churn in them and all else zero.
+fn with_churn<P: Platform>(
+    registry: &Registry<P>,
+    disks: u64,
+    name: impl Fn(u64) -> Result<Name<GUID_BYTES>>,
+) -> Result<P::Bytes> {
+    let mut bytes = P::bytes((notify::ANSWER_HEADER + disks * notify::STATUS_BYTES) as usize)?;
+    registry.churn.with(|churn| put_all(&mut bytes[notify::ALL_DISKS as usize..], churn))?;
+    let mut each = bytes[notify::ANSWER_HEADER as usize..].chunks_exact_mut(notify::STATUS_BYTES as usize);
+    (0..disks).zip(&mut each).try_for_each(|(index, disk)| {
+        let name = name(index)?;
+        registry.churn.with(|churn| put_named(&mut disk[notify::CHURN as usize..], churn, name.as_bytes()))
+    })?;
+    Ok(bytes)
 }
 
 /// Whoever waits for a tag waits no longer.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a disk or the driver counts, as numbers.
 
-use crate::abi::{additional_stats, bitmap_stats, blk_mq, monitoring, resync_edge, stats_v2, threshold, GUID_BYTES};
+use crate::abi::{additional_stats, bitmap_stats, blk_mq, monitoring, resync_edge, threshold, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Op, Registry};
+use crate::engine::{Disk, Registry};
 use crate::platform::{Errno, Platform, Result};
 
 /// The disk whose path is at the beginning of `request`.
@@ -61,26 +61,6 @@ pub(super) fn blk_mq<P: Platform>(argument: u64) -> Result<()> {
     let name = request.name::<GUID_BYTES>(0)?;
     let answer = P::is_blk_mq(name.with_nul()).map_err(|_| Errno::NODEV)?;
     request.put_u32(blk_mq::ANSWER, answer.into())
-}
-
-/// The driver and a disk, as telemetry has them. What this driver does not note, most times, is 0.
-pub(super) fn stats_v2<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
-    let request = Struct::<P>::new(argument, stats_v2::BYTES)?;
-    let name = request.name::<GUID_BYTES>(stats_v2::GUID)?;
-    let disk = registry.find(name.as_bytes()).ok_or(Errno::INVAL)?;
-    let disks = registry.disks().count();
-    let tracked = Op::ALL.iter().map(|&(op, _, _)| disk.tracker.counters.bytes(op)).sum();
-    request.zero(0, stats_v2::BYTES as u64)?;
-    request.put_u16(stats_v2::MAJOR, stats_v2::VALUE_MAJOR)?;
-    request.put_u64(stats_v2::RETURNED, 1)?;
-    request.put_u64(stats_v2::TOTAL, disks as u64)?;
-    request.put_u16(stats_v2::PROTECTED, disks as u16)?;
-    request.put_u32(stats_v2::SERVICE, P::common().service() as u32)?;
-    request.put_u32(stats_v2::MODE, stats_v2::VALUE_NO_REBOOT)?;
-    request.put(stats_v2::GUID, name.with_nul())?;
-    request.put_u64(stats_v2::TRACKED, tracked)?;
-    request.put_u64(stats_v2::SIZE, disk.tracker.sectors() << 9)?;
-    request.put_u64(stats_v2::FLAGS, u64::from(disk.is_read_only()) << 1)
 }
 
 /// Tags that were dropped, or bytes that were committed.

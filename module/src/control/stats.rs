@@ -4,7 +4,7 @@
 use crate::abi::{volume_list, volume_stats, GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Filtered, Op, Registry, State};
-use crate::platform::{Errno, Platform, Result, User};
+use crate::platform::{Errno, Mutex, Platform, Result, User};
 use core::fmt::{self, Write};
 
 /// The names, each with a newline, and a NUL. Where the buffer is too small: EAGAIN, and the size that is enough.
@@ -59,7 +59,7 @@ pub(super) fn volume_stats<P: Platform>(registry: &Registry<P>, argument: u64) -
     address.checked_add(room).ok_or(Errno::FAULT)?;
     let mut text = Text::<P> { address, room, result: Ok(()), platform: core::marker::PhantomData };
     // A formatting error is the copy's error, which `result` has.
-    let _ = disk.with(|filtered| describe(&mut text, &disk, filtered))?;
+    let _ = disk.with(|filtered| describe(&mut text, &disk, filtered).and_then(|()| describe_use(&mut text, &disk)))?;
     text.result?;
     P::User::write(text.address, &[0])
 }
@@ -80,8 +80,37 @@ pub(super) fn global<P: Platform>(registry: &Registry<P>, argument: u64) -> Resu
     let _ = writeln!(text, "data_pool_bytes: {}", registry.pool.bytes());
     let _ = writeln!(text, "data_pool_limit_bytes: {}", registry.pool.limit());
     let _ = writeln!(text, "last_sequence: {}", P::common().clock.last().sequence());
+    let _ = describe_agents(&mut text, registry);
     text.result?;
     P::User::write(text.address, &[0])
+}
+
+/// Who uses the driver. Times are in 100 ns since the Unix epoch, 0 where they have not come.
+fn describe_agents<P: Platform>(text: &mut Text<P>, registry: &Registry<P>) -> fmt::Result {
+    let times = &registry.times;
+    let behind = registry.churn.with_always(|churn| churn.all().is_on());
+    writeln!(text, "loaded: {}", times.loaded.get())?;
+    writeln!(text, "drainer: {}", u64::from(registry.has_drainer()))?;
+    writeln!(text, "drainer_came: {}", times.drainer_came.get())?;
+    writeln!(text, "drainer_went: {}", times.drainer_went.get())?;
+    writeln!(text, "service_came: {}", times.service_came.get())?;
+    writeln!(text, "service_went: {}", times.service_went.get())?;
+    writeln!(text, "tags_asked_for: {}", times.tagged.get())?;
+    writeln!(text, "behind: {}", u64::from(behind))
+}
+
+/// What agents have done with a disk. Times as above.
+fn describe_use<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
+    let times = &disk.times;
+    writeln!(text, "tags_lost: {}", disk.tracker.capture.tags_lost())?;
+    writeln!(text, "drain_blocked: {}", u64::from(disk.is_drain_blocked()))?;
+    writeln!(text, "read_only: {}", u64::from(disk.is_read_only()))?;
+    writeln!(text, "started: {}", times.started.get())?;
+    writeln!(text, "cleared: {}", times.cleared.get())?;
+    writeln!(text, "last_get: {}", times.got.get())?;
+    writeln!(text, "last_commit: {}", times.committed.get())?;
+    writeln!(text, "throttled_since: {}", times.throttled.get())?;
+    writeln!(text, "throttled_until: {}", times.unthrottled.get())
 }
 
 fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered<P>) -> fmt::Result {

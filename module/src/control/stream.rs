@@ -4,7 +4,7 @@
 use crate::abi::{tag_info, tag_status};
 use crate::control::tag::{self, place_on};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Fate, Name, Records, Registry, TagId, TagSet, MAX_DISKS, MAX_ID};
+use crate::engine::{Fate, Name, Records, Registry, TagId, TagSet, MAX_DISKS, MAX_ID};
 use crate::platform::{Errno, Event, Mutex, Platform, Result, User, Waited};
 
 /// The id of a set that nobody asks for again.
@@ -101,7 +101,7 @@ fn place<P: Platform>(
         if point.is_shut() {
             return Err(Errno::INVAL);
         }
-        if atomic && !tag::all_take(registry, &set, |disk: &Disk<P>| disk.tracker.takes_tags()) {
+        if atomic && !tag::all_take(registry, &set) {
             return Err(Errno::AGAIN);
         }
         if ask {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Requests about the system as a whole, and those that mean nothing to this driver.
 
-use crate::abi::{volume_flags, GUID_BYTES};
+use crate::abi::{last_writes, volume_flags, GUID_BYTES};
 use crate::control::numbers::named;
 use crate::control::user::Struct;
 use crate::engine::Registry;
@@ -23,6 +23,20 @@ pub(super) fn shutdown<P: Platform>(registry: &Registry<P>, argument: u64) -> Re
 /// A number that says nothing to this driver, but must be there.
 pub(super) fn number<P: Platform>(argument: u64) -> Result<()> {
     Struct::<P>::new(argument, 4)?.u32(0).map(drop)
+}
+
+/// Tests of how the C driver writes a bitmap file past its file system, which this one never does: what they ask for fails
+/// as on a disk where the C driver cannot learn where its file lies.
+pub(super) fn last_writes<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+    let request = Struct::<P>::new(argument, last_writes::BYTES)?;
+    let name = request.name::<GUID_BYTES>(last_writes::NAME)?;
+    match request.u32(last_writes::OPERATION)? {
+        last_writes::VALUE_LEARN_FILE => return Err(Errno::BADF),
+        last_writes::VALUE_LEARN..=last_writes::VALUE_OPEN => {}
+        _ => return Err(Errno::INVAL),
+    }
+    registry.find(name.as_bytes()).ok_or(Errno::NOENT)?;
+    Err(Errno::BADF)
 }
 
 /// Sets or resets a disk's flags. There is one, which only says of itself that it is set.

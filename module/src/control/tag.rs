@@ -25,9 +25,19 @@ pub(super) fn set<P: Platform>(id: TagId, records: Records<P>, disks: &P::Words)
     P::shared(TagSet::new(id, records, disks.iter().map(|word| word.load(Ordering::Relaxed)))?)
 }
 
-/// Whether every disk of the set is filtered and `takes` it.
-pub(super) fn all_take<P: Platform>(registry: &Registry<P>, set: &TagSet<P>, takes: impl Fn(&Disk<P>) -> bool) -> bool {
-    (0..set.disks()).all(|index| registry.find_id(set.disk(index)).is_some_and(|disk| takes(&disk)))
+/// Whether every disk of the set is filtered and can take a tag. If not, that is a failure of tags.
+pub(super) fn all_take<P: Platform>(registry: &Registry<P>, set: &TagSet<P>) -> bool {
+    let takes = |disk: P::Shared<Disk<P>>| disk.tracker.takes_tags();
+    let all = (0..set.disks()).all(|index| registry.find_id(set.disk(index)).is_some_and(takes));
+    if !all {
+        count_unready(registry);
+    }
+    all
+}
+
+/// Tags have failed because there are disks that cannot take them.
+fn count_unready<P: Platform>(registry: &Registry<P>) {
+    registry.tags_failed(|id| registry.find_id(id).is_some_and(|disk| !disk.tracker.takes_tags()));
 }
 
 /// Places the set's tags on its disks. The number of those that took it.
@@ -44,7 +54,10 @@ pub(super) fn place_on<P: Platform>(
             false
         }
     };
-    (0..set.disks()).filter(place).count()
+    registry.times.tagged.set(P::unix_time());
+    let placed = (0..set.disks()).filter(place).count();
+    registry.count_failed(set, Fate::Refused);
+    placed
 }
 
 /// The name of a consistency point.
@@ -119,8 +132,8 @@ impl<P: Platform> Request<P> {
         })
     }
 
-    fn timeout(&self) -> Result<u32> {
-        timeout(&self.input, tag_info::TIMEOUT, tag_info::MAX_TIMEOUT)
+    fn timeout(&self, registry: &Registry<P>) -> Result<u32> {
+        timeout(&self.input, tag_info::TIMEOUT, registry.timeouts.tags())
     }
 }
 
@@ -169,11 +182,11 @@ pub(super) fn held<P: Platform>(registry: &Registry<P>, argument: u64) -> Result
             Ok(registry.find(name.as_bytes()).map_or(0, |disk| disk.id))
         })?
     };
-    let timeout = request.timeout();
+    let timeout = request.timeout(registry);
     let set = set::<P>(id, request.records, &disks)?;
     let placed = registry.point.with(|point| {
         point.may_tag(id, all)?;
-        let timeout = if point.is_open() { tag_info::MAX_TIMEOUT } else { timeout? };
+        let timeout = if point.is_open() { registry.timeouts.tags() } else { timeout? };
         let placed = place_on(registry, point, &set, |_| Fate::Held);
         if placed != 0 {
             point.pend(set.clone(), timeout);
@@ -214,13 +227,14 @@ pub(super) fn with_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -
         Ok(registry.find(name.as_bytes()).filter(|_| flagged).map_or(0, |disk| disk.id))
     })?;
     let is_held = |id: u64| id != 0 && held.iter().any(|word| word.load(Ordering::Relaxed) == id);
-    let timeout = if held.iter().any(|word| word.load(Ordering::Relaxed) != 0) { request.timeout()? } else { 0 };
+    let timeout =
+        if held.iter().any(|word| word.load(Ordering::Relaxed) != 0) { request.timeout(registry)? } else { 0 };
     let set = set::<P>(request.id, request.records, &disks)?;
     let placed = registry.point.with(|point| {
-        if !all_take(registry, &set, |disk| disk.tracker.takes_tags()) {
+        if !all_take(registry, &set) {
             return Err(Errno::PERM);
         }
-        point.hold(set.id, barrier::MAX_TIMEOUT)?;
+        point.hold(set.id, registry.timeouts.barrier())?;
         let fate = |index| if is_held(set.disk(index)) { Fate::Held } else { Fate::Waiting };
         let placed = place_on(registry, point, &set, fate);
         if timeout != 0 {
@@ -238,11 +252,12 @@ pub(super) fn with_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -
 pub(super) fn create_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, barrier::CREATE_BYTES)?;
     let id = guid(&request, barrier::GUID)?;
-    let timeout = timeout(&request, barrier::TIMEOUT, barrier::MAX_TIMEOUT)?;
+    let timeout = timeout(&request, barrier::TIMEOUT, registry.timeouts.barrier())?;
     if registry.disks().next().is_none() {
         return Err(Errno::NODEV);
     }
     if !registry.disks().all(|disk| disk.tracker.takes_tags()) {
+        count_unready(registry);
         return Err(Errno::PERM);
     }
     registry.point.with(|point| point.hold(id, timeout))?
@@ -251,7 +266,7 @@ pub(super) fn create_barrier<P: Platform>(registry: &Registry<P>, argument: u64)
 /// Lets them go.
 pub(super) fn remove_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let id = guid(&Struct::<P>::new(argument, barrier::BYTES)?, barrier::GUID)?;
-    registry.point.with(|point| point.let_go(id, tag_info::MAX_TIMEOUT))?
+    registry.point.with(|point| point.let_go(id, registry.timeouts.tags()))?
 }
 
 /// Commits or revokes the tags that are held.

@@ -78,6 +78,19 @@ pub struct Latencies {
     pub wait: Latency,
     /// From the last get of a block to its commit.
     pub commit: Latency,
-    /// When the last get ended, in 100 ns since the Unix epoch.
-    pub got: AtomicU64,
+    /// Longest time from a get to a commit that nobody has taken yet, in microseconds.
+    slowest_commit: AtomicU64,
+}
+
+impl Latencies {
+    /// A block was committed, so long after its last get.
+    pub fn committed(&self, micros: u64) {
+        self.commit.add(micros);
+        self.slowest_commit.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// Longest time from a get to a commit since this was called last, in microseconds.
+    pub fn take_slowest_commit(&self) -> u64 {
+        self.slowest_commit.swap(0, Ordering::Relaxed)
+    }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Drain, Fate, Latencies, Point, Pool, TagSet, Tracker};
+use crate::engine::{Churn, DiskTimes, Drain, Fate, Latencies, Moment, Point, Pool, TagSet, Timeouts, Times, Tracker};
 use crate::persist::Keep;
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Most disks that are filtered at once. Two bitmaps a disk are what bounds it.
 pub const MAX_DISKS: usize = 256;
@@ -72,6 +72,8 @@ pub struct Disk<P: Platform> {
     pub tracker: P::Shared<Tracker<P>>,
     /// How long the agent's requests for it took.
     pub latencies: Latencies,
+    /// When the agent asked for what.
+    pub times: DiskTimes,
     identity: u64,
     persistent_name: P::Lock<Name<256>>,
     drain_blocked: AtomicBool,
@@ -218,6 +220,18 @@ pub struct Registry<P: Platform> {
     pub pool: P::Shared<Pool<P>>,
     /// Something has become of a tag, or those who wait for that are woken.
     pub tags: P::Event,
+    /// The churn of the disks. Whoever has it may take the registry's mutex, never a disk's or the consistency point.
+    pub churn: P::Mutex<Churn<P>>,
+    /// There is news of their churn, or those who wait for that are woken.
+    pub news: P::Event,
+    /// When things were done.
+    pub times: Times,
+    /// How long a consistency point may stand.
+    pub timeouts: Timeouts,
+    /// A tunable of the ABI that says nothing to this driver, `DirtyBlocksToPurgeWhenHighWaterMarkIsReached`.
+    pub purged: AtomicU64,
+    /// When the churn is looked at again, in ms of uptime.
+    pub(super) next_look: AtomicU64,
 }
 
 impl<P: Platform> Registry<P> {
@@ -230,11 +244,20 @@ impl<P: Platform> Registry<P> {
             closed: false,
             drainer: false,
         };
+        let now = Moment { time: P::unix_time(), uptime: P::uptime() };
+        let times = Times::default();
+        times.loaded.set(now.time);
         Ok(Registry {
+            times,
+            timeouts: Timeouts::default(),
+            purged: AtomicU64::new(8192),
             slots: P::mutex(slots)?,
             point: P::mutex(Point::new()?)?,
             pool: P::shared(Pool::new()?)?,
             tags: P::event()?,
+            churn: P::mutex(Churn::new(now)?)?,
+            news: P::event()?,
+            next_look: AtomicU64::new(0),
         })
     }
 
@@ -302,6 +325,7 @@ impl<P: Platform> Registry<P> {
             path,
             tracker: tracker.clone(),
             latencies: Latencies::default(),
+            times: DiskTimes::default(),
             identity: geometry.identity,
             persistent_name: P::lock(persistent_name)?,
             drain_blocked: AtomicBool::new(false),
@@ -309,7 +333,9 @@ impl<P: Platform> Registry<P> {
             filtered: P::mutex::<Option<Filtered<P>>>(None)?,
         })?;
         let mut keep = if own_name { Keep::begin(&persistent_name, &tracker) } else { Keep::nothing(Errno::EXIST) };
+        disk.times.created.set(P::unix_time());
         let device = opened.attach(tracker)?;
+        disk.times.started.set(P::unix_time());
         drain.follow(keep.attached(&disk.tracker, device.seen()));
         disk.filtered.with_always(|filtered| *filtered = Some(Filtered { device, drain, keep }));
         let inserted = self.slots.with_always(|slots| slots.insert(disk.clone()));
@@ -376,6 +402,7 @@ impl<P: Platform> Registry<P> {
             }
             disk.tracker.waits.wake();
         }
+        self.count_failed(set, Fate::Revoked);
         self.tags.happen();
     }
 
@@ -395,13 +422,20 @@ impl<P: Platform> Registry<P> {
                 return Err(Errno::INVAL);
             }
             slots.drainer = true;
+            self.times.drainer_came.set(P::unix_time());
             Ok(())
         })
+    }
+
+    /// Whether there is one.
+    pub fn has_drainer(&self) -> bool {
+        self.slots.with_always(|slots| slots.drainer)
     }
 
     /// The drainer has gone. What it did not commit is delivered again to the next one.
     pub fn drainer_goes(&self) {
         self.slots.with_always(|slots| slots.drainer = false);
+        self.times.drainer_went.set(P::unix_time());
     }
 
     /// Filters nothing any longer, and is closed from then on; when the module is loaded again, the disks go on with their

@@ -237,6 +237,16 @@ impl<P: Platform> TagSet<P> {
         (0..self.disks()).all(|index| self.fate(index).is_final())
     }
 
+    /// Whether all of its tags were drained.
+    pub fn is_drained(&self) -> bool {
+        (0..self.disks()).all(|index| self.fate(index) == Fate::Drained)
+    }
+
+    /// Whether the disk with `id` has a tag of the set with that fate.
+    pub fn is_on(&self, id: u64, fate: Fate) -> bool {
+        self.index_of(id).is_some_and(|index| self.fate(index) == fate)
+    }
+
     /// From now on a disk whose tag is drained is not drained any further.
     pub fn block_drain(&self) {
         self.blocks_drain.store(1, Ordering::Release);

@@ -14,6 +14,8 @@ pub struct Errno(pub i32);
 impl Errno {
     /// No such device.
     pub const NODEV: Errno = Errno(19);
+    /// Not a file for that.
+    pub const BADF: Errno = Errno(9);
     /// Interrupted.
     pub const INTR: Errno = Errno(4);
     /// Try again.

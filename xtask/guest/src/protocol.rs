@@ -198,6 +198,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "tags",
         title: "a tag lies between the writes before it and those that a barrier or a freeze held",
     },
+    Scenario {
+        name: "churn",
+        title: "a disk that falls behind and whose tags fail is told of, until it is acknowledged",
+    },
     Scenario { name: "buffered-plugged", title: "64 MiB of buffered writes, batched by plugging, are seen wholly" },
     Scenario { name: "direct", title: "direct writes" },
     Scenario { name: "synchronous", title: "synchronous writes" },

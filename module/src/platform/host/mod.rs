@@ -238,6 +238,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// This thread's wall clock is set so many milliseconds forwards, or back.
+    pub fn set_clock(milliseconds: i64) {
+        TIME.set(TIME.get().saturating_add_signed(10_000 * milliseconds));
+    }
+}
+
 /// A file system that is frozen in name only; a name that begins with `no` cannot be.
 pub struct FrozenName(String);
 

@@ -3,6 +3,7 @@
 
 mod bookmarks;
 mod c_agent;
+mod churn;
 mod ctl;
 mod data;
 mod keep;
@@ -44,6 +45,7 @@ fn function(name: &str) -> Option<Function> {
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,
         "tags" => tags::scenario,
+        "churn" => churn::scenario,
         "waits" => |_| waits::scenario(),
         "buffered-plugged" => writes::buffered_plugged,
         "direct" => writes::direct,
