@@ -126,6 +126,27 @@ pub const REPLICAS_NODE: &str = "/dev/vde";
 /// Node of the dm device that is made next.
 pub const NEXT_DM_NODE: &str = "/dev/dm-7";
 
+/// The disks of a machine whose power is cut.
+pub mod powercut {
+    use super::{Disk, FileSystem, MIB};
+
+    /// What is written to and replicated.
+    pub const SOURCE: Disk = Disk {
+        name: "source",
+        node: "/dev/vda",
+        image_offset: 0,
+        size: 16 * MIB,
+        file_system: FileSystem::Ext4,
+        partitioned: false,
+    };
+    /// Its replica, as large.
+    pub const REPLICA: &str = "/dev/vdb";
+    /// An ext4 file system with what the driver and involfltctl keep.
+    pub const STATE: &str = "/dev/vdc";
+    /// Its size in bytes.
+    pub const STATE_SIZE: u64 = 16 * MIB;
+}
+
 /// Offset in bytes of the replica of [`LIVE`] at `index`, and for the number of disks the size of all.
 pub fn replica_offset(index: usize) -> u64 {
     LIVE[..index].iter().map(|disk| disk.size).sum()

@@ -8,6 +8,7 @@ mod contents;
 mod dm;
 mod module;
 mod order;
+mod powercut;
 mod privilege;
 mod scenario;
 #[path = "../../../module/tests/svd/mod.rs"]
@@ -65,6 +66,9 @@ fn init() -> Step {
 fn work(plan: &Plan, channel: &mut Channel) -> Step {
     if !plan.bench.is_empty() {
         return bench::run(channel, &plan.bench);
+    }
+    if plan.powercut {
+        return powercut::run(channel);
     }
     find_disks()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;

@@ -31,6 +31,8 @@ pub struct Plan {
     pub scenarios: Vec<String>,
     /// Whether the NVMe driver is loaded with its own multipath on.
     pub nvme_multipath: bool,
+    /// Whether to work until the power is cut, instead of running scenarios.
+    pub powercut: bool,
     /// What to measure instead of running scenarios; then no disk is there but what the modules make.
     pub bench: Vec<Setting>,
 }
@@ -146,6 +148,17 @@ pub enum Message {
         /// Extents that can wait for a disk with it.
         extents: u64,
     },
+    /// After a power cut the replica was brought up to date.
+    Survived {
+        /// Why the driver said that the disk needs a resync, if it did.
+        resync: Option<String>,
+        /// Whether there was a full copy.
+        copied: bool,
+        /// Offset of the first byte of the source that the replica does not have: silently different.
+        different: Option<u64>,
+    },
+    /// Work has begun, and goes on until the power is cut.
+    Working,
     /// The guest can go no further.
     Abort {
         /// Why.

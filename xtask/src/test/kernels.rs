@@ -101,6 +101,36 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
         let outcome = boot_one(context, kernel, &scenarios(context, *index), rows, &programs);
         count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
     });
+    cut_power(context, &mut tally.lock().expect("no thread panics with the lock held"), kernels, rows, &programs);
+}
+
+/// Power cuts of the first kernel that has a module: a few, and as many as the issue asks for in a long run.
+fn cut_power(
+    context: &Context<'_>,
+    tally: &mut Tally,
+    kernels: &[LockedKernel],
+    rows: &[Row],
+    programs: &vm::Programs,
+) {
+    let module = |kernel: &LockedKernel| rows.iter().find(|row| row.id == kernel.id())?.module.clone();
+    let Some((kernel, module)) = kernels.iter().find_map(|kernel| Some((kernel, module(kernel)?))) else { return };
+    let dist = context.tree.join("dist");
+    let runs = if context.long { 30 } else { 4 };
+    let request = vm::powercut::Request {
+        kernel,
+        store: context.store,
+        offline: context.matrix.offline,
+        module: &dist.join(module),
+        programs,
+        out_dir: &dist.join("vm"),
+        runs,
+        seed: 1,
+    };
+    let outcome = vm::powercut::run(&request, context.listener)
+        .map(|cuts| format!("{} cuts, silently different: 0", cuts.len()))
+        .map_err(|error| error.to_string());
+    let again = format!("cargo xtask vm powercut --runs {runs} --seed 1 --select {}", kernel.kernel);
+    tally.check(&format!("{} power cuts", kernel.id()), outcome, &again);
 }
 
 /// `None` where the kernel has no module, which is counted as a failure of its build.

@@ -134,6 +134,7 @@ struct Context<'a> {
     matrix: MatrixArgs,
     store: &'a Store,
     listener: &'a dyn Listener,
+    long: bool,
 }
 
 impl Context<'_> {
@@ -160,7 +161,8 @@ impl Test {
         }
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let context = Context { tree: work_tree::top(), matrix: self.matrix, store: &store, listener: &*listener };
+        let (long, matrix) = (self.long, self.matrix);
+        let context = Context { tree: work_tree::top(), matrix, store: &store, listener: &*listener, long };
         let mut tally = Tally::default();
         for stage in stages(&self.only) {
             let start = Instant::now();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask vm`.
 
+use super::powercut::PowerCut;
 use super::{Programs, Request, VmOutcome, check_scenarios, run, scenarios};
 use crate::build::Farm;
 use crate::display::{self, Format};
@@ -28,9 +29,13 @@ use xshell::Shell;
   cargo xtask vm --select '7.3.*' --scenario direct --scenario discard
   cargo xtask vm --select 6.1.0-56-amd64 --module ./involflt.ko
   cargo xtask vm --list
+  cargo xtask vm powercut --runs 30
 
 Exit codes: 0 every kernel passed, 1 one did not, 2 bad input, 69 a tool, a package or the network is missing.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Vm {
+    #[command(subcommand)]
+    command: Option<Other>,
     #[command(flatten)]
     matrix: MatrixArgs,
     /// Module to load instead of the one built from this tree; for one kernel
@@ -48,6 +53,13 @@ pub struct Vm {
     /// How progress is shown [default: live on a terminal, else plain]
     #[arg(long, value_enum)]
     format: Option<Format>,
+}
+
+/// What is proven with VMs of its own.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    #[command(name = "powercut")]
+    PowerCut(PowerCut),
 }
 
 /// A kernel's outcome as `--format json` prints it.
@@ -71,7 +83,10 @@ struct Shared<'a> {
 
 impl Vm {
     /// Boots every selected kernel. Fails with the kind [`Kind::Kernel`] when one of them does not pass.
-    pub fn run(self, _: &Shell) -> Result<()> {
+    pub fn run(mut self, _: &Shell) -> Result<()> {
+        if let Some(Other::PowerCut(command)) = self.command.take() {
+            return command.run();
+        }
         if self.list {
             scenarios().for_each(|scenario| println!("{:<18}{}", scenario.name, scenario.title));
             return Ok(());

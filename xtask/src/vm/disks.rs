@@ -7,7 +7,7 @@ use guest::layout::{
     BACKING_OFFSET, DISKS, Disk, FS_START, FileSystem, LIVE, MIB, RANDOM_SIZE, RAW_SIZE, RAW_START, replica_offset,
 };
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,7 +115,8 @@ fn copy_into(from: &Path, image: &File, mut offset: u64) -> std::io::Result<()> 
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program that makes a file system. Fails with what it says.
+pub fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     // Debian keeps the mkfs programs where only root's path leads.
     let path = std::env::var("PATH").unwrap_or_default();
@@ -144,14 +145,6 @@ impl Copies {
     /// Where they are.
     pub fn dir(&self) -> &Path {
         &self.0
-    }
-
-    /// Writes a file beside them.
-    pub fn write(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<PathBuf> {
-        let path = self.0.join(name);
-        let mut file = std::io::BufWriter::new(File::create(&path).at_path(&path)?);
-        write(&mut file).and_then(|()| file.flush()).at_path(&path)?;
-        Ok(path)
     }
 }
 

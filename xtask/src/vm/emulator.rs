@@ -136,7 +136,7 @@ impl Silence<'_> {
 }
 
 /// Reads lines on a thread of its own, which ends with QEMU.
-fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
+pub fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         std::thread::spawn(move || {

@@ -9,6 +9,7 @@ pub mod emulator;
 mod image;
 mod judge;
 mod kernel_log;
+pub mod powercut;
 mod programs;
 mod qemu;
 mod record;
@@ -27,7 +28,8 @@ use guest::protocol::{
     C_AGENTS, CTL, INVOLFLT, JUDGE, JUDGE_CONTROL, KERNEL_LOG, MKDIR, MODULES, PLAN, Plan, REPLICA, SCENARIOS, Scenario,
 };
 use serde::Serialize;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -171,33 +173,48 @@ fn plan_scenarios(request: &Request<'_>) -> Vec<String> {
 }
 
 fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies) -> Result<PathBuf> {
-    let read = |path: &Path| fs::read(path).at_path(path);
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plan = Plan {
-        modules: image.modules.iter().map(|path| name(path)).collect(),
+    let path = copies.dir().join("initramfs");
+    write_initramfs(&path, image, request.module, request.programs, |modules| Plan {
+        modules,
         scenarios: plan_scenarios(request),
         nvme_multipath: nvme_multipath(request.kernel),
+        powercut: false,
         bench: Vec::new(),
-    };
+    })?;
+    Ok(path)
+}
+
+/// Writes an initramfs with the guest program, what it runs and loads, and the plan for the modules with those file names.
+fn write_initramfs(
+    path: &Path,
+    image: &image::Image,
+    module: &Path,
+    programs: &Programs,
+    plan: impl FnOnce(Vec<String>) -> Plan,
+) -> Result<()> {
+    let read = |path: &Path| fs::read(path).at_path(path);
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let plan = plan(image.modules.iter().map(|path| name(path)).collect());
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
-    let mut files = vec![("/init".to_string(), read(&request.programs.guest)?), (PLAN.to_string(), plan)];
-    files.push((CTL.to_string(), read(&request.programs.ctl)?));
-    for (path, program) in C_AGENTS.iter().zip(&request.programs.c_agents) {
+    let mut files = vec![("/init".to_string(), read(&programs.guest)?), (PLAN.to_string(), plan)];
+    files.push((CTL.to_string(), read(&programs.ctl)?));
+    for (path, program) in C_AGENTS.iter().zip(&programs.c_agents) {
         files.push((path.to_string(), read(program)?));
     }
-    files.push((INVOLFLT.to_string(), read(request.module)?));
+    files.push((INVOLFLT.to_string(), read(module)?));
     for module in &image.modules {
         files.push((format!("{MODULES}/{}", name(module)), read(module)?));
     }
-    copies.write("initramfs", |file| {
-        let mut cpio = cpio::Cpio::new(file);
+    let write = || {
+        let mut cpio = cpio::Cpio::new(BufWriter::new(File::create(path)?));
         ["bin", "dev", "proc", "sys", "mnt", MODULES.trim_start_matches('/')]
             .iter()
             .try_for_each(|dir| cpio.directory(dir))?;
         cpio.link(MKDIR.trim_start_matches('/'), "/init")?;
         files.iter().try_for_each(|(path, contents)| cpio.file(path.trim_start_matches('/'), contents))?;
-        cpio.finish().map(drop)
-    })
+        cpio.finish()?.flush()
+    };
+    write().at_path(path)
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ impl Record {
             Message::Finished => self.finished = true,
             // Only a bench measures.
             Message::Measured(_) | Message::Memory { .. } => {}
+            // And only a machine whose power is cut says these.
+            Message::Survived { .. } | Message::Working => {}
         }
         None
     }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A machine whose power is cut: what it finds when it starts, and then work, until it is cut again.
+
+use crate::agent::Agent;
+use crate::channel::Channel;
+use crate::module;
+use crate::order::wait_until;
+use crate::sys::{Doing, Step, ensure, open};
+use crate::work::Random;
+use crate::work::buffer::Buffer;
+use guest::layout::powercut::{REPLICA, SOURCE, STATE};
+use guest::protocol::{CTL, INVOLFLT, Message};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, symlink};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Kernel argument, and so variable of the environment, with the number that all random ones come from.
+const SEED: &str = "powercut_seed";
+/// Where the file system is that outlives the machine.
+const KEPT: &str = "/mnt/kept";
+
+/// Brings the replica up to date, tells what came of it, and works until the power is cut.
+pub fn run(channel: &mut Channel) -> Step {
+    [SOURCE.node, REPLICA, STATE].iter().try_for_each(|node| wait_until(node, true))?;
+    keep_state()?;
+    module::load(INVOLFLT)?;
+    let resync = resync_reason()?;
+    let copied = catch_up()?;
+    channel.send(&Message::Survived { resync, copied, different: first_difference()? });
+    channel.send(&Message::Working);
+    work()
+}
+
+/// The directories of the driver and of involfltctl on a file system that outlives the machine.
+fn keep_state() -> Step {
+    fs::create_dir_all(KEPT).doing(|| KEPT.into())?;
+    mount(Some(STATE), KEPT, Some("ext4"), MsFlags::empty(), None::<&str>).doing(|| format!("mount {STATE}"))?;
+    fs::create_dir_all("/var/lib").doing(|| "/var/lib".into())?;
+    fs::create_dir_all("/etc").doing(|| "/etc".into())?;
+    for (name, path) in [("vxagent", "/etc/vxagent"), ("involflt", "/var/lib/involflt")] {
+        let kept = format!("{KEPT}/{name}");
+        fs::create_dir_all(&kept).doing(|| kept.clone())?;
+        symlink(&kept, path).doing(|| path.into())?;
+    }
+    Ok(())
+}
+
+/// Why the driver says that the disk needs a resync, if it does.
+fn resync_reason() -> Step<Option<String>> {
+    let statistics = Agent::attach(&SOURCE)?.statistics()?;
+    match statistics.text("resync_required")?.as_str() {
+        "no" => Ok(None),
+        _ => statistics.text("resync_reason").map(Some),
+    }
+}
+
+/// Whether there was a full copy.
+fn catch_up() -> Step<bool> {
+    let output = Command::new(CTL)
+        .args(["replicate", SOURCE.node, "--to", REPLICA, "--once", "--overwrite"])
+        .output()
+        .doing(|| CTL.into())?;
+    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    ensure(output.status.success(), || format!("replicate: {}: {said}", output.status))?;
+    Ok(said.contains("full copy"))
+}
+
+/// The first byte of the source that the replica does not have.
+fn first_difference() -> Step<Option<u64>> {
+    const CHUNK: usize = 1 << 20;
+    let (source, replica) = (open(SOURCE.node, libc::O_DIRECT)?, open(REPLICA, libc::O_DIRECT)?);
+    let (mut left, mut right) = (Buffer::new(CHUNK), Buffer::new(CHUNK));
+    for at in (0..SOURCE.size).step_by(CHUNK) {
+        source.read_exact_at(left.bytes_mut(), at).doing(|| SOURCE.node.into())?;
+        replica.read_exact_at(right.bytes_mut(), at).doing(|| REPLICA.into())?;
+        let different = left.bytes().iter().zip(right.bytes()).position(|(left, right)| left != right);
+        if let Some(offset) = different {
+            return Ok(Some(at + offset as u64));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes of all kinds, a replication that is killed and goes on, and starts and ends of filtering; no end.
+fn work() -> Step {
+    let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    thread::scope(|scope| {
+        let writers: Vec<_> = [libc::O_DIRECT, 0]
+            .into_iter()
+            .enumerate()
+            .map(|(index, flags)| scope.spawn(move || write(flags, &mut Random::new(seed + index as u64))))
+            .collect();
+        let lifecycle = scope.spawn(move || replicate(&mut Random::new(seed + 99)));
+        writers.into_iter().chain([lifecycle]).try_for_each(|thread| crate::world::joined(thread.join()))
+    })
+}
+
+fn write(flags: i32, random: &mut Random) -> Step {
+    let file: File = open(SOURCE.node, flags)?;
+    loop {
+        let length = 512 << random.below(8);
+        let offset = random.place(&(0..SOURCE.size), length, 512);
+        file.write_all_at(Buffer::stamped(length as usize).bytes(), offset).doing(|| format!("write at {offset}"))?;
+        if random.below(8) == 0 {
+            file.sync_all().doing(|| "fsync".into())?;
+        }
+    }
+}
+
+fn replicate(random: &mut Random) -> Step {
+    loop {
+        let mut replicate = Command::new(CTL)
+            .args(["replicate", SOURCE.node, "--to", REPLICA])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .doing(|| CTL.into())?;
+        thread::sleep(Duration::from_millis(100 + random.below(1500)));
+        replicate.kill().and_then(|()| replicate.wait()).doing(|| "kill replicate".into())?;
+        if random.below(2) == 0 {
+            Agent::attach(&SOURCE)?.remove()?;
+        }
+    }
+}

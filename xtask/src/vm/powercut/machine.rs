@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A VM whose power is cut.
+
+use super::disk::{Disk, Power};
+use super::nbd;
+use crate::error::{AtPath, Error, Result};
+use crate::vm::emulator::{self, QEMU, escaped};
+use crate::vm::kernel_log;
+use guest::protocol::Message;
+use std::fs::{self, File};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A kernel that oopses is of no more use: it panics, and a panic ends QEMU.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on quiet";
+/// A guest that says nothing for so long hangs.
+const SILENCE: Duration = Duration::from_secs(150);
+/// Work that comes to no more requests for so long is cut all the same.
+const WORK: Duration = Duration::from_secs(60);
+/// How often it is looked whether the power is off.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a VM is made of.
+pub struct Machine<'a> {
+    /// The compressed kernel.
+    pub vmlinuz: &'a Path,
+    /// The initramfs.
+    pub initramfs: &'a Path,
+    /// Directory for its sockets and QEMU's errors.
+    pub dir: &'a Path,
+    /// Where the kernel's console goes.
+    pub log: &'a Path,
+    /// Its disks, in the order of their nodes.
+    pub disks: &'a [Mutex<Disk>],
+}
+
+/// What a guest found after the last cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Why the driver said that the disk needs a resync, if it did.
+    pub resync: Option<String>,
+    /// Whether there was a full copy.
+    pub copied: bool,
+    /// Offset of the first byte that differs.
+    pub different: Option<u64>,
+}
+
+impl Machine<'_> {
+    /// Switches it on, and its power off after so many writes and flushes of work, or before any work where `requests` is
+    /// `None`. Fails with the kind [`crate::error::Kind::Kernel`] where the guest does not come to work.
+    pub fn boot(&self, requests: Option<u64>, seed: u64) -> Result<Found> {
+        let power = Power::default();
+        thread::scope(|scope| {
+            let mut sockets = Vec::new();
+            for (index, disk) in self.disks.iter().enumerate() {
+                let socket = self.socket(index);
+                let listener = listen(&socket)?;
+                let power = &power;
+                // Whatever ends a connection, the guest sees a disk that fails, and says so.
+                scope.spawn(move || listener.accept().and_then(|(stream, _)| nbd::serve(stream, disk, power)));
+                sockets.push(socket);
+            }
+            let found = self.spawn(seed).and_then(|mut child| {
+                let found = watch(&mut child, requests, &power);
+                power.off();
+                child.kill().and_then(|()| child.wait()).at_path(QEMU)?;
+                found
+            });
+            // A thread that QEMU has not come to waits for it still.
+            sockets.iter().for_each(|socket| drop(UnixStream::connect(socket)));
+            let found = found.map_err(|error| error.note(format!("console: {}", self.log.display())))?;
+            self.console()?;
+            Ok(found)
+        })
+    }
+
+    fn socket(&self, index: usize) -> PathBuf {
+        self.dir.join(format!("{index}.nbd"))
+    }
+
+    /// Fails where the kernel has complained.
+    fn console(&self) -> Result<()> {
+        let console = fs::read(self.log).at_path(self.log)?;
+        match kernel_log::complaint(&String::from_utf8_lossy(&console)) {
+            None => Ok(()),
+            Some(line) => Err(Error::kernel(line).note(format!("console: {}", self.log.display()))),
+        }
+    }
+
+    fn spawn(&self, seed: u64) -> Result<Child> {
+        let mut command = Command::new(QEMU);
+        command
+            .args(["-machine", "pc,i8042=off", "-smp", "2"])
+            .args(emulator::COMMON)
+            .arg("-append")
+            .arg(format!("{KERNEL_ARGUMENTS} powercut_seed={seed}"))
+            .arg("-kernel")
+            .arg(self.vmlinuz)
+            .arg("-initrd")
+            .arg(self.initramfs)
+            .arg("-serial")
+            .arg(format!("file:{}", escaped(self.log)))
+            .args(["-serial", "stdio"]);
+        for index in 0..self.disks.len() {
+            let path = escaped(&self.socket(index));
+            command
+                .arg("-blockdev")
+                .arg(format!("driver=nbd,node-name=disk{index},server.type=unix,server.path={path}"))
+                .arg("-device")
+                .arg(format!("virtio-blk-pci,drive=disk{index},addr={}", 4 + index));
+        }
+        let errors = self.dir.join("qemu.err");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors).at_path(&errors)?)
+            .spawn()
+            .map_err(|error| Error::infra(format!("{QEMU}: {error}")).note("cargo xtask test --setup"))
+    }
+}
+
+fn listen(socket: &Path) -> Result<UnixListener> {
+    crate::store::remove(socket)?;
+    UnixListener::bind(socket).at_path(socket)
+}
+
+/// Waits for what the guest finds, and then until the power is off.
+fn watch(child: &mut Child, requests: Option<u64>, power: &Power) -> Result<Found> {
+    let lines = emulator::lines_of(child);
+    let (mut found, mut last, mut end) = (None, Instant::now(), SILENCE);
+    while !power.is_off() && last.elapsed() < end {
+        match lines.recv_timeout(TICK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::kernel("the VM ended by itself")),
+            Ok(line) => match serde_json::from_str(&line) {
+                Ok(Message::Abort { reason }) => return Err(Error::kernel(reason)),
+                Ok(Message::Survived { resync, copied, different }) => {
+                    found = Some(Found { resync, copied, different });
+                    last = Instant::now();
+                }
+                Ok(Message::Working) => match requests {
+                    Some(requests) => {
+                        power.last_for(requests);
+                        (last, end) = (Instant::now(), WORK);
+                    }
+                    None => power.off(),
+                },
+                // A line that is no message is the firmware's.
+                _ => last = Instant::now(),
+            },
+        }
+    }
+    found.ok_or_else(|| Error::kernel(format!("the guest said nothing for {} seconds", SILENCE.as_secs())))
+}
