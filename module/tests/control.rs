@@ -6,7 +6,7 @@ use involflt::abi::{
 };
 use involflt::control::{ioctl, poll, release, File, Ready};
 use involflt::engine::{Registry, Service};
-use involflt::host::{Host, OwnMemory};
+use involflt::host::{Files, Host, OwnMemory};
 use involflt::platform::{Errno, Platform, User};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,6 +137,80 @@ fn a_disk_is_stacked_that_was_filtered_and_not_stopped() {
     assert_eq!(agent.get(), Err(Errno::INVAL), "the open file is no disk's");
     agent.stop(DISK).unwrap();
     assert_eq!(stack(&mut agent), Err(Errno::INVAL));
+}
+
+/// Whoever asks, what the driver says is what it has read from its files.
+#[test]
+fn tunables_stamps_and_the_shutdown_outlive_the_module() {
+    use attribute::common::{CLEAN_SHUTDOWN, HIGH_WATER_RUNNING, LOW_WATER_RUNNING};
+    let mut agent = Agent::with_disk();
+    let common = attribute::VALUE_COMMON;
+    put(BASE, &0u32.to_ne_bytes());
+    agent.call(request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
+    assert_eq!(agent.attribute(common, CLEAN_SHUTDOWN, None, 64).unwrap(), "0");
+    agent.limit(HIGH_WATER_RUNNING, "12");
+    agent.mark(0, 8);
+    agent.get().unwrap();
+    put(BASE, &0u32.to_ne_bytes());
+    agent.call(request::SYS_SHUTDOWN, BASE).unwrap();
+    let last = Host::common().clock.last();
+    assert_eq!(agent.attribute(common, CLEAN_SHUTDOWN, None, 64).unwrap(), "1");
+    // Another thread of this test is another machine, with the same files.
+    let files = Files::with(|all| all.clone());
+    std::thread::spawn(move || {
+        Files::with(|all| *all = files);
+        let mut agent = Agent::new();
+        put(BASE, &0u32.to_ne_bytes());
+        agent.call(request::INIT_DRIVER_FULLY, BASE).unwrap();
+        let mut told = |index| agent.attribute(common, index, None, 64).unwrap();
+        assert_eq!((told(HIGH_WATER_RUNNING), told(LOW_WATER_RUNNING)), ("12".into(), "16384".into()));
+        assert_eq!(told(CLEAN_SHUTDOWN), "1");
+        assert!(Host::common().clock.last() >= last);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_file_of_the_driver_that_is_no_number_changes_nothing() {
+    let file = "/etc/vxagent/involflt/common/DirtyBlockHighWaterMarkServiceRunning";
+    for text in ["", "-1", "many", "99999999999999999999999999", "18446744073709551616"] {
+        Files::with(|all| all.files.insert(file.into(), text.into()));
+        let mut agent = Agent::new();
+        put(BASE, &0u32.to_ne_bytes());
+        agent.call(request::INIT_DRIVER_FULLY, BASE).unwrap();
+        let limit = attribute::common::HIGH_WATER_RUNNING;
+        assert_eq!(agent.attribute(attribute::VALUE_COMMON, limit, None, 64).unwrap(), "65536", "{text:?}");
+    }
+}
+
+#[test]
+fn the_shutdown_request_says_where_its_file_cannot_be_written() {
+    let mut agent = Agent::new();
+    Files::with(|all| all.fault = Some((0, Errno(30))));
+    put(BASE, &0u32.to_ne_bytes());
+    assert_eq!(agent.call(request::SYS_SHUTDOWN, BASE), Err(Errno::IO));
+}
+
+#[test]
+fn delivery_that_was_forbidden_is_so_until_it_is_allowed_or_the_disk_is_stopped() {
+    let mut agent = Agent::with_disk();
+    let blocked = attribute::disk::DRAIN_BLOCKED;
+    agent.attribute(DISK, blocked, Some(b"1"), 1).unwrap();
+    let mut after = |last: u32| {
+        put_name(BASE, abi::GUID_BYTES, DISK);
+        agent.call(last, BASE).unwrap();
+        agent.start(DISK).unwrap();
+        agent.attribute(DISK, blocked, None, 64).unwrap()
+    };
+    assert_eq!(after(request::REMOVE_FILTER_DEVICE), "1");
+    assert_eq!(after(request::STOP_FILTERING_DEVICE), "0");
+    agent.attribute(DISK, blocked, Some(b"1"), 1).unwrap();
+    agent.attribute(DISK, blocked, Some(b"0"), 1).unwrap();
+    put_name(BASE, abi::GUID_BYTES, DISK);
+    agent.call(request::REMOVE_FILTER_DEVICE, BASE).unwrap();
+    agent.start(DISK).unwrap();
+    assert_eq!(agent.attribute(DISK, blocked, None, 64).unwrap(), "0");
 }
 
 #[test]

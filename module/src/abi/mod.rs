@@ -233,6 +233,8 @@ pub mod attribute {
         pub const DATA_FILE_LIMIT: u32 = 15;
         /// `SequenceNumber`.
         pub const SEQUENCE: u32 = 17;
+        /// `CleanShutdown`.
+        pub const CLEAN_SHUTDOWN: u32 = 21;
         /// `MaxCoalescedMetaDataChangeSize`.
         pub const MAX_COALESCED: u32 = 22;
         /// `VacpIObarrierTimeout`.

@@ -3,8 +3,10 @@
 
 use crate::abi::attribute::{self, common as common_index, disk as disk_index};
 use crate::abi::threshold;
+use crate::control::drain_state;
 use crate::control::user::Struct;
 use crate::engine::{Disk, Pool, Registry, Timeouts, MIN_POOL_BYTES, PROMISED_BYTES};
+use crate::persist::common::keep_tunable;
 use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -124,6 +126,9 @@ fn common<P: Platform>(registry: &Registry<P>, index: u32) -> Option<Value<'_, P
         common_index::GRANULARITY_SIZE => Value::Fact(Text::number(512)),
         common_index::CHAINED_IO => Value::Fact(Text::number(1)),
         common_index::DATA_FILE_LIMIT | common_index::OWN_WRITES => Value::Fact(Text::number(0)),
+        common_index::CLEAN_SHUTDOWN => {
+            Value::Fact(Text::number(P::common().clean_shutdown.load(Ordering::Relaxed)))
+        }
         common_index::SEQUENCE => Value::Fact(Text::number(clock.last().sequence())),
         common_index::MAX_COALESCED => Value::Fact(Text::number(1 << 20)),
         _ => return None,
@@ -179,7 +184,8 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let name = request.name::<{ crate::abi::GUID_BYTES }>(attribute::GUID)?;
     let index = request.u32(attribute::INDEX)?;
     let disk;
-    let value = if name.as_bytes() == attribute::VALUE_COMMON {
+    let is_common = name.as_bytes() == attribute::VALUE_COMMON;
+    let value = if is_common {
         common(registry, index)
     } else {
         disk = registry.find_by_any_name(name.as_bytes()).ok_or(Errno::NODEV)?;
@@ -190,7 +196,13 @@ pub(super) fn get_or_set<P: Platform>(registry: &Registry<P>, argument: u64) -> 
     let bytes = request.u32(attribute::BUFFER_BYTES)? as usize;
     match request.u32(attribute::WHY)? {
         attribute::VALUE_GET => get::<P>(value, buffer, bytes),
-        attribute::VALUE_SET => set(value, &Text::read::<P>(buffer, bytes)?),
+        attribute::VALUE_SET => {
+            set(value, &Text::read::<P>(buffer, bytes)?)?;
+            if is_common {
+                keep_tunable::<P>(index);
+            }
+            Ok(())
+        }
         _ => Err(Errno::INVAL),
     }
 }
@@ -231,7 +243,7 @@ fn set<P: Platform>(value: Value<'_, P>, text: &Text) -> Result<()> {
             }
             pool.set_limit(bytes);
         }
-        Value::DrainBlocked(disk) => disk.block_drain(text.to_switch()?),
+        Value::DrainBlocked(disk) => drain_state::block(disk, text.to_switch()?),
         Value::Data(disk) => disk.tracker.capture.allow_data(text.to_switch()?),
         Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
         Value::Fact(_) => return Err(Errno::OPNOTSUPP),

@@ -6,6 +6,7 @@ use crate::abi::dirty_block::{self as block, tag};
 use crate::control::latency;
 use crate::control::user::Struct;
 use crate::engine::{Block, Disk, Filtered, Registry, ResyncReport, Stamp};
+use crate::persist::note_drain_blocked;
 use crate::platform::{Errno, Platform, Result};
 
 /// Bytes of a page.
@@ -158,6 +159,9 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
     let tags = tags.map_err(stopped)??;
     latency::committed(&disk);
     if let Some(set) = tags {
+        if set.blocks_drain() {
+            note_drain_blocked::<P>(&disk.persistent_name(), true);
+        }
         registry.tag_drained(&disk, &set);
     }
     Ok(())

@@ -3,7 +3,8 @@
 
 use crate::abi::{drain_state, failed_commit, replication_state, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Filtered, Name, Registry, MAX_DISKS};
+use crate::engine::{Disk, Filtered, Name, Registry, MAX_DISKS};
+use crate::persist::note_drain_blocked;
 use crate::platform::{Errno, Mutex, Platform, Result};
 
 /// Forgets every change, and that a resync is required. A disk that is not filtered has none.
@@ -12,6 +13,12 @@ pub(super) fn clear<P: Platform>(registry: &Registry<P>, argument: u64) -> Resul
     let Some(disk) = registry.find(name.as_bytes()) else { return Ok(()) };
     disk.times.cleared.set(P::unix_time());
     disk.with(|Filtered { drain, device, .. }| drain.clear(device))
+}
+
+/// Forbids delivery of a disk's changes, or allows it, also after its next start.
+pub(super) fn block<P: Platform>(disk: &Disk<P>, blocked: bool) {
+    disk.block_drain(blocked);
+    note_drain_blocked::<P>(&disk.persistent_name(), blocked);
 }
 
 /// The agent could not bring the block that is out to its target.
@@ -97,7 +104,7 @@ pub(super) fn allow<P: Platform>(registry: &Registry<P>, argument: u64) -> Resul
         let status = match registry.find_persistent(name.as_bytes()) {
             None => drain_state::VALUE_NOT_FOUND,
             Some(disk) => {
-                disk.block_drain(false);
+                block(&disk, false);
                 disk.tracker.waits.wake();
                 drain_state::VALUE_DONE
             }

@@ -3,6 +3,7 @@
 
 use crate::control::user::Struct;
 use crate::engine::Registry;
+use crate::persist::common::{keep_clean_shutdown, keep_stamps};
 use crate::platform::{Platform, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,8 @@ pub(super) fn become_service<P: Platform>(registry: &Registry<P>, file: &File, a
     }
     registry.disks().for_each(|disk| disk.tracker.capture.rise());
     registry.times.service_came.set(P::unix_time());
+    // Where it cannot be written, the file says what it said before.
+    let _ = keep_clean_shutdown::<P>(false);
     Ok(())
 }
 
@@ -62,5 +65,6 @@ pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
     if roles & SERVICE != 0 && P::common().service_goes() {
         registry.disks().for_each(|disk| disk.tracker.capture.stop_data());
         registry.times.service_went.set(P::unix_time());
+        keep_stamps::<P>();
     }
 }

@@ -59,7 +59,7 @@ fn whole<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: 
         request::STOP_FILTERING_DEVICE => lifecycle::stop(registry, argument),
         request::REMOVE_FILTER_DEVICE => lifecycle::remove(registry, argument),
         request::VOLUME_UNSTACKING => lifecycle::unstack(registry, argument),
-        request::UNSTACK_ALL => registry.stop_all(),
+        request::UNSTACK_ALL => system::unstack_all(registry),
         request::GET_PROTECTED_VOLUME_LIST => stats::volume_list(registry, argument),
         request::GET_VOLUME_STATS => stats::volume_stats(registry, argument),
         request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk(), argument),
@@ -104,7 +104,8 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
         }
         request::SYS_PRE_SHUTDOWN => system::before_shutdown(registry),
         request::SYS_SHUTDOWN => system::shutdown(registry, argument),
-        request::INIT_DRIVER_FULLY | request::SET_INVOLFLT_VERBOSITY => system::number::<P>(argument),
+        request::INIT_DRIVER_FULLY => system::complete::<P>(argument),
+        request::SET_INVOLFLT_VERBOSITY => system::number::<P>(argument),
         request::VOLUME_STACKING => lifecycle::stack(registry, file, argument),
         request::SET_VOLUME_FLAGS => system::set_flags(registry, argument),
         request::GET_VOLUME_FLAGS => system::flags(registry, argument),

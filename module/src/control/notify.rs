@@ -3,6 +3,7 @@
 
 use crate::abi::{tag_notify as notify, GUID_BYTES};
 use crate::control::churn::{put_all, put_named};
+use crate::control::drain_state;
 use crate::control::tag::{disks_of, guid};
 use crate::control::user::Struct;
 use crate::engine::{Fate, Name, Registry, TagSet};
@@ -99,7 +100,7 @@ pub(super) fn drained<P: Platform>(registry: &Registry<P>, argument: u64) -> Res
         .as_ref()
         .is_ok_and(|set| watched.ids().all(|id| status(registry, set.as_deref(), id) == notify::VALUE_COMMITTED));
     if blocks && !good {
-        watched.ids().filter_map(|id| registry.find_id(id)).for_each(|disk| disk.block_drain(false));
+        watched.ids().filter_map(|id| registry.find_id(id)).for_each(|disk| drain_state::block(&disk, false));
     }
     let set = set?;
     answer.put(0, &with_churn(registry, count, |index| names.name(at(index)))?)?;

@@ -5,6 +5,7 @@ use crate::abi::{last_writes, volume_flags, GUID_BYTES};
 use crate::control::numbers::named;
 use crate::control::user::Struct;
 use crate::engine::Registry;
+use crate::persist::common;
 use crate::platform::{Errno, Mutex, Platform, Result};
 
 /// The system is about to shut down: the consistency point ends, and there will be none.
@@ -14,10 +15,27 @@ pub(super) fn before_shutdown<P: Platform>(registry: &Registry<P>) -> Result<()>
     Ok(())
 }
 
-/// The system shuts down. Nothing is kept over a boot yet, so nothing is to be written.
+/// The system shuts down. File systems still write, so the disks stay filtered, and their bitmap files in use. Fails with
+/// [`Errno::IO`] where `CleanShutdown` cannot be written.
 pub(super) fn shutdown<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     number::<P>(argument)?;
-    before_shutdown(registry)
+    before_shutdown(registry)?;
+    common::keep_stamps::<P>();
+    common::keep_clean_shutdown::<P>(true).map_err(|_| Errno::IO)
+}
+
+/// The root file system is there: what the driver keeps in it is taken over.
+pub(super) fn complete<P: Platform>(argument: u64) -> Result<()> {
+    number::<P>(argument)?;
+    common::load::<P>();
+    Ok(())
+}
+
+/// Filters nothing any longer, until the module is loaded again.
+pub(super) fn unstack_all<P: Platform>(registry: &Registry<P>) -> Result<()> {
+    registry.stop_all()?;
+    common::keep_stamps::<P>();
+    Ok(())
 }
 
 /// A number that says nothing to this driver, but must be there.

@@ -42,6 +42,8 @@ pub struct Common {
     pub clock: Clock,
     /// The limits.
     pub limits: Limits,
+    /// 0: the machine stopped while the agent's service ran, and was not asked to. The ABI's `CleanShutdown`.
+    pub clean_shutdown: AtomicU64,
     service: AtomicU32,
     /// Files that are the agent's service.
     services: AtomicU32,
@@ -62,6 +64,7 @@ impl Common {
         Common {
             clock: Clock::new(),
             limits,
+            clean_shutdown: AtomicU64::new(1),
             service: AtomicU32::new(Service::NotStarted as u32),
             services: AtomicU32::new(0),
         }

@@ -334,6 +334,7 @@ impl<P: Platform> Registry<P> {
         })?;
         let mut keep = if own_name { Keep::begin(&persistent_name, &tracker) } else { Keep::nothing(Errno::EXIST) };
         disk.times.created.set(P::unix_time());
+        disk.block_drain(keep.is_drain_blocked());
         let device = opened.attach(tracker)?;
         disk.times.started.set(P::unix_time());
         drain.follow(keep.attached(&disk.tracker, device.seen()));

@@ -16,6 +16,8 @@ pub struct Keep<P: Platform> {
     past: Past,
     /// The disk when it was attached.
     begun: Sighting,
+    /// Whether delivery was forbidden at the end of an earlier session.
+    drain_blocked: bool,
 }
 
 /// What an earlier session has left.
@@ -42,7 +44,7 @@ enum Found<P: Platform> {
 impl<P: Platform> Keep<P> {
     /// Nothing is kept, for want of what `errno` says.
     pub fn nothing(errno: Errno) -> Self {
-        Keep { file: Err(errno), past: Past::New, begun: Seen::NOTHING.disk }
+        Keep { file: Err(errno), past: Past::New, begun: Seen::NOTHING.disk, drain_blocked: false }
     }
 
     /// Before the disk is filtered: takes over what its file has kept, and says in the file that it is in use, or makes
@@ -66,8 +68,9 @@ impl<P: Platform> Keep<P> {
                 (create(place, name, tracker), Past::Lost)
             }
         };
+        let drain_blocked = place.is_filtered() && place.is_drain_blocked();
         place.set_filtered(true);
-        Keep { file, past, begun: Seen::NOTHING.disk }
+        Keep { file, past, begun: Seen::NOTHING.disk, drain_blocked }
     }
 
     /// The disk is filtered since it was `seen`. Gives the end of the block that was committed last, as the ABI has it for a
@@ -124,6 +127,11 @@ impl<P: Platform> Keep<P> {
         }
     }
 
+    /// Whether delivery was forbidden before the disk was filtered anew, and still is.
+    pub fn is_drain_blocked(&self) -> bool {
+        self.drain_blocked
+    }
+
     /// Whether a disk with this persistent name was filtered when it was last heard of, and not stopped.
     pub fn is_known(name: &Name<256>) -> bool {
         Place::<P>::new(name).is_ok_and(|place| place.is_filtered())
@@ -132,6 +140,13 @@ impl<P: Platform> Keep<P> {
     /// Whether changes outlive the module; where not, why.
     pub fn state(&self) -> Result<()> {
         self.file.as_ref().map(drop).map_err(|errno| *errno)
+    }
+}
+
+/// Delivery of a disk's changes was forbidden, or allowed, also after its next start.
+pub fn note_drain_blocked<P: Platform>(name: &Name<256>, blocked: bool) {
+    if let Ok(place) = Place::<P>::new(name) {
+        place.set_drain_blocked(blocked);
     }
 }
 

@@ -5,6 +5,7 @@
 //! and [`BitmapFile::close`] the file says "in use", so whatever ends the time between the two, it is no clean stop.
 
 mod block;
+pub mod common;
 mod crc32c;
 mod file;
 mod header;
@@ -14,4 +15,4 @@ mod place;
 pub use block::{Identity, BLOCK};
 pub use file::{read_bits, read_header, unclean, BitmapFile, Bits, Blocks, Damage};
 pub use header::{Header, Resync, Seen, State};
-pub use keep::Keep;
+pub use keep::{note_drain_blocked, Keep};

@@ -16,6 +16,7 @@ pub struct Place<P: Platform> {
     bitmap: P::Bytes,
     aside: P::Bytes,
     disabled: P::Bytes,
+    drain_blocked: P::Bytes,
 }
 
 impl<P: Platform> Place<P> {
@@ -31,6 +32,7 @@ impl<P: Platform> Place<P> {
             bitmap: path::<P>(&[DIRECTORY, name, b"/InMage-", name, b".VolumeLog"])?,
             aside: path::<P>(&[DIRECTORY, name, b"/InMage-", name, b".VolumeLog.bad"])?,
             disabled: path::<P>(&[DIRECTORY, name, b"/VolumeFilteringDisabled"])?,
+            drain_blocked: path::<P>(&[DIRECTORY, name, b"/VolumeDrainBlocked"])?,
         })
     }
 
@@ -62,22 +64,40 @@ impl<P: Platform> Place<P> {
 
     /// Whether the disk was filtered when it was last heard of.
     pub fn is_filtered(&self) -> bool {
-        let mut text = [0; 1];
-        let read = P::File::open(&self.disabled, Mode::Read).and_then(|mut file| file.read(0, &mut text));
-        read.is_ok() && text == *b"0"
+        says::<P>(&self.disabled, b"0")
     }
 
     /// Notes whether the disk is filtered. Where that fails, a start that finds no bitmap file takes the disk for a new one.
     pub fn set_filtered(&self, filtered: bool) {
-        let text = if filtered { b"0" } else { b"1" };
-        let _ = P::File::open(&self.disabled, Mode::New).and_then(|mut file| {
-            file.write(0, text)?;
-            file.flush()
-        });
+        note::<P>(&self.disabled, if filtered { b"0" } else { b"1" });
+    }
+
+    /// Whether delivery was forbidden when the disk was last heard of.
+    pub fn is_drain_blocked(&self) -> bool {
+        says::<P>(&self.drain_blocked, b"1")
+    }
+
+    /// Notes whether delivery is forbidden. Where that fails, it is so until the disk's next start.
+    pub fn set_drain_blocked(&self, blocked: bool) {
+        note::<P>(&self.drain_blocked, if blocked { b"1" } else { b"0" });
     }
 }
 
-fn path<P: Platform>(parts: &[&[u8]]) -> Result<P::Bytes> {
+/// Whether a file begins with `text`.
+fn says<P: Platform>(path: &[u8], text: &[u8; 1]) -> bool {
+    let mut there = [0; 1];
+    P::File::open(path, Mode::Read).is_ok_and(|mut file| file.read(0, &mut there).is_ok() && there == *text)
+}
+
+fn note<P: Platform>(path: &[u8], text: &[u8; 1]) {
+    let _ = P::File::open(path, Mode::New).and_then(|mut file| {
+        file.write(0, text)?;
+        file.flush()
+    });
+}
+
+/// A path, with a NUL. Fails with [`Errno::NOMEM`].
+pub fn path<P: Platform>(parts: &[&[u8]]) -> Result<P::Bytes> {
     let mut path = P::bytes(parts.iter().map(|part| part.len()).sum::<usize>() + 1)?;
     let mut at = 0;
     for part in parts {

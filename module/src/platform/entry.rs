@@ -16,12 +16,13 @@ unsafe impl Sync for Global where Registry<ThisPlatform>: Sync {}
 
 static REGISTRY: Global = Global(UnsafeCell::new(None));
 
-/// Makes the registry.
+/// Makes the registry, and takes over what the driver has kept.
 ///
 /// # Safety
 /// There is no character device.
 pub unsafe fn begin() -> Result<()> {
     let registry = Registry::new()?;
+    crate::persist::common::load::<ThisPlatform>();
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = Some(registry) };
     Ok(())
