@@ -70,7 +70,7 @@ impl Pair {
 }
 
 /// Name of the host adapter of virtio-scsi.
-fn scsi_host() -> Step<String> {
+pub fn scsi_host() -> Step<String> {
     let class = "/sys/class/scsi_host";
     let hosts = fs::read_dir(class).doing(|| class.into())?.flatten();
     let is_virtio = |host: &fs::DirEntry| {

@@ -10,6 +10,7 @@ mod keep;
 mod lifecycle;
 mod passthrough;
 mod replicate;
+mod replug;
 mod requests;
 mod resize;
 mod scale;
@@ -38,6 +39,7 @@ fn function(name: &str) -> Option<Function> {
         "privilege" => |_| privilege::scenario(),
         "bad-requests" => |_| requests::scenario(),
         "reload" => lifecycle::reload,
+        "replug" => |_| replug::scenario(),
         "keep" => |_| keep::scenario(),
         "ctl" => |_| ctl::scenario(),
         "c-agent" => |_| c_agent::scenario(),

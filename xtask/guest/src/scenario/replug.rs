@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Disks that are taken away while they are filtered and written to, and come back.
+
+use crate::agent::Agent;
+use crate::order::{scsi_host, wait_until};
+use crate::sys::{Doing, Step, ensure, open};
+use crate::work::buffer::Buffer;
+use crate::world::joined;
+use guest::layout::{Disk, LIVE, MIB};
+use nix::libc;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
+
+/// Twice on each kind of disk that can be taken away.
+pub fn scenario() -> Step<String> {
+    for disk in &LIVE[..3] {
+        let plug = Plug::of(disk)?;
+        taken_away(disk, &plug)?;
+        come_back(disk)?;
+        taken_away(disk, &plug)?;
+        come_back(disk)?;
+    }
+    Ok("virtio-blk, virtio-scsi and nvme, each twice under load".into())
+}
+
+/// Files of sysfs, and what to write to them.
+struct Plug {
+    take: (String, String),
+    bring: (String, String),
+}
+
+impl Plug {
+    fn of(disk: &Disk) -> Step<Plug> {
+        let name = disk.node.trim_start_matches("/dev/");
+        let write = |file: String, text: &str| (file, text.to_string());
+        if name.starts_with("sd") {
+            let host = scsi_host()?;
+            return Ok(Plug {
+                take: write(format!("/sys/block/{name}/device/delete"), "1"),
+                bring: write(format!("/sys/class/scsi_host/{host}/scan"), "- - -"),
+            });
+        }
+        // A path of a multipath head has the controller as its parent; a plain disk too.
+        let device = match name.starts_with("nvme") {
+            true => format!("/sys/class/nvme/{}/device", &name[.."nvme0".len()]),
+            false => format!("/sys/block/{name}/device"),
+        };
+        let device = fs::canonicalize(&device).doing(|| device.clone())?;
+        let (driver, id) = (device.join("driver"), device.file_name().unwrap_or_default().to_string_lossy());
+        let driver = fs::canonicalize(&driver).doing(|| driver.display().to_string())?.display().to_string();
+        Ok(Plug { take: write(format!("{driver}/unbind"), &id), bring: write(format!("{driver}/bind"), &id) })
+    }
+
+    fn take(&self) -> Step {
+        fs::write(&self.take.0, &self.take.1).doing(|| self.take.0.clone())
+    }
+
+    fn bring(&self) -> Step {
+        fs::write(&self.bring.0, &self.bring.1).doing(|| self.bring.0.clone())
+    }
+}
+
+/// Taken away under load; filtering of it ends without a hang, and it comes back.
+fn taken_away(disk: &'static Disk, plug: &Plug) -> Step {
+    let agent = Agent::attach(disk)?;
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| write_until_it_fails(disk));
+        thread::sleep(Duration::from_millis(200));
+        plug.take()?;
+        joined(writer.join())
+    })?;
+    wait_until(disk.node, false)?;
+    agent.remove()?;
+    plug.bring()?;
+    wait_until(disk.node, true)
+}
+
+fn write_until_it_fails(disk: &Disk) -> Step {
+    let file = open(disk.node, libc::O_DIRECT)?;
+    for offset in (0..).map(|count: u64| (40 + count % 8) * MIB) {
+        if file.write_all_at(Buffer::stamped(65536).bytes(), offset).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// It is another disk to the kernel, so nobody knows what was written to it elsewhere.
+fn come_back(disk: &'static Disk) -> Step {
+    let mut agent = Agent::attach(disk)?;
+    let hole = agent.take_hole()?;
+    ensure(hole.as_deref().is_some_and(|hole| hole.contains("may have changed")), || {
+        format!("{}: after it came back: {hole:?}", disk.name)
+    })?;
+    agent.detach()
+}
