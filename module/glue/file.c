@@ -9,6 +9,7 @@
 #include <linux/kernel.h>
 #include <linux/random.h>
 #include <linux/umh.h>
+#include <linux/workqueue.h>
 #include "glue.h"
 
 static struct file *inv_file_of(const struct inv_stored *stored)
@@ -48,39 +49,87 @@ u64 inv_stored_bytes(const struct inv_stored *stored)
 	return i_size_read(file_inode(inv_file_of(stored)));
 }
 
+/*
+ * What a file system needs of a stack is more than an ioctl has left, so a
+ * worker's is used. Files are opened by the caller: a worker need not see them.
+ */
+struct inv_job {
+	struct work_struct work;
+	struct file *file;
+	void *to;
+	const void *from;
+	size_t bytes;
+	loff_t at;
+	int result;
+};
+
+static void inv_read(struct work_struct *work)
+{
+	struct inv_job *job = container_of(work, struct inv_job, work);
+
+	while (job->bytes) {
+		ssize_t got = kernel_read(job->file, job->to, job->bytes, &job->at);
+
+		if (got <= 0) {
+			job->result = got ? got : -EIO;
+			return;
+		}
+		job->to += got;
+		job->bytes -= got;
+	}
+}
+
+static void inv_write(struct work_struct *work)
+{
+	struct inv_job *job = container_of(work, struct inv_job, work);
+
+	while (job->bytes) {
+		ssize_t put = kernel_write(job->file, job->from, job->bytes, &job->at);
+
+		if (put <= 0) {
+			job->result = put ? put : -EIO;
+			return;
+		}
+		job->from += put;
+		job->bytes -= put;
+	}
+}
+
+static void inv_flush(struct work_struct *work)
+{
+	struct inv_job *job = container_of(work, struct inv_job, work);
+
+	job->result = vfs_fsync(job->file, 0);
+}
+
+static int inv_run(struct inv_job *job, work_func_t run)
+{
+	INIT_WORK_ONSTACK(&job->work, run);
+	queue_work(system_long_wq, &job->work);
+	flush_work(&job->work);
+	destroy_work_on_stack(&job->work);
+	return job->result;
+}
+
 int inv_stored_read(struct inv_stored *stored, u64 at, void *to, size_t bytes)
 {
-	loff_t position = at;
+	struct inv_job job = { .file = inv_file_of(stored), .to = to, .bytes = bytes, .at = at };
 
-	while (bytes) {
-		ssize_t got = kernel_read(inv_file_of(stored), to, bytes, &position);
-
-		if (got <= 0)
-			return got ? got : -EIO;
-		to += got;
-		bytes -= got;
-	}
-	return 0;
+	return inv_run(&job, inv_read);
 }
 
 int inv_stored_write(struct inv_stored *stored, u64 at, const void *from, size_t bytes)
 {
-	loff_t position = at;
+	struct inv_job job = { .file = inv_file_of(stored), .from = from, .bytes = bytes, .at = at };
 
-	while (bytes) {
-		ssize_t put = kernel_write(inv_file_of(stored), from, bytes, &position);
-
-		if (put <= 0)
-			return put ? put : -EIO;
-		from += put;
-		bytes -= put;
-	}
-	return 0;
+	return inv_run(&job, inv_write);
 }
 
 int inv_stored_flush(struct inv_stored *stored)
 {
-	return vfs_fsync(inv_file_of(stored), 0);
+	struct inv_job job = { .file = inv_file_of(stored) };
+
+	return inv_run(&job, inv_flush);
 }
 
 /*

@@ -126,9 +126,7 @@ fn common<P: Platform>(registry: &Registry<P>, index: u32) -> Option<Value<'_, P
         common_index::GRANULARITY_SIZE => Value::Fact(Text::number(512)),
         common_index::CHAINED_IO => Value::Fact(Text::number(1)),
         common_index::DATA_FILE_LIMIT | common_index::OWN_WRITES => Value::Fact(Text::number(0)),
-        common_index::CLEAN_SHUTDOWN => {
-            Value::Fact(Text::number(P::common().clean_shutdown.load(Ordering::Relaxed)))
-        }
+        common_index::CLEAN_SHUTDOWN => Value::Fact(Text::number(P::common().clean_shutdown.load(Ordering::Relaxed))),
         common_index::SEQUENCE => Value::Fact(Text::number(clock.last().sequence())),
         common_index::MAX_COALESCED => Value::Fact(Text::number(1 << 20)),
         _ => return None,

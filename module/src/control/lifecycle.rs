@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Version, start and stop.
 
-use crate::abi::{dev_info, version, GUID_BYTES};
+use crate::abi::{dev_info, request, version, GUID_BYTES};
 use crate::control::file::File;
 use crate::control::user::Struct;
 use crate::engine::{Name, Registry};
-use crate::persist::Keep;
+use crate::persist::{common::keep_stamps, Keep};
 use crate::platform::{Errno, Platform, Result};
+
+/// Requests by which disks come and go. Each has a frame of its own: below it a file system needs what is left of the stack.
+#[inline(never)]
+pub(super) fn serve<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
+    match word {
+        request::START_FILTERING_DEVICE_V2 => start(registry, file, argument),
+        request::VOLUME_STACKING => stack(registry, file, argument),
+        request::STOP_FILTERING_DEVICE => stop(registry, argument),
+        request::REMOVE_FILTER_DEVICE => remove(registry, argument),
+        request::VOLUME_UNSTACKING => unstack(registry, argument),
+        _ => unstack_all(registry),
+    }
+}
 
 pub(super) fn version<P: Platform>(argument: u64) -> Result<()> {
     let reply = Struct::<P>::new(argument, 2 * version::WORDS.len())?;
@@ -27,7 +40,8 @@ fn names<P: Platform>(argument: u64) -> Result<(Name<256>, Name<256>)> {
     Ok((path, persistent_name))
 }
 
-pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
+#[inline(never)]
+fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     let (path, persistent_name) = names::<P>(argument)?;
     file.set_disk(registry.start(path, persistent_name)?);
     if let Some(disk) = registry.find_id(file.disk()) {
@@ -37,7 +51,8 @@ pub(super) fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: 
 }
 
 /// Starts a disk that was filtered before, as when the machine has started. The file is no disk's then.
-pub(super) fn stack<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
+#[inline(never)]
+fn stack<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     let (path, persistent_name) = names::<P>(argument)?;
     file.set_disk(0);
     if !Keep::<P>::is_known(&persistent_name) {
@@ -46,18 +61,25 @@ pub(super) fn stack<P: Platform>(registry: &Registry<P>, file: &File, argument: 
     registry.start(path, persistent_name).map(drop)
 }
 
-pub(super) fn stop<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+fn stop<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     registry.stop(name.as_bytes())
 }
 
 /// The disk goes, and comes back some time.
-pub(super) fn remove<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+fn remove<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     let name = Struct::<P>::new(argument, GUID_BYTES)?.name::<GUID_BYTES>(0)?;
     registry.remove(name.as_bytes())
 }
 
 /// As [`stop`], with another error for a disk that is not filtered.
-pub(super) fn unstack<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+fn unstack<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     stop(registry, argument).map_err(|errno| if errno == Errno::NODEV { Errno::INVAL } else { errno })
+}
+
+/// Filters nothing any longer, until the module is loaded again.
+fn unstack_all<P: Platform>(registry: &Registry<P>) -> Result<()> {
+    registry.stop_all()?;
+    keep_stamps::<P>();
+    Ok(())
 }

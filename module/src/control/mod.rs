@@ -42,24 +42,26 @@ pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argume
     }
     registry.look();
     match word {
+        request::START_FILTERING_DEVICE_V2
+        | request::VOLUME_STACKING
+        | request::STOP_FILTERING_DEVICE
+        | request::REMOVE_FILTER_DEVICE
+        | request::VOLUME_UNSTACKING
+        | request::UNSTACK_ALL => lifecycle::serve(registry, file, word, argument).map(|()| 0),
         request::TAG_VOLUME_V2 => tag::held(registry, argument),
         request::IOBARRIER_TAG_VOLUME => tag::with_barrier(registry, argument),
         _ => whole(registry, file, word, argument).map(|()| 0),
     }
 }
 
-/// Requests that are done whole or not at all.
+/// Requests that are done whole or not at all. Not inlined, so that those that open files have the stack for themselves.
+#[inline(never)]
 fn whole<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     match word {
         request::PROCESS_START_NOTIFY => file::become_drainer(registry, file, argument),
         request::SERVICE_SHUTDOWN_NOTIFY => file::become_service(registry, file, argument),
         request::GET_SET_ATTR => attributes::get_or_set(registry, argument),
         request::GET_DRIVER_VERSION => lifecycle::version::<P>(argument),
-        request::START_FILTERING_DEVICE_V2 => lifecycle::start(registry, file, argument),
-        request::STOP_FILTERING_DEVICE => lifecycle::stop(registry, argument),
-        request::REMOVE_FILTER_DEVICE => lifecycle::remove(registry, argument),
-        request::VOLUME_UNSTACKING => lifecycle::unstack(registry, argument),
-        request::UNSTACK_ALL => system::unstack_all(registry),
         request::GET_PROTECTED_VOLUME_LIST => stats::volume_list(registry, argument),
         request::GET_VOLUME_STATS => stats::volume_stats(registry, argument),
         request::GET_DIRTY_BLOCKS_TRANS_V2 => drain::get(registry, file.disk(), argument),
@@ -106,7 +108,6 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
         request::SYS_SHUTDOWN => system::shutdown(registry, argument),
         request::INIT_DRIVER_FULLY => system::complete::<P>(argument),
         request::SET_INVOLFLT_VERBOSITY => system::number::<P>(argument),
-        request::VOLUME_STACKING => lifecycle::stack(registry, file, argument),
         request::SET_VOLUME_FLAGS => system::set_flags(registry, argument),
         request::GET_VOLUME_FLAGS => system::flags(registry, argument),
         request::GET_GLOBAL_STATS => stats::global(registry, argument),

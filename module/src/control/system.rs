@@ -31,13 +31,6 @@ pub(super) fn complete<P: Platform>(argument: u64) -> Result<()> {
     Ok(())
 }
 
-/// Filters nothing any longer, until the module is loaded again.
-pub(super) fn unstack_all<P: Platform>(registry: &Registry<P>) -> Result<()> {
-    registry.stop_all()?;
-    common::keep_stamps::<P>();
-    Ok(())
-}
-
 /// A number that says nothing to this driver, but must be there.
 pub(super) fn number<P: Platform>(argument: u64) -> Result<()> {
     Struct::<P>::new(argument, 4)?.u32(0).map(drop)

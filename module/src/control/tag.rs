@@ -171,6 +171,7 @@ fn all_disks<P: Platform>(registry: &Registry<P>) -> Result<P::Words> {
 ///
 /// Fails with [`Errno::INVAL`] where the consistency point does not allow it, and with [`Errno::AGAIN`] where no disk has taken
 /// its tag. [`PARTLY`]: some have not.
+#[inline(never)]
 pub(super) fn held<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<u32> {
     let request = Request::<P>::new(argument)?;
     let (id, all) = (request.id, request.flags & tag_info::FLAG_ALL != 0);
@@ -218,6 +219,7 @@ fn answer(placed: usize, disks: usize) -> Result<u32> {
 }
 
 /// Barrier, tags on all disks, and the end of the barrier. Tags of disks that the list flags are held.
+#[inline(never)]
 pub(super) fn with_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<u32> {
     let request = Request::<P>::new(argument)?;
     let disks = all_disks(registry)?;

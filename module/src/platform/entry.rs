@@ -21,8 +21,18 @@ static REGISTRY: Global = Global(UnsafeCell::new(None));
 /// # Safety
 /// There is no character device.
 pub unsafe fn begin() -> Result<()> {
-    let registry = Registry::new()?;
     crate::persist::common::load::<ThisPlatform>();
+    // SAFETY: by the caller's word nobody else is here.
+    unsafe { make_registry() }
+}
+
+/// Not inlined: a registry is large for a kernel stack, on which nothing else should come beside it.
+///
+/// # Safety
+/// As for [`begin`].
+#[inline(never)]
+unsafe fn make_registry() -> Result<()> {
+    let registry = Registry::new()?;
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = Some(registry) };
     Ok(())
