@@ -7,6 +7,7 @@ mod common;
 use common::InThisProcess;
 use involflt::engine::{Hole, Registry};
 use involflt::host::{Host, Written};
+use involflt::platform::Platform;
 use involfltctl::agent::Agent;
 use involfltctl::blocks::Blocks;
 use involfltctl::disk::Disk;
@@ -205,7 +206,9 @@ enum Step {
 
 fn write() -> impl Strategy<Value = Write> {
     let seen = prop_oneof![1 => Just(Seen::Before), 2 => Just(Seen::Behind), 6 => Just(Seen::Data)];
-    (0..BYTES / BLOCK, 1usize..40, any::<u8>(), seen).prop_map(|(block, blocks, byte, seen)| Write {
+    // The longest ones come in several batches.
+    let blocks = prop_oneof![12 => 1usize..40, 1 => 256usize..600];
+    (0..BYTES / BLOCK, blocks, any::<u8>(), seen).prop_map(|(block, blocks, byte, seen)| Write {
         block,
         blocks,
         byte,
@@ -225,6 +228,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn machine() -> (Rc<RefCell<Machine>>, Target) {
+    // In MiB: the smallest there is.
+    Host::common().limits.stream.store(1, Ordering::Relaxed);
     let machine =
         Machine { disk: vec![0; BYTES], driver: InThisProcess::load(), to_come: Vec::new(), tagged: BTreeMap::new() };
     let target = Target {
@@ -272,7 +277,15 @@ fn take(machine: &Rc<RefCell<Machine>>, target: &mut Target, step: Step) {
     }
 }
 
+/// A quarter of the cases that are asked for: each moves many megabytes.
+fn some_cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig { cases: asked.cases.div_ceil(4), ..asked }
+}
+
 proptest! {
+    #![proptest_config(some_cases())]
+
     #[test]
     fn the_replica_is_the_disk_whatever_comes_between(steps in prop::collection::vec(step(), 0..24)) {
         let (machine, mut target) = machine();
