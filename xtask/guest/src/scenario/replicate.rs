@@ -31,6 +31,7 @@ pub fn scenario() -> Step<String> {
     set_limits((0, 0))?;
     on_each(stopped)?;
     set_limits(DEFAULT_LIMITS)?;
+    on_each(|disk, target| while_running(disk, target, &["--data"], || written(disk)))?;
     streams(&LIVE[SMALLEST])?;
     on_each(file_system_in_use)?;
     missed(&LIVE[SMALLEST], &replica_node(SMALLEST))?;
@@ -78,15 +79,15 @@ fn on_each<T: Send>(work: impl Fn(&'static Disk, &str) -> Step<T> + Sync) -> Ste
     })
 }
 
-fn start(disk: &Disk, target: &str) -> Step<Child> {
+fn start(disk: &Disk, target: &str, more: &[&str]) -> Step<Child> {
     let arguments = ["--json", "replicate", disk.node, "--to", target, "--interval", "1"];
-    let started = Command::new(CTL).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let started = Command::new(CTL).args(arguments).args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     started.doing(|| format!("{}: start replicate", disk.name))
 }
 
 /// The program ends with SIGKILL in the middle of whatever it does.
 fn killed(disk: &Disk, target: &str, after: Duration) -> Step {
-    let mut program = start(disk, target)?;
+    let mut program = start(disk, target, &[])?;
     let wrote = thread::scope(|scope| {
         let writer = scope.spawn(|| writes(disk, WRITES));
         thread::sleep(after);
@@ -101,22 +102,24 @@ fn killed(disk: &Disk, target: &str, after: Duration) -> Step {
 
 /// The program is told to stop while the disk is written to, and says that it has.
 fn stopped(disk: &Disk, target: &str) -> Step {
-    while_running(disk, target, || {
-        writes(disk, WRITES)?;
-        plain::scattered(disk.node, 0, &work::OPEN, 100).map(drop)
-    })
+    while_running(disk, target, &[], || written(disk))
+}
+
+fn written(disk: &Disk) -> Step {
+    writes(disk, WRITES)?;
+    plain::scattered(disk.node, 0, &work::OPEN, 100).map(drop)
 }
 
 fn file_system_in_use(disk: &Disk, target: &str) -> Step {
     match disk.partitioned {
-        true => while_running(disk, target, || file_system::cycle(disk).map(drop)),
+        true => while_running(disk, target, &["--data"], || file_system::cycle(disk).map(drop)),
         // It has none.
         false => Ok(()),
     }
 }
 
-fn while_running(disk: &Disk, target: &str, work: impl FnOnce() -> Step) -> Step {
-    let program = start(disk, target)?;
+fn while_running(disk: &Disk, target: &str, more: &[&str], work: impl FnOnce() -> Step) -> Step {
+    let program = start(disk, target, more)?;
     let worked = work();
     kill(Pid::from_raw(program.id() as i32), Signal::SIGTERM).doing(|| format!("{}: stop", disk.name))?;
     let output = program.wait_with_output().doing(|| format!("{}: wait", disk.name))?;

@@ -7,7 +7,9 @@ use crate::work::{self, Random, buffer::Buffer, ranges};
 use crate::world::World;
 use guest::extents::Extents;
 use guest::layout::{DISKS, Disk};
-use involflt::abi::attribute::common::{HIGH_WATER_NOT_STARTED, LOW_WATER_RUNNING};
+use involflt::abi::attribute::common::{
+    HIGH_WATER_NOT_STARTED, HIGH_WATER_RUNNING, HIGH_WATER_SHUTDOWN, LOW_WATER_RUNNING,
+};
 use nix::libc;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
@@ -15,8 +17,10 @@ use std::sync::Mutex;
 /// The limits that the driver begins with.
 pub(super) const DEFAULT_LIMITS: (u32, u32) = (8192, 16384);
 
+/// Whether the agent's service is there, was there, or was not: a scenario before this one may have been it.
 pub(super) fn set_limits((high, low): (u32, u32)) -> Step {
-    agent::set_common(HIGH_WATER_NOT_STARTED, high)?;
+    let limits = [HIGH_WATER_NOT_STARTED, HIGH_WATER_RUNNING, HIGH_WATER_SHUTDOWN];
+    limits.into_iter().try_for_each(|limit| agent::set_common(limit, high))?;
     agent::set_common(LOW_WATER_RUNNING, low)
 }
 
