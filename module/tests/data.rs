@@ -6,7 +6,7 @@ mod svd;
 
 use involflt::engine::{Drain, Fate, Pool, Records, Service, Stamp, State, Tag, TagId, TagSet};
 use involflt::host::{Host, OwnMemory, TrackedDisk, Written};
-use involflt::platform::{Attached, Platform, User};
+use involflt::platform::{Attached, Errno, Platform, User};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -34,14 +34,29 @@ fn versions(data: &[u8]) -> Vec<u64> {
 /// What happens to a disk.
 #[derive(Debug, Clone)]
 enum Event {
-    Submit { sector: u64, sectors: u64 },
-    Complete { which: usize, how: How },
-    Mark { sector: u64, sectors: u64 },
+    Submit {
+        sector: u64,
+        sectors: u64,
+    },
+    Complete {
+        which: usize,
+        how: How,
+    },
+    Mark {
+        sector: u64,
+        sectors: u64,
+    },
     Tag,
     Get,
     Commit,
     Work,
-    Service { is_there: bool },
+    Service {
+        is_there: bool,
+    },
+    /// The kernel has none for the pool, and the agent none for a stream.
+    Memory {
+        refused: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +79,7 @@ fn event() -> impl Strategy<Value = Event> {
         30 => Just(Event::Commit),
         10 => Just(Event::Work),
         2 => any::<bool>().prop_map(|is_there| Event::Service { is_there }),
+        4 => any::<bool>().prop_map(|refused| Event::Memory { refused }),
     ]
 }
 
@@ -87,6 +103,7 @@ struct World {
     out: Option<Out>,
     last: Stamp,
     tags: u64,
+    has_memory: bool,
     /// Blocks and tags that were found to be in write order.
     in_order: u64,
 }
@@ -115,6 +132,7 @@ fn stamp_now() -> Stamp {
 
 impl World {
     fn new(pool_bytes: u64) -> Self {
+        Host::refuse_memory(false);
         Host::common().set_service(Service::Running);
         Host::common().limits.stream.store(1, Ordering::Relaxed);
         let pool = Arc::new(Pool::new().unwrap());
@@ -133,6 +151,7 @@ impl World {
             out: None,
             last: stamp_now(),
             tags: 0,
+            has_memory: true,
             in_order: 0,
         }
     }
@@ -193,7 +212,15 @@ impl World {
     }
 
     fn get(&mut self) {
-        let block = self.drain.get(&self.disk).unwrap();
+        let block = match self.drain.get(&self.disk) {
+            Ok(block) => block,
+            // It is out, and comes when there is room for it.
+            Err(errno) => {
+                assert_eq!((errno, self.has_memory), (Errno::NOMEM, false));
+                self.out.take_if(|out| out.is_empty());
+                return;
+            }
+        };
         let lengths = block.changes.lengths().iter().map(|&length| u64::from(length) >> 9);
         let stream = block.stream.map(|stream| {
             let mut bytes = vec![0; stream.bytes as usize];
@@ -274,6 +301,10 @@ impl World {
                     self.pool.grow();
                 }
             }
+            Event::Memory { refused } => {
+                self.has_memory = !refused;
+                Host::refuse_memory(refused);
+            }
             Event::Service { is_there: true } => {
                 Host::common().set_service(Service::Running);
                 self.disk.tracker().capture.rise();
@@ -286,6 +317,7 @@ impl World {
     }
 
     fn drain_all(&mut self) {
+        self.apply(Event::Memory { refused: false });
         while !self.in_flight.is_empty() {
             self.complete(0, How::Written);
         }

@@ -8,7 +8,7 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering};
 pub const PROMISED_BYTES: u64 = 8 << 20;
 const PROMISED: i64 = PROMISED_BYTES as i64 / CHUNK as i64;
 /// The pool is made larger when fewer chunks than this are free beyond those that are promised.
-const LOW: i64 = SLAB_CHUNKS as i64;
+const LOW: i64 = 2 * SLAB_CHUNKS as i64;
 /// In place of a slab's number of free chunks: it is given back.
 const GOES: u64 = u64::MAX;
 const SLAB_BYTES: u64 = (CHUNK * SLAB_CHUNKS) as u64;

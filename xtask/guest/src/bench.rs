@@ -14,6 +14,8 @@ use involflt::abi::attribute::common::HIGH_WATER_NOT_STARTED;
 use nix::libc;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
 
 /// What the null_blk module is loaded with: requests that complete while they are given to it, by any processor.
 pub const NULL_BLK: &std::ffi::CStr = c"irqmode=0 queue_mode=2 submit_queues=4 nr_devices=64 gb=1";
@@ -41,16 +43,12 @@ pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
     measure(channel, &first, Measured::AGAIN)?;
     module::load(INVOLFLT)?;
     measure(channel, &first, Measured::NOT_FILTERED)?;
-    for setting in settings {
-        if setting.kib == first.kib {
-            filtered(channel, setting, Measured::BITMAP, 0)?;
-            filtered(channel, setting, Measured::METADATA, EXTENTS)?;
-        }
-        let service = become_service()?;
-        filtered(channel, setting, Measured::DATA, EXTENTS)?;
-        drop(service);
+    for setting in settings.iter().filter(|setting| setting.kib == first.kib) {
+        filtered(channel, setting, Measured::BITMAP, 0)?;
+        filtered(channel, setting, Measured::METADATA, EXTENTS)?;
     }
-    Ok(())
+    let _service = become_service()?;
+    settings.iter().try_for_each(|setting| filtered(channel, setting, Measured::DATA, EXTENTS))
 }
 
 /// Measures with the disks filtered, in the state that this limit of extents makes; it must still be the same then.
@@ -64,8 +62,13 @@ fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -
         channel.send(&Message::Memory { setting: *setting, bytes, extents: EXTENTS.into() });
     }
     if state == Measured::DATA {
-        // Once, so that the pool has the memory that it will have: that is taken from the kernel only once.
-        write(&disks(setting)?, setting, writes_that_are_kept(setting))?;
+        // Once, so that the pool has the memory that it will have: that is taken from the kernel only once, by a worker, which
+        // needs the processor for it.
+        let (disks, count) = (disks(setting)?, writes_that_are_kept(setting) / 32);
+        for _ in 0..32 {
+            write(&disks, setting, count)?;
+            thread::sleep(Duration::from_millis(5));
+        }
         agents.iter().try_for_each(Agent::drain_unread)?;
     }
     measure(channel, setting, state)?;
@@ -131,7 +134,7 @@ fn write(disks: &[File], setting: &Setting, count: u64) -> Step {
         return writes(disks, length(setting), 0..count);
     }
     let each = count / writers as u64;
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> = (0..writers)
             .map(|index| {
                 let disk = std::slice::from_ref(&disks[index % disks.len()]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What threads share on a write's way, in every order that the processor and the compiler may give it.
 
-use involflt::engine::{Bitmap, Hole, Resync};
+use involflt::engine::{Bitmap, Hole, Pool, Resync, Share};
+use involflt::host::Host;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
@@ -98,4 +99,46 @@ fn no_hole_is_acknowledged_that_was_not_reported() {
         let left = resync.report().map_or(0, |report| report.count);
         assert_eq!(left + acknowledged.map_or(0, |report| report.count), 2);
     });
+}
+
+#[test]
+fn no_chunk_of_the_pool_is_had_twice_and_none_is_lost() {
+    let mut model = loom::model::Builder::new();
+    // More would take hours, and two are enough for a stack that was changed and looks the same.
+    model.preemption_bound = Some(2);
+    model.max_branches = 100_000;
+    model.check(|| {
+        let pool = std::sync::Arc::new(Pool::<Host>::new().unwrap());
+        let shares = [(); 2].map(|()| std::sync::Arc::new(Share::new(pool.clone())));
+        shares.iter().for_each(|share| share.join());
+        let [one, other] = shares.clone();
+        let quick = thread::spawn(move || one.take(1).unwrap());
+        // Takes two and gives the first one back, so that the stack's top is the same again and what is behind it is not.
+        let slow = thread::spawn(move || {
+            let (first, second) = (other.take(1).unwrap(), other.take(1).unwrap());
+            other.give(first);
+            second
+        });
+        let (one, other) = (quick.join().unwrap(), slow.join().unwrap());
+        assert_ne!(one.first, other.first, "a chunk is had twice");
+        let [share, gone] = shares;
+        share.give(one);
+        gone.give(other);
+        // What it was promised may be had now.
+        drop(gone);
+        let all = pool.bytes() / (64 << 10);
+        assert_eq!(chunks_of(&share, all), all, "a chunk is lost");
+    });
+}
+
+/// How many of so many chunks can be had, all of them different.
+fn chunks_of(share: &Share<Host>, most: u64) -> u64 {
+    let mut had = std::collections::BTreeSet::new();
+    let chunks = share.take(most).unwrap();
+    let mut chunk = Some(chunks.first);
+    while let Some(next) = chunk.filter(|_| (had.len() as u64) < most) {
+        had.insert(next);
+        chunk = share.at(next, 1);
+    }
+    had.len() as u64
 }

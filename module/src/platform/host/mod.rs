@@ -31,6 +31,7 @@ thread_local! {
     static RANDOM: Cell<u64> = const { Cell::new(0) };
     static MEMORY_BYTES: Cell<u64> = const { Cell::new(256 << 20) };
     static WORK: Cell<bool> = const { Cell::new(false) };
+    static NO_MEMORY: Cell<bool> = const { Cell::new(false) };
     /// Each thread its own, so that tests do not meet.
     static COMMON: &'static Common = Box::leak(Box::default());
 }
@@ -221,6 +222,11 @@ impl Host {
         MEMORY_BYTES.set(bytes);
     }
 
+    /// From now on this thread gets no memory for captured data or streams, or does again.
+    pub fn refuse_memory(refuse: bool) {
+        NO_MEMORY.set(refuse);
+    }
+
     /// Whether this thread has asked for work that it could not do itself, since somebody looked last.
     pub fn has_work() -> bool {
         WORK.replace(false)
@@ -332,25 +338,37 @@ impl Attached<Host> for TrackedDisk {
     }
 }
 
-/// Memory for captured data: slabs that are there, or not.
+fn has_memory() -> Result<()> {
+    if NO_MEMORY.get() {
+        Err(Errno::NOMEM)
+    } else {
+        Ok(())
+    }
+}
+
+/// Memory for captured data: slabs that are there, or not. A chunk gets its memory with its first write.
 pub struct Slabs(Box<[Mutex<Slab>]>);
 
-type Slab = Option<Box<[u8]>>;
+type Slab = Option<Vec<Box<[u8]>>>;
 
 impl Slabs {
     fn with_bytes<R>(&self, chunk: u32, offset: usize, bytes: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(offset + bytes <= CHUNK, "{bytes} bytes at {offset} of a chunk");
-        let start = chunk as usize % SLAB_CHUNKS * CHUNK + offset;
         self.0[chunk as usize / SLAB_CHUNKS].with(|slab| {
             let slab = slab.as_mut().expect("the slab of a chunk that somebody has is there");
-            work(&mut slab[start..start + bytes])
+            let memory = &mut slab[chunk as usize % SLAB_CHUNKS];
+            if memory.is_empty() {
+                *memory = vec![0xee; CHUNK].into_boxed_slice();
+            }
+            work(&mut memory[offset..offset + bytes])
         })
     }
 }
 
 impl platform::Arena<Host> for Slabs {
     fn add(&self, slab: usize) -> Result<()> {
-        self.0[slab].with(|slab| *slab = Some(vec![0xee; SLAB_CHUNKS * CHUNK].into_boxed_slice()));
+        has_memory()?;
+        self.0[slab].with(|slab| *slab = Some(vec![Box::default(); SLAB_CHUNKS]));
         Ok(())
     }
 
@@ -389,6 +407,7 @@ pub struct Shown(u64);
 
 impl platform::Mapping for Shown {
     fn new(bytes: u64) -> Result<Self> {
+        has_memory()?;
         let address = SHOWN.with_borrow_mut(|shown| {
             // None begins where another one was, so that nothing is read from one that is gone.
             let address = LAST_SHOWN.get();

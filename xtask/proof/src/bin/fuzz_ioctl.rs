@@ -14,7 +14,7 @@ fn main() {
 mod fuzz {
     use involflt::control::{File, ioctl, release};
     use involflt::engine::Registry;
-    use involflt::host::{Host, OwnMemory};
+    use involflt::host::{Host, OwnMemory, Written};
     use involflt::platform::User;
     use libfuzzer_sys::fuzz_target;
 
@@ -62,7 +62,7 @@ mod fuzz {
     });
 
     fn step(registry: &Registry<Host>, file: &File, input: &mut Input<'_>) {
-        match input.u8() % 8 {
+        match input.u8() % 9 {
             0 => {
                 if let Some(disk) = registry.find(&DISK[..DISK.len() - 1]) {
                     disk.tracker.mark(input.u16().into(), u64::from(input.u8()) + 1);
@@ -74,6 +74,12 @@ mod fuzz {
                 }
             }
             2 => release(registry, file),
+            8 => {
+                if let Some(disk) = registry.find(&DISK[..DISK.len() - 1]) {
+                    let (sector, sectors) = (input.u16().into(), u64::from(input.u8()) + 1);
+                    disk.tracker.written(sector, sectors, &mut Written(vec![0; sectors as usize * 512]));
+                }
+            }
             3 => patch(u64::from(input.u16()), &input.bytes::<8>()),
             4 => patch(NAME_OFFSETS[usize::from(input.u8()) % NAME_OFFSETS.len()], DISK),
             5 => {
