@@ -3,12 +3,13 @@
  * An agent as somebody writes it who has docs/abi.md and nothing else: no header of any driver. The same file makes the
  * 64-bit and the 32-bit program.
  *
- *   agent DISK [STEP]
+ *   agent DISK [STEP [data]]
  *
  * Each step is told as a line when it is done: opened, registered, started, barrier, waiting, got. At STEP it goes on
  * when a line, or the end of the input, comes. "waiting" and "barrier" are left out unless they are STEP. Then the disk
- * is tagged, drained to the end ("change OFFSET LENGTH", "tag TEXT", "commit") and stopped. A request that fails is
- * told as "error NAME ERRNO", and the exit code is 1.
+ * is tagged, drained to the end ("change OFFSET LENGTH", "tag TEXT", "commit") and stopped. With data, the driver captures
+ * it, and the blocks that have it ("stream") are read where they are mapped. A request that fails is told as "error NAME
+ * ERRNO", and the exit code is 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <sys/ioctl.h>
 
 #define PROCESS_START_NOTIFY		0x4004fe02u
+#define SERVICE_SHUTDOWN_NOTIFY		0x4004fe03u
 #define COMMIT_DIRTY_BLOCKS_TRANS	0x4090fe05u
 #define START_FILTERING_DEVICE_V2	0x5120fe1fu
 #define STOP_FILTERING_DEVICE		0x4080fe00u
@@ -161,11 +163,58 @@ static void print_tags(const char *record, const char *end)
 	}
 }
 
+static int is(const char *record, const char *name)
+{
+	return memcmp(record, name, 4) == 0;
+}
+
+/* The bytes of a record behind its name, count and flags, without a change's data. */
+static uint32_t body(const char *record)
+{
+	if (is(record, "SVD1"))
+		return 128;
+	if (is(record, "LODC"))
+		return 8;
+	if (is(record, "USER"))
+		return get32(record + 8);
+	if (!is(record, "TFV2") && !is(record, "DDV2") && !is(record, "TLV2"))
+		fail("record", record[0]);
+	return 20;
+}
+
+static void print_stream(const char *at, uint32_t bytes)
+{
+	const char *end = at + bytes;
+	uint32_t size;
+
+	printf("stream\n");
+	if (!is(at, "DRTL"))
+		fail("stream", at[0]);
+	for (at += 4; at < end; at += size) {
+		size = 12 + body(at);
+		if (is(at, "USER"))
+			printf("tag %.*s\n", (int)get32(at + 8), at + 12);
+		if (is(at, "DDV2")) {
+			printf("change %llu %lu\n", (unsigned long long)get64(at + 16),
+			       (unsigned long)get32(at + 12));
+			size += get32(at + 12);
+		}
+	}
+	if (at != end)
+		fail("stream", (int)(at - end));
+}
+
 static void print_block(const char *block)
 {
 	uint32_t flags = get32(block + 32), changes = get32(block + 16), index;
 
-	if (flags & (FLAG_RESYNC_REQUIRED | FLAG_STREAM) || changes > 204)
+	if (flags & FLAG_RESYNC_REQUIRED)
+		fail("block", (int)(flags & 0xff));
+	if (flags & FLAG_STREAM) {
+		print_stream((const char *)(uintptr_t)get64(block + 56), get32(block + 48));
+		return;
+	}
+	if (changes > 204)
 		fail("block", (int)(flags & 0xff));
 	for (index = 0; index < changes; index++)
 		printf("change %llu %lu\n", (unsigned long long)get64(block + 4096 + 8 * index),
@@ -221,6 +270,8 @@ int main(int count, char **arguments)
 	reach("opened");
 	request("PROCESS_START_NOTIFY", PROCESS_START_NOTIFY, flags);
 	reach("registered");
+	if (count > 3)
+		request("SERVICE_SHUTDOWN_NOTIFY", SERVICE_SHUTDOWN_NOTIFY, flags);
 	start(disk);
 	reach("started");
 	if (step && strcmp(step, "barrier") == 0) {

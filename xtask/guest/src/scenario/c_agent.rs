@@ -31,7 +31,10 @@ pub fn scenario() -> Step<String> {
             }
             other => other.doing(|| program.to_string())?,
         };
-        whole(program, &DISKS[3])?;
+        for disk in [&DISKS[0], &DISKS[3]] {
+            whole(program, disk, &[])?;
+            whole(program, disk, &["data"])?;
+        }
         killed_at_every_step(program, &DISKS[0])?;
         two(program, &DISKS[0])?;
         stopped(program, &DISKS[0])?;
@@ -51,8 +54,13 @@ struct Agent {
 impl Agent {
     /// The program, which has reached the step.
     fn at(program: &str, disk: &Disk, step: &str) -> Step<Agent> {
+        Agent::with(program, disk, step, &[])
+    }
+
+    /// The same, with more arguments.
+    fn with(program: &str, disk: &Disk, step: &str, more: &[&str]) -> Step<Agent> {
         let mut command = Command::new(program);
-        command.args([disk.node, step]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([disk.node, step]).args(more).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().doing(|| program.to_string())?;
         let output = child.stdout.take().ok_or_else(|| format!("{program}: no pipe"))?;
         let mut agent = Agent { child, lines: BufReader::new(output).lines() };
@@ -81,13 +89,17 @@ impl Agent {
     }
 
     /// Lets it go on to its end; gives what it drained, in the order of the disk, and its tags.
-    fn drained(mut self) -> Step<(Vec<u64>, Vec<String>)> {
+    fn drained(self) -> Step<(Vec<u64>, Vec<String>)> {
+        read(&self.finish()?)
+    }
+
+    /// Lets it go on from its step to its end; gives what it says meanwhile.
+    fn finish(mut self) -> Step<Vec<String>> {
         self.go_on()?;
         let lines = self.until("stopped")?;
         let end = self.child.wait().doing(|| "wait for the agent".into())?;
         ensure(end.success(), || format!("the agent: {end}"))?;
-        let tags = lines.iter().filter_map(|line| line.strip_prefix("tag ")).map(str::to_owned).collect();
-        Ok((changes(&lines)?, tags))
+        Ok(lines)
     }
 
     /// Ends it at once, wherever it is.
@@ -96,6 +108,12 @@ impl Agent {
         self.child.kill().and_then(|()| self.child.wait()).doing(|| "kill the agent".into())?;
         ensure(start.elapsed() < LONG, || format!("a killed agent was there for {:?}", start.elapsed()))
     }
+}
+
+/// What was drained, in the order of the disk, and the tags.
+fn read(lines: &[String]) -> Step<(Vec<u64>, Vec<String>)> {
+    let tags = lines.iter().filter_map(|line| line.strip_prefix("tag ")).map(str::to_owned).collect();
+    Ok((changes(lines)?, tags))
 }
 
 /// Numbers of the blocks of 4 KiB whose first 512 bytes have changed.
@@ -125,11 +143,14 @@ fn write(disk: &Disk, blocks: std::ops::Range<u64>) -> Step {
     ensure(start.elapsed() < LONG, || format!("{}: writes took {:?}", disk.name, start.elapsed()))
 }
 
-/// What is drained is what was written, and one tag.
-fn whole(program: &str, disk: &Disk) -> Step {
-    let agent = Agent::at(program, disk, "started")?;
+/// What is drained is what was written, and one tag; with data, both are in streams.
+fn whole(program: &str, disk: &Disk, more: &[&str]) -> Step {
+    let agent = Agent::with(program, disk, "started", more)?;
     write(disk, 0..200)?;
-    let (blocks, tags) = agent.drained()?;
+    let lines = agent.finish()?;
+    let streams = lines.iter().filter(|line| *line == "stream").count();
+    ensure(streams == 2 * more.len(), || format!("{program} {more:?}: {streams} streams"))?;
+    let (blocks, tags) = read(&lines)?;
     ensure(blocks == (0..200).collect::<Vec<_>>() && tags == ["from C"], || {
         format!("{program}: drained {blocks:?} with the tags {tags:?}")
     })
