@@ -7,6 +7,7 @@ use involfltctl::stream::{Follows, Header, Tag, Writer};
 use involfltctl::time::Time;
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -37,7 +38,7 @@ impl Place {
         server.args(["--format=raw", "--persistent", "--export-name=disk", "--socket"]).arg(&socket).args(more);
         let server = server.arg(self.dir.join("image")).stdin(Stdio::null()).spawn();
         self.server = Some(server.expect("qemu-nbd runs: `apt-get install qemu-utils`"));
-        until("the server listens", || socket.exists());
+        until("the server listens", || UnixStream::connect(&socket).is_ok());
     }
 
     fn kill(&mut self) {

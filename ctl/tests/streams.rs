@@ -218,3 +218,18 @@ fn a_target_with_a_journal_is_set_to_its_tags_and_to_the_present() {
     place.applied(&last, &[]);
     place.refused(&last, &["--journal", &other.display().to_string()], 2, "is not the journal of");
 }
+
+#[test]
+fn a_target_that_is_set_back_and_loses_its_journal_has_nothing() {
+    let place = Place::new("lost-journal");
+    let journal = place.file("journal").display().to_string();
+    let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
+    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20)]);
+    let later = place.stream("later", Follows::Sequence(20), &[(2, 3, 30)]);
+    [&full, &changes].into_iter().for_each(|stream| place.applied(stream, &["--journal", &journal]));
+    place.applied(journal.as_ref(), &["--until-tag", "tag-10"]);
+    fs::remove_dir_all(&journal).unwrap();
+    place.refused(&later, &[], 2, "has no full copy");
+    place.applied(&full, &[]);
+    assert_eq!(place.replica(), [1, 0, 0, 0]);
+}

@@ -61,6 +61,9 @@ struct Content {
     /// Where the replica's journal is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     journal: Option<PathBuf>,
+    /// Whether the replica may be set back to a tag of it.
+    #[serde(default)]
+    is_set_back: bool,
 }
 
 /// The file that says what a replica has.
@@ -71,6 +74,7 @@ pub struct Chain {
     bytes: u64,
     progress: Progress,
     journal: Option<PathBuf>,
+    is_set_back: bool,
 }
 
 impl Chain {
@@ -87,9 +91,10 @@ impl Chain {
         };
         let known = content.is_some();
         let journal = content.as_ref().and_then(|content| content.journal.clone());
+        let is_set_back = content.as_ref().is_some_and(|content| content.is_set_back);
         let same = content.filter(|content| content.disk == disk && content.bytes == bytes);
         let progress = same.map_or(Progress::Nothing, |content| content.replica);
-        Ok((Chain { path, disk: disk.into(), bytes, progress, journal }, known))
+        Ok((Chain { path, disk: disk.into(), bytes, progress, journal, is_set_back }, known))
     }
 
     /// What the replica has.
@@ -120,6 +125,20 @@ impl Chain {
         self.write()
     }
 
+    /// Whether the replica may be set back to a tag of its journal: then it is not what the progress says.
+    pub fn is_set_back(&self) -> bool {
+        self.is_set_back
+    }
+
+    /// Notes that the replica is about to be set back, or is at the present. Durable.
+    pub fn note_set_back(&mut self, is_set_back: bool) -> Result<()> {
+        if is_set_back == self.is_set_back {
+            return Ok(());
+        }
+        self.is_set_back = is_set_back;
+        self.write()
+    }
+
     fn write(&self) -> Result<()> {
         let content = Content {
             format: FORMAT,
@@ -127,6 +146,7 @@ impl Chain {
             bytes: self.bytes,
             replica: self.progress,
             journal: self.journal.clone(),
+            is_set_back: self.is_set_back,
         };
         // It is made of numbers and strings.
         let json = serde_json::to_vec(&content).expect("the chain is JSON");

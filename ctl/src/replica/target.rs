@@ -69,6 +69,7 @@ impl Replica {
                 "`involfltctl apply {dir} {name}` sets it to the present again, if nothing else has written to it"
             )));
         }
+        replica.chain.note_set_back(false)?;
         replica.store.resize(source.bytes).map_err(|error| about(&replica.name, &error))?;
         Ok(replica)
     }
@@ -85,7 +86,9 @@ impl Replica {
             return Err(Error::input(format!("{}: is not the journal of {}", dir.display(), replica.name)));
         }
         let mut journal = Journal::open(Directory::new(dir.clone()), &disk, bytes, u64::MAX).map_err(about)?;
-        journal.set(&mut *replica.store, segment).map_err(|error| error.within(&replica.name))
+        replica.chain.note_set_back(true)?;
+        journal.set(&mut *replica.store, segment).map_err(|error| error.within(&replica.name))?;
+        replica.chain.note_set_back(journal.is_set_back())
     }
 
     /// A place that may be a replica, and that nobody else has open as one.
@@ -162,6 +165,10 @@ impl Replica {
         journal: Option<JournalAt<'_>>,
     ) -> Result<Option<Journal<Directory>>> {
         let kept = self.chain.journal().filter(|dir| dir.join(journal::STATE).exists()).map(Path::to_path_buf);
+        if kept.is_none() && self.chain.is_set_back() {
+            // Without its journal it cannot come to the present.
+            self.chain.note(Progress::Nothing)?;
+        }
         let Some((dir, limit)) = journal else {
             return match kept {
                 Some(kept) => Err(self.has_journal(&kept)),
