@@ -57,12 +57,12 @@ struct inv_geometry {
 	__u64 identity;		/* the same for every path to one disk */
 };
 
-/* A SCSI command that came past the block layer's own operations. */
-struct inv_scsi {
+/* A SCSI or NVMe command that came past the block layer's own operations. */
+struct inv_command {
 	__u64 bytes;		/* that it sends or fetches */
-	const __u8 *cdb;
+	const __u8 *command;
 	const __u8 *data;	/* what it sends, as far as it lies in one piece */
-	__u32 cdb_bytes;
+	__u32 command_bytes;
 	__u32 data_bytes;
 	__u32 block_sectors;	/* 512-byte sectors in a logical block */
 	__u32 sends;
@@ -206,7 +206,9 @@ void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_mark_all(const void *tracker);
 void inv_rs_hole(const void *tracker, __u32 hole);
-void inv_rs_scsi(const void *tracker, const struct inv_scsi *command);
+void inv_rs_scsi(const void *tracker, const struct inv_command *command);
+void inv_rs_nvme(const void *tracker, const struct inv_command *command);
+int inv_rs_nvme_is_write(const struct inv_command *command, __u64 sector, __u64 sectors);
 /* May sleep. */
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);

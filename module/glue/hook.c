@@ -39,6 +39,7 @@ struct inv_queue {
 	struct request_queue *queue;
 	const struct blk_mq_ops *ops;
 	struct blk_mq_ops copy;
+	struct inv_nvme nvme;
 };
 
 struct inv_device {
@@ -286,9 +287,11 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 
 	/* Not every one of them that changes something sends data. */
 	if (blk_rq_is_passthrough(rq)) {
-		inv_passthrough(dev->tracker, rq, dev->scsi);
+		inv_passthrough(dev->tracker, rq, dev->scsi, &hooked->nvme);
 		return hooked->ops->queue_rq(hctx, bd);
 	}
+	if (unlikely(READ_ONCE(hooked->nvme.state) == INV_NVME_LEARNING))
+		inv_nvme_learn(&hooked->nvme, rq);
 	if (!op_is_write(req_op(rq)))
 		return hooked->ops->queue_rq(hctx, bd);
 
@@ -400,6 +403,8 @@ static int inv_queue_add(struct inv_device *dev, struct gendisk *disk)
 	hooked->ops = disk->queue->mq_ops;
 	hooked->copy = *hooked->ops;
 	hooked->copy.queue_rq = inv_queue_rq;
+	if (strstarts(disk->disk_name, "nvme"))
+		hooked->nvme.state = INV_NVME_LEARNING;
 #if defined(INV_HAVE_QUEUE_RQS)
 	/* Plugged batches would go past queue_rq. */
 	hooked->copy.queue_rqs = NULL;

@@ -21,20 +21,20 @@ bool inv_is_scsi(struct gendisk *disk)
 	       !strcmp(parent->bus->name, "scsi");
 }
 
-static void inv_set_cdb(struct inv_scsi *command, struct request *rq)
+static void inv_set_cdb(struct inv_command *command, struct request *rq)
 {
 #if defined(INV_HAVE_SCSI_REQUEST)
-	command->cdb = scsi_req(rq)->cmd;
-	command->cdb_bytes = scsi_req(rq)->cmd_len;
+	command->command = scsi_req(rq)->cmd;
+	command->command_bytes = scsi_req(rq)->cmd_len;
 #else
 	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
 
-	command->cdb = cmd->cmnd;
-	command->cdb_bytes = cmd->cmd_len;
+	command->command = cmd->cmnd;
+	command->command_bytes = cmd->cmd_len;
 #endif
 }
 
-static void inv_set_data(struct inv_scsi *command, struct request *rq)
+static void inv_set_data(struct inv_command *command, struct request *rq)
 {
 	struct bio_vec first;
 
@@ -47,19 +47,76 @@ static void inv_set_data(struct inv_scsi *command, struct request *rq)
 	command->data_bytes = first.bv_len;
 }
 
-void inv_passthrough(const void *tracker, struct request *rq, bool scsi)
+static struct inv_command inv_command(struct request *rq)
 {
-	struct inv_scsi command = {
+	return (struct inv_command){
 		.bytes = blk_rq_bytes(rq),
 		.block_sectors = queue_logical_block_size(rq->q) >> SECTOR_SHIFT,
 		.sends = op_is_write(req_op(rq)),
 	};
+}
 
+/* Bytes of a submission queue entry. */
+#define INV_NVME_ENTRY 64
+
+/*
+ * An NVMe driver keeps a request's command in the request's own memory, which
+ * begins with the command's address. No header says so: it is believed of a
+ * queue once it was seen (inv_nvme_learn()). No other memory is ever read.
+ */
+static bool inv_set_entry(struct inv_command *command, struct request *rq)
+{
+	uintptr_t start = (uintptr_t)blk_mq_rq_to_pdu(rq);
+	uintptr_t end = start + rq->q->tag_set->cmd_size;
+	uintptr_t entry;
+
+	if (end - start < sizeof(entry) + INV_NVME_ENTRY)
+		return false;
+	entry = *(uintptr_t *)start;
+	if (entry < start + sizeof(entry) || entry > end - INV_NVME_ENTRY)
+		return false;
+	command->command = (const __u8 *)entry;
+	command->command_bytes = INV_NVME_ENTRY;
+	return true;
+}
+
+/* A write whose request is not used again is given up after so many others. */
+#define INV_NVME_MISSES 256
+
+/*
+ * When the request of a write comes again, its memory still says that write,
+ * as the driver has not made the new command yet. Where CPUs meet here, what is
+ * remembered may be of two writes, and then no memory says it.
+ */
+void inv_nvme_learn(struct inv_nvme *nvme, struct request *rq)
+{
+	struct inv_command command = inv_command(rq);
+
+	if (nvme->rq && nvme->rq != rq && ++nvme->missed < INV_NVME_MISSES)
+		return;
+	if (nvme->rq == rq && inv_set_entry(&command, rq) &&
+	    inv_rs_nvme_is_write(&command, nvme->sector, nvme->sectors)) {
+		WRITE_ONCE(nvme->state, INV_NVME_KNOWN);
+		return;
+	}
+	nvme->rq = req_op(rq) == REQ_OP_WRITE ? rq : NULL;
+	nvme->sector = blk_rq_pos(rq);
+	nvme->sectors = blk_rq_sectors(rq);
+	nvme->missed = 0;
+}
+
+void inv_passthrough(const void *tracker, struct request *rq, bool scsi,
+		     const struct inv_nvme *nvme)
+{
+	struct inv_command command = inv_command(rq);
+
+	if (command.sends)
+		inv_set_data(&command, rq);
 	if (scsi) {
 		inv_set_cdb(&command, rq);
-		if (command.sends)
-			inv_set_data(&command, rq);
 		inv_rs_scsi(tracker, &command);
+	} else if (READ_ONCE(nvme->state) == INV_NVME_KNOWN && inv_set_entry(&command, rq)) {
+		inv_rs_nvme(tracker, &command);
 	} else if (command.sends || !command.bytes) {
 		/* What fetches something changes nothing. */
 		inv_rs_hole(tracker, INV_HOLE_PASSTHROUGH);

@@ -84,7 +84,7 @@ fn in_c(rust: &str) -> String {
         "inv_geometry" => "struct inv_geometry",
         "inv_sighting" => "struct inv_sighting",
         "inv_stored" => "struct inv_stored",
-        "bindings::inv_scsi" => "struct inv_scsi",
+        "bindings::inv_command" => "struct inv_command",
         other => panic!("no C type is known for {other}"),
     }
     .to_string()
@@ -169,7 +169,7 @@ fn the_structures_have_the_same_fields() {
         let fields = fields.split(',').filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(": "));
         fields.map(|(name, kind)| (name.to_string(), in_c(kind))).collect()
     };
-    for name in ["inv_geometry", "inv_scsi", "inv_sighting"] {
+    for name in ["inv_geometry", "inv_command", "inv_sighting"] {
         assert_eq!(of_rust(name), of_c(name));
         assert!(!of_c(name).is_empty());
     }

@@ -11,6 +11,8 @@ mod data;
 mod drain;
 mod latency;
 mod news;
+pub mod nvme;
+pub mod passthrough;
 mod point;
 mod pool;
 mod queue;

@@ -3,7 +3,8 @@
 //!
 //! Operation codes and layouts as in SPC-5, SBC-4 and SAT-5; ATA commands as in ACS-4. Numbers in them are big-endian.
 
-use crate::sync::{AtomicU8, Ordering};
+use crate::engine::passthrough::{shared_number, Effect, DESCRIPTOR};
+use crate::sync::AtomicU8;
 
 /// A command, with what it sends.
 pub struct Command<'a> {
@@ -17,35 +18,13 @@ pub struct Command<'a> {
     pub sends: bool,
 }
 
-/// What a command may change, in logical blocks of the disk.
-#[derive(Debug, Clone, Copy)]
-pub enum Effect<'a> {
-    /// Nothing that is stored.
-    Nothing,
-    /// `count` blocks from `first` on.
-    Blocks {
-        /// The first one.
-        first: u64,
-        /// How many.
-        count: u64,
-    },
-    /// Every block from this one on.
-    From(u64),
-    /// The blocks that the list names: descriptors of 16 bytes, see [`extent`].
-    Listed(&'a [AtomicU8]),
-    /// Nobody knows.
-    Unknown,
-}
-
 /// First block and number of blocks of a descriptor of an UNMAP list.
-pub fn extent(descriptor: &[AtomicU8]) -> (u64, u64) {
+fn extent(descriptor: &[AtomicU8]) -> (u64, u64) {
     (shared_number(descriptor, 0, 8), shared_number(descriptor, 8, 4))
 }
 
 /// Bytes before the descriptors of an UNMAP list.
 const LIST_HEADER: usize = 8;
-/// Bytes of a descriptor.
-pub const DESCRIPTOR: usize = 16;
 
 const UNMAP: u8 = 0x42;
 const VARIABLE_LENGTH: u8 = 0x7f;
@@ -114,7 +93,7 @@ impl<'a> Command<'a> {
     fn unmap(&self) -> Effect<'a> {
         let listed = shared_number(self.data, 2, 2) as usize / DESCRIPTOR * DESCRIPTOR;
         match self.data.get(LIST_HEADER..LIST_HEADER + listed) {
-            Some(list) => Effect::Listed(list),
+            Some(list) => Effect::Listed { list, extent },
             None if self.bytes == 0 => Effect::Nothing,
             None => Effect::Unknown,
         }
@@ -143,12 +122,6 @@ impl<'a> Command<'a> {
 /// The number in `length` bytes from `at` on; what is past the end counts as 0.
 fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     (at..at + length).fold(0, |number, at| number << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)))
-}
-
-/// The same of bytes that may change.
-fn shared_number(bytes: &[AtomicU8], at: usize, length: usize) -> u64 {
-    let byte = |at: usize| bytes.get(at).map_or(0, |byte| byte.load(Ordering::Relaxed));
-    (at..at + length).fold(0, |number, at| number << 8 | u64::from(byte(at)))
 }
 
 #[cfg(test)]
@@ -195,7 +168,7 @@ mod tests {
         data[8 + 11] = 4;
         let data = data.map(AtomicU8::new);
         let list = |data| match (Command { cdb: &[UNMAP; 10], data, bytes: 40, sends: true }).effect() {
-            Effect::Listed(list) => Some(list.chunks(16).map(extent).collect::<Vec<_>>()),
+            Effect::Listed { list, extent } => Some(list.chunks(16).map(extent).collect::<Vec<_>>()),
             _ => None,
         };
         assert_eq!(list(&data), Some(vec![(9, 4), (0, 0)]));

@@ -2,7 +2,7 @@
 //! What a filtered disk's writes are told to: the hot path. Nothing here allocates or waits.
 
 use crate::abi::{threshold, MAX_CHANGES};
-use crate::engine::scsi::{self, Command, Effect};
+use crate::engine::passthrough::{Effect, DESCRIPTOR};
 use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Pool, Resync, State, Waits};
 use crate::platform::{Errno, Platform, Result};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -189,16 +189,16 @@ impl<P: Platform> Tracker<P> {
         }
     }
 
-    /// A SCSI command came past the block layer's own operations, and is about to be given to the disk, whose logical blocks
-    /// have `block_sectors` sectors. What it may change is marked; where nobody knows, that is a hole.
-    pub fn scsi(&self, command: &Command<'_>, block_sectors: u64) {
-        match command.effect() {
+    /// A command came past the block layer's own operations, and is about to be given to the disk, whose logical blocks have
+    /// `block_sectors` sectors. What it may change is marked; where nobody knows, that is a hole.
+    pub fn passthrough(&self, effect: Effect<'_>, block_sectors: u64) {
+        match effect {
             Effect::Nothing => {}
             Effect::Blocks { first, count } => self.mark_blocks(first, count, block_sectors),
             Effect::From(first) => {
                 self.mark_blocks(first, (self.sectors / block_sectors).saturating_sub(first), block_sectors)
             }
-            Effect::Listed(list) => list.chunks_exact(scsi::DESCRIPTOR).map(scsi::extent).for_each(|(first, count)| {
+            Effect::Listed { list, extent } => list.chunks_exact(DESCRIPTOR).map(extent).for_each(|(first, count)| {
                 self.mark_blocks(first, count, block_sectors);
             }),
             Effect::Unknown => self.hole(Hole::Passthrough),

@@ -71,13 +71,13 @@ pub struct inv_geometry {
     pub identity: u64,
 }
 
-/// A passthrough SCSI command.
+/// A passthrough command.
 #[repr(C)]
-pub struct inv_scsi {
+pub struct inv_command {
     pub bytes: u64,
-    pub cdb: *const u8,
+    pub command: *const u8,
     pub data: *const AtomicU8,
-    pub cdb_bytes: u32,
+    pub command_bytes: u32,
     pub data_bytes: u32,
     pub block_sectors: u32,
     pub sends: u32,

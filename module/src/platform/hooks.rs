@@ -3,7 +3,8 @@
 
 use crate::bindings;
 use crate::data::Payload;
-use crate::engine::scsi::Command;
+use crate::engine::{nvme, scsi};
+use crate::sync::AtomicU8;
 use crate::engine::{Hole, Op, Tracker};
 use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, Sighting};
 use crate::ThisPlatform;
@@ -221,20 +222,58 @@ pub unsafe extern "C" fn inv_rs_hole(disk: *const c_void, hole: u32) {
 /// # Safety
 /// As for [`tracker`]; `command` and what it points to are the caller's until this returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindings::inv_scsi) {
+pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindings::inv_command) {
     // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
     let given = unsafe { &*command };
+    // SAFETY: by the caller's word.
+    let (cdb, data) = unsafe { parts(given) };
+    let command = scsi::Command { cdb, data, bytes: given.bytes, sends: given.sends != 0 };
     // SAFETY: the glue calls this for an attached device only.
-    let tracker = unsafe { tracker(disk) };
-    let command = Command {
-        // SAFETY: the kernel's copy of the command, so many bytes long, which nobody changes meanwhile.
-        cdb: unsafe { slice(given.cdb, given.cdb_bytes) },
-        // SAFETY: mapped, so many bytes long. A process may change them meanwhile, so they are atomics.
-        data: unsafe { slice(given.data, given.data_bytes) },
-        bytes: given.bytes,
-        sends: given.sends != 0,
-    };
-    tracker.scsi(&command, given.block_sectors.into());
+    unsafe { tracker(disk) }.passthrough(command.effect(), given.block_sectors.into());
+}
+
+/// A passthrough NVMe command is about to be given to the disk.
+///
+/// # Safety
+/// As for [`inv_rs_scsi`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_nvme(disk: *const c_void, command: *const bindings::inv_command) {
+    // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
+    let given = unsafe { &*command };
+    // SAFETY: the glue calls this for an attached device only, and the rest by the caller's word.
+    let (tracker, command) = unsafe { (tracker(disk), nvme(given)) };
+    tracker.passthrough(command.effect(), given.block_sectors.into());
+}
+
+/// Whether an NVMe command is the write of these sectors.
+///
+/// # Safety
+/// As for [`inv_rs_scsi`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_nvme_is_write(command: *const bindings::inv_command, sector: u64, sectors: u64) -> i32 {
+    // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
+    let given = unsafe { &*command };
+    let block = u64::from(given.block_sectors);
+    // SAFETY: by the caller's word.
+    i32::from(unsafe { nvme(given) }.is_write(sector / block, sectors / block))
+}
+
+/// # Safety
+/// As for [`parts`].
+unsafe fn nvme(given: &bindings::inv_command) -> nvme::Command<'_> {
+    // SAFETY: by the caller's word.
+    let (entry, data) = unsafe { parts(given) };
+    nvme::Command { entry, data, fetches: given.sends == 0 && given.bytes != 0 }
+}
+
+/// A command, and what it sends.
+///
+/// # Safety
+/// What `given` points to is so many bytes long, and nobody changes it meanwhile: the kernel's copy of the command. The data is
+/// mapped, but a process may change it, so it is made of atomics.
+unsafe fn parts(given: &bindings::inv_command) -> (&[u8], &[AtomicU8]) {
+    // SAFETY: by the caller's word.
+    unsafe { (slice(given.command, given.command_bytes), slice(given.data, given.data_bytes)) }
 }
 
 /// A slice of the glue's memory; none for NULL.

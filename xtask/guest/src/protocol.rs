@@ -224,6 +224,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "discard", title: "discards" },
     Scenario { name: "write-zeroes", title: "write-zeroes" },
     Scenario { name: "passthrough", title: "SCSI commands past the block layer are decoded, or make a hole" },
+    Scenario { name: "nvme-passthrough", title: "NVMe commands past the block layer are decoded, or make a hole" },
     Scenario { name: "many-and-large", title: "64 more disks at once, and one of 32 TiB" },
     Scenario { name: "resize", title: "a disk that gets another size needs a resync, and is filtered on" },
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },

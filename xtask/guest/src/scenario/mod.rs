@@ -8,6 +8,7 @@ mod ctl;
 mod data;
 mod keep;
 mod lifecycle;
+mod nvme;
 mod passthrough;
 mod replicate;
 mod replug;
@@ -59,6 +60,7 @@ fn function(name: &str) -> Option<Function> {
         "many-and-large" => scale::many_and_large,
         "resize" => resize::resize,
         "passthrough" => passthrough::passthrough,
+        "nvme-passthrough" => nvme::scenario,
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,

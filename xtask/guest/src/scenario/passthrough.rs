@@ -7,13 +7,12 @@ use crate::work::{self, scsi};
 use crate::world::World;
 use guest::extents::Extents;
 use guest::layout::DISKS;
-use std::fs::File;
 
 /// The SCSI disk's place in [`DISKS`].
 const SCSI: usize = 1;
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 /// Sectors between one command's place and the next one's.
-const STEP: u64 = 64;
+pub(super) const STEP: u64 = 64;
 const CHECK_CONDITION: u8 = 2;
 
 /// A command, what it sends, and the sectors that it changes: first, and how many.
@@ -60,10 +59,8 @@ pub fn passthrough(world: &mut World) -> Step<String> {
     let disk = open(DISKS[SCSI].node, 0)?;
     let cases = cases(work::OPEN.start / SECTOR);
     for (name, cdb, data, changed) in &cases {
-        drained(world, &disk, cdb, data, changed).map_err(|failure| match failure {
-            Failure::Failed(text) => Failure::Failed(format!("{name}: {text}")),
-            skipped => skipped,
-        })?;
+        let send = || scsi::send(&disk, cdb, &mut data.to_vec()).map(i32::from);
+        drained(world, SCSI, name, send, changed)?;
     }
     // SANITIZE, which QEMU's disk does not have.
     let status = scsi::send(&disk, &[0x48, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut [])?;
@@ -73,12 +70,22 @@ pub fn passthrough(world: &mut World) -> Step<String> {
     Ok(format!("{} commands, and one that is not decoded", cases.len()))
 }
 
-fn drained(world: &World, disk: &File, cdb: &[u8], data: &[u8], changed: &[(u64, u64)]) -> Step {
-    let before = std::mem::take(&mut world.agent(SCSI).drained);
-    let status = scsi::send(disk, cdb, &mut data.to_vec())?;
-    ensure(status == 0, || format!("status {status}"))?;
-    let mut agent = world.agent(SCSI);
-    agent.drain_all()?;
+/// What a command changes is drained, and nothing else; its status is 0.
+pub(super) fn drained(
+    world: &World,
+    disk: usize,
+    name: &str,
+    send: impl FnOnce() -> Step<i32>,
+    changed: &[(u64, u64)],
+) -> Step {
+    let before = std::mem::take(&mut world.agent(disk).drained);
+    let status = send()?;
+    ensure(status == 0, || format!("{name}: status {status}"))?;
+    let mut agent = world.agent(disk);
+    agent.drain_all().map_err(|failure| match failure {
+        Failure::Failed(text) => Failure::Failed(format!("{name}: {text}")),
+        skipped => skipped,
+    })?;
     let mut expected = Extents::default();
     for (first, count) in changed {
         expected.insert(first * SECTOR, count * SECTOR);
@@ -87,5 +94,5 @@ fn drained(world: &World, disk: &File, cdb: &[u8], data: &[u8], changed: &[(u64,
     let new = std::mem::replace(&mut agent.drained, before);
     let same = new.iter().eq(expected.iter());
     new.iter().for_each(|(offset, length)| agent.drained.insert(offset, length));
-    ensure(same, || format!("drained {:?}, not {changed:?} (sectors)", new.iter().collect::<Vec<_>>()))
+    ensure(same, || format!("{name}: drained {:?}, not {changed:?} (sectors)", new.iter().collect::<Vec<_>>()))
 }

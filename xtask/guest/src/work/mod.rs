@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod file_system;
 pub mod libaio;
 pub mod null_blk;
+pub mod nvme;
 pub mod plain;
 pub mod ranges;
 pub mod scsi;
