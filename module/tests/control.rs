@@ -1058,3 +1058,27 @@ fn a_disk_need_not_be_filtered_to_say_whether_it_is_blk_mq() {
     assert_eq!(ask(b"dm-0:8000"), Ok(0));
     assert_eq!(ask(b"nothing"), Err(Errno::NODEV));
 }
+
+#[test]
+fn two_agents_of_one_disk_get_the_same_block_and_it_is_committed_once() {
+    let mut agent = Agent::with_disk();
+    let mut other = Agent { registry: agent.registry.clone(), file: File::default() };
+    other.start(DISK).unwrap();
+    agent.mark(0, 8);
+    agent.get().unwrap();
+    let first: [u8; block::BYTES] = bytes(BASE);
+    other.get().unwrap();
+    assert_eq!(bytes(BASE), first);
+    let transaction = u64_at(BASE + block::TRANSACTION);
+    other.commit(transaction).unwrap();
+    assert_eq!(agent.commit(transaction), Err(Errno::FAULT), "the other one has it");
+    agent.mark(800, 8);
+    agent.get().unwrap();
+    other.stop(DISK).unwrap();
+    assert_eq!(agent.commit(u64_at(BASE + block::TRANSACTION)), Err(Errno::BUSY));
+    assert_eq!(agent.get(), Err(Errno::BUSY), "of a disk that the other one has stopped");
+    for word in [request::WAIT_FOR_DB, request::RESYNC_START_NOTIFICATION, request::GET_ADDITIONAL_VOLUME_STATS] {
+        put(BASE + wait::SECONDS, &60i32.to_ne_bytes());
+        assert_eq!(with_path(&mut agent, word), Err(Errno::INVAL), "{word:#x}");
+    }
+}

@@ -2,6 +2,7 @@
 //! The scenario `churn`: a disk that is written to and not drained, whose tags fail, is news; so is nothing else.
 
 use super::states::{DEFAULT_LIMITS, set_limits};
+use super::waits::harmless_signal;
 use crate::agent::DEVICE;
 use crate::sys::{Doing, Fields, Step, ensure, ioctl, ioctl_word, is_errno, open};
 use crate::work::{self, buffer::Buffer};
@@ -9,8 +10,12 @@ use crate::world::{World, joined};
 use guest::layout::DISKS;
 use involflt::abi::{GUID_BYTES, barrier, churn_all as all, churn_disk, churn_notify as notify, request};
 use nix::libc;
+use nix::sys::pthread::pthread_kill;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
+use std::os::unix::thread::JoinHandleExt;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -36,7 +41,7 @@ impl News {
 }
 
 /// Waits for news of the first disk.
-fn wait(acknowledged: u64) -> Step<News> {
+fn wait(acknowledged: u64) -> Step<io::Result<News>> {
     let mut argument = vec![0xa5; BYTES];
     argument.put(0, &[0; ANSWER]);
     argument.put(notify::FLAGS, &notify::FLAG_ACKNOWLEDGE.to_le_bytes());
@@ -44,18 +49,20 @@ fn wait(acknowledged: u64) -> Step<News> {
     argument.put(notify::ROOM, &(ROOM as u32).to_le_bytes());
     argument.put(notify::DISKS, &1_u32.to_le_bytes());
     argument.put(notify::HEADER, b"dev_vda");
-    ioctl(&open(DEVICE, 0)?, request::GET_CXSTATS_NOTIFY, &mut argument).doing(|| "wait for news".into())?;
-    Ok(News(argument))
+    Ok(ioctl(&open(DEVICE, 0)?, request::GET_CXSTATS_NOTIFY, &mut argument).map(|_| News(argument)))
 }
 
-/// Waits for news, while something is done every tenth of a second.
-fn wait_while(acknowledged: u64, mut work: impl FnMut() -> Step) -> Step<News> {
+/// Waits for news, while something is done to the waiter or else every tenth of a second.
+fn wait_while(
+    acknowledged: u64,
+    mut work: impl FnMut(&JoinHandle<Step<io::Result<News>>>) -> Step,
+) -> Step<io::Result<News>> {
     let waiting = std::thread::spawn(move || wait(acknowledged));
     let start = Instant::now();
     while !waiting.is_finished() {
         ensure(start.elapsed() < Duration::from_secs(60), || "there is no news in a minute".into())?;
         std::thread::sleep(Duration::from_millis(100));
-        work()?;
+        work(&waiting)?;
     }
     joined(waiting.join())
 }
@@ -82,7 +89,7 @@ pub fn scenario(world: &mut World) -> Step<String> {
         let offset = work::OPEN.start + mib * MIB;
         file.write_all_at(Buffer::stamped(MIB as usize).bytes(), offset).doing(|| format!("write at {offset}"))?;
     }
-    let news = wait_while(0, || fail_tag(&control))?;
+    let news = wait_while(0, |_| fail_tag(&control))?.doing(|| "wait for news".into())?;
     let (pending, failures) = (news.disk(churn_disk::PENDING), news.all(all::TAG_FAILURES));
     ensure(pending >= WRITTEN && failures >= 3, || format!("{pending} bytes wait, {failures} tags failed"))?;
     let seconds: u64 = (0..11).map(|bucket| news.disk(churn_disk::CHURN + 8 * bucket)).sum();
@@ -95,9 +102,15 @@ pub fn scenario(world: &mut World) -> Step<String> {
 
     set_limits(DEFAULT_LIMITS)?;
     world.drain_all()?;
-    let wake = || ioctl_word(&control, request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD, 0).doing(|| "wake".into()).map(drop);
-    let later = wait_while(transaction, wake)?;
+    let wake =
+        |_: &_| ioctl_word(&control, request::WAKEUP_GET_CXSTATS_NOTIFY_THREAD, 0).doing(|| "wake".into()).map(drop);
+    let later = wait_while(transaction, wake)?.doing(|| "wait to be woken".into())?;
     let (transaction, started) = (later.all(all::TRANSACTION), later.disk(churn_disk::STARTED));
     ensure(transaction == 0 && started == 0, || format!("after it was acknowledged: {transaction}, {started}"))?;
+    let signal = harmless_signal()?;
+    let signalled = |waiter: &JoinHandle<_>| pthread_kill(waiter.as_pthread_t(), signal).doing(|| "signal".into());
+    let interrupted = wait_while(0, signalled)?.err();
+    let good = interrupted.as_ref().is_some_and(|error| is_errno(error, &[libc::EINTR]));
+    ensure(good, || format!("a wait with a signal: {interrupted:?}"))?;
     Ok(format!("{failures} tags failed while {pending} bytes waited, told after {seconds} s"))
 }

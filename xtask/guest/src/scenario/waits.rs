@@ -22,17 +22,23 @@ const LONG: Duration = Duration::from_secs(40);
 
 /// On a blk-mq and on a bio-based disk.
 pub fn scenario() -> Step<String> {
-    let interrupted = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing.
-    unsafe { sigaction(Signal::SIGUSR1, &interrupted) }.doing(|| "set a signal handler".into())?;
+    let signal = harmless_signal()?;
     for disk in [&DISKS[0], &DISKS[3]] {
         let mut agent = Agent::attach(disk)?;
         agent.drain_all()?;
         changes_wake(&mut agent)?;
-        others_wake(&agent)?;
+        others_wake(&agent, signal)?;
         stop_wakes(agent)?;
     }
     Ok("on a blk-mq and a bio-based disk".into())
+}
+
+/// A signal that ends a wait, and nothing else.
+pub(super) fn harmless_signal() -> Step<Signal> {
+    let interrupted = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGUSR1, &interrupted) }.doing(|| "set a signal handler".into())?;
+    Ok(Signal::SIGUSR1)
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -86,7 +92,7 @@ fn changes_wake(agent: &mut Agent) -> Step {
 }
 
 /// A wake-up and a signal end a wait, and meanwhile the same disk answers.
-fn others_wake(agent: &Agent) -> Step {
+fn others_wake(agent: &Agent, signal: Signal) -> Step {
     let (name, waiter) = (agent.disk.name, agent.waiter()?);
     let thread = waiting(agent.waiter()?);
     agent.statistics()?;
@@ -97,7 +103,7 @@ fn others_wake(agent: &Agent) -> Step {
     woken(thread, None, &format!("{name}: a wait that was woken"))?;
     let thread = waiting(agent.waiter()?);
     while !thread.is_finished() {
-        pthread_kill(thread.as_pthread_t(), Signal::SIGUSR1).doing(|| format!("{name}: signal"))?;
+        pthread_kill(thread.as_pthread_t(), signal).doing(|| format!("{name}: signal"))?;
         std::thread::sleep(Duration::from_millis(10));
     }
     woken(thread, Some(libc::EINTR), &format!("{name}: a wait that was interrupted"))
