@@ -33,9 +33,6 @@ ifeq ($(PLATFORM),cglue)
 ifneq ($(or $(CONFIG_RETPOLINE),$(CONFIG_MITIGATION_RETPOLINE)),y)
 $(call refuse,this kernel lacks CONFIG_MITIGATION_RETPOLINE (CONFIG_RETPOLINE before Linux 6.9))
 endif
-ifneq ($(or $(CONFIG_RETHUNK),$(CONFIG_MITIGATION_RETHUNK)),y)
-$(call refuse,this kernel lacks CONFIG_MITIGATION_RETHUNK (CONFIG_RETHUNK before Linux 6.9))
-endif
 ifneq ($(or $(CONFIG_CFI_CLANG),$(CONFIG_CFI)),)
 $(call refuse,this kernel has CONFIG_CFI: the Rust object would be stopped at its first call)
 endif

@@ -11,7 +11,7 @@
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
-#include "probed.h"
+#include "compat.h"
 #include "glue.h"
 
 #define INV_NAME	"involflt"

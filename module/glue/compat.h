@@ -9,6 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
 #include <linux/err.h>
+#include <linux/ktime.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include "probed.h"
@@ -194,6 +195,12 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define INV_SUBMIT_BIO_TYPE	blk_qc_t
 #endif
 
+#if defined(INV_HAVE_BDEV_IS_PARTITION)
+#define inv_is_partition(bdev)	bdev_is_partition(bdev)
+#else
+#define inv_is_partition(bdev)	((bdev)->bd_contains != (bdev))
+#endif
+
 #if defined(INV_HAVE_BIO_BDEV)
 #define inv_bio_disk(bio)	((bio)->bi_bdev->bd_disk)
 #else
@@ -210,8 +217,19 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 /* A number that no other disk gets until the next boot. */
 #if defined(INV_HAVE_DISKSEQ)
 #define inv_disk_number(disk)	((disk)->diskseq)
-#else
+#elif defined(INV_HAVE_BDI_ID)
 #define inv_disk_number(disk)	((disk)->queue->backing_dev_info->id)
+#else
+/* Another one each time: such a disk is never taken for one that was there before. */
+#define inv_disk_number(disk)	ktime_get_ns()
+#endif
+
+#if !defined(INV_HAVE_POLL_T)
+typedef unsigned int __poll_t;
+#define EPOLLIN			POLLIN
+#define EPOLLRDNORM		POLLRDNORM
+#define EPOLLERR		POLLERR
+#define EPOLLHUP		POLLHUP
 #endif
 
 /* A preempted task is not in an RCU read section, but it is in a tasks-RCU one. */

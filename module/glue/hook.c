@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <scsi/scsi_device.h>
+#include "bio_hook.h"
 #include "compat.h"
 #include "data.h"
 #include "glue.h"
@@ -62,12 +63,11 @@ struct inv_device {
 	unsigned int nr_queues;
 
 	/* bio-based disks */
-	const struct block_device_operations *fops;
-	struct block_device_operations fops_copy;
+	struct inv_bio_hook bio_hook;
 
 	/* bios whose completion will be told */
 	struct inv_bio *slots;
-	mempool_t bios;
+	mempool_t *bios;
 	atomic_t in_flight;
 	wait_queue_head_t idle;
 
@@ -121,18 +121,26 @@ static struct inv_range inv_decode(struct request_queue *q, unsigned int op,
 		range.op = INV_OP_WRITE_SAME;
 		break;
 #endif
+#if defined(INV_HAVE_ZONE_APPEND)
 	case REQ_OP_ZONE_APPEND:
-	case REQ_OP_ZONE_RESET:
+#endif
+#if defined(INV_HAVE_ZONE_FINISH)
 	case REQ_OP_ZONE_FINISH:
+#endif
+	case REQ_OP_ZONE_RESET:
 		range.op = INV_OP_ZONE;
 		range.sectors = q->limits.chunk_sectors;
 		break;
+#if defined(INV_HAVE_ZONE_RESET_ALL)
 	case REQ_OP_ZONE_RESET_ALL:
 		range.op = INV_OP_ZONE;
 		range.whole_disk = true;
 		break;
+#endif
+#if defined(INV_HAVE_ZONE_FINISH)
 	case REQ_OP_ZONE_OPEN:
 	case REQ_OP_ZONE_CLOSE:
+#endif
 	case REQ_OP_FLUSH:
 		range.sectors = 0;
 		break;
@@ -170,7 +178,7 @@ static struct inv_bio *inv_bio_get(struct inv_device *dev, struct bio *bio)
 
 	if (!READ_ONCE(slot->dev) && !cmpxchg(&slot->dev, NULL, dev))
 		return slot;
-	return mempool_alloc(&dev->bios, GFP_NOWAIT | __GFP_NOWARN);
+	return mempool_alloc(dev->bios, GFP_NOWAIT | __GFP_NOWARN);
 }
 
 static void inv_bio_free(struct inv_device *dev, struct inv_bio *tracked)
@@ -178,7 +186,7 @@ static void inv_bio_free(struct inv_device *dev, struct inv_bio *tracked)
 	if (tracked >= dev->slots && tracked < dev->slots + INV_SLOTS)
 		smp_store_release(&tracked->dev, NULL);
 	else
-		mempool_free(tracked, &dev->bios);
+		mempool_free(tracked, dev->bios);
 }
 
 /* A failed or partial write counts whole, without its data: nobody knows what reached the disk. */
@@ -318,15 +326,13 @@ static void inv_submit_write(struct inv_device *dev, struct bio *bio)
 	inv_mark(dev, &range);
 }
 
-static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
+void inv_bio_submitted(struct inv_bio_hook *hook, struct bio *bio)
 {
-	struct inv_device *dev = container_of(READ_ONCE(inv_bio_disk(bio)->fops),
-					      struct inv_device, fops_copy);
+	struct inv_device *dev = container_of(hook, struct inv_device, bio_hook);
 
 	/* The rest of a bio that the driver split comes by again. */
 	if (op_is_write(bio_op(bio)) && !inv_is_tracked(dev, bio))
 		inv_submit_write(dev, bio);
-	return dev->fops->submit_bio(bio);
 }
 
 /*
@@ -362,7 +368,7 @@ static int inv_check_disk(struct block_device *bdev)
 {
 	struct gendisk *disk = bdev->bd_disk;
 
-	if (bdev_is_partition(bdev)) {
+	if (inv_is_partition(bdev)) {
 		pr_err("involflt: %s: a partition; filter the whole disk\n", disk->disk_name);
 		return -EINVAL;
 	}
@@ -371,7 +377,7 @@ static int inv_check_disk(struct block_device *bdev)
 		       disk->disk_name);
 		return -EOPNOTSUPP;
 	}
-	if (!disk->queue->mq_ops && !disk->fops->submit_bio) {
+	if (!disk->queue->mq_ops && !inv_takes_bios(disk)) {
 		pr_err("involflt: %s: neither blk-mq nor bio-based\n", disk->disk_name);
 		return -EOPNOTSUPP;
 	}
@@ -463,6 +469,7 @@ static struct inv_device *inv_device_new(struct gendisk *disk)
 	dev->queue = disk->queue;
 	dev->scsi = inv_is_scsi(disk);
 	dev->number = inv_disk_number(disk);
+	inv_bio_hook_init(&dev->bio_hook, disk);
 	init_waitqueue_head(&dev->idle);
 	get_device(disk_to_dev(disk));
 	err = inv_find_queues(dev);
@@ -519,12 +526,15 @@ static void inv_swap_mq_ops(struct inv_queue *hooked, const struct blk_mq_ops *o
  * A bio may be in flight while the queue is frozen, so it is waited for: not for
  * long, since a suspended dm device sends it on only through the open queue.
  */
-static void inv_swap_fops(struct inv_device *dev, const struct block_device_operations *fops)
+static void inv_swap_bio_hook(struct inv_device *dev, bool hooked)
 {
 	unsigned int memflags = inv_freeze(dev->queue);
 
 	wait_event_timeout(dev->idle, !atomic_read(&dev->in_flight), INV_QUIET);
-	WRITE_ONCE(dev->disk->fops, fops);
+	if (hooked)
+		inv_bio_hook_set(&dev->bio_hook, dev->disk);
+	else
+		inv_bio_hook_clear(&dev->bio_hook, dev->disk);
 	memset(&dev->sight, 0, sizeof(dev->sight));
 	inv_sight_add(&dev->sight, dev->disk);
 	inv_unfreeze(dev->queue, memflags);
@@ -549,23 +559,11 @@ static void inv_unhook_queues(struct inv_device *dev)
 		inv_swap_mq_ops(dev->queues[i], dev->queues[i]->ops);
 }
 
-static void inv_hook_bio(struct inv_device *dev)
-{
-	dev->fops = dev->disk->fops;
-	dev->fops_copy = *dev->fops;
-	dev->fops_copy.submit_bio = inv_submit_bio;
-	inv_swap_fops(dev, &dev->fops_copy);
-}
-
 int inv_device_attach(struct inv_device *dev, void *tracker)
 {
-	int err = mempool_init_kmalloc_pool(&dev->bios, INV_RESERVED_BIOS,
-					    sizeof(struct inv_bio));
-
-	if (err)
-		return err;
-	dev->slots = kvcalloc(INV_SLOTS, sizeof(*dev->slots), GFP_KERNEL);
-	if (!dev->slots)
+	dev->bios = mempool_create_kmalloc_pool(INV_RESERVED_BIOS, sizeof(struct inv_bio));
+	dev->slots = kvzalloc(INV_SLOTS * sizeof(*dev->slots), GFP_KERNEL);
+	if (!dev->bios || !dev->slots)
 		return -ENOMEM;
 	dev->tracker = tracker;
 	dev->stable = inv_is_stable(dev->queue);
@@ -573,7 +571,7 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
 	if (dev->nr_queues)
 		inv_hook_queues(dev, 0);
 	else
-		inv_hook_bio(dev);
+		inv_swap_bio_hook(dev, true);
 	inv_holdable_add(&dev->holdable, dev->queue);
 	dev->attached = true;
 	__module_get(THIS_MODULE);
@@ -626,7 +624,7 @@ static void inv_unhook(struct inv_device *dev)
 	if (dev->nr_queues)
 		inv_unhook_queues(dev);
 	else
-		inv_swap_fops(dev, dev->fops);
+		inv_swap_bio_hook(dev, false);
 }
 
 static void inv_rehook(struct inv_device *dev)
@@ -634,7 +632,7 @@ static void inv_rehook(struct inv_device *dev)
 	if (dev->nr_queues)
 		inv_hook_queues(dev, 0);
 	else
-		inv_swap_fops(dev, &dev->fops_copy);
+		inv_swap_bio_hook(dev, true);
 	inv_rs_hole(dev->tracker, INV_HOLE_UNHOOKED);
 }
 
@@ -679,7 +677,7 @@ void inv_device_close(struct inv_device *dev)
 {
 	unsigned int i;
 
-	mempool_exit(&dev->bios);
+	mempool_destroy(dev->bios);
 	for (i = 0; i < dev->nr_queues; i++)
 		put_device(disk_to_dev(dev->queues[i]->disk));
 	put_device(disk_to_dev(dev->disk));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Whether a disk was written to since somebody looked: the kernel counts. */
-#include <linux/part_stat.h>
 #include "compat.h"
+#if defined(INV_HAVE_PART_STAT)
+#include <linux/part_stat.h>
+#endif
 #include "sight.h"
 
+#if defined(INV_HAVE_PART_STAT_LOCAL)
 /* A bio-based driver counts a write when it begins or when it has ended. */
 static bool inv_is_writing(struct gendisk *disk)
 {
@@ -35,3 +38,10 @@ void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
 	if (!disk->queue->mq_ops && inv_is_writing(disk))
 		sight->writing = true;
 }
+#else
+/* What such a kernel counts is not counted at each write's end. */
+void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
+{
+	sight->unsure = true;
+}
+#endif

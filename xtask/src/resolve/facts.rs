@@ -125,10 +125,10 @@ fn value<'a>(config: &'a str, name: &str) -> Option<&'a str> {
 fn from_config(config: &str) -> Result<Facts> {
     let value = |name: &str| value(config, name);
     let text = |name: &str| value(name).map(|value| value.trim_matches('"').to_owned());
-    let (compiler, compiler_version) = compiler(text("CONFIG_CC_VERSION_TEXT"), value("CONFIG_GCC_VERSION"))
-        .ok_or_else(|| {
-            Error::kernel("the .config of its headers has neither CONFIG_CC_VERSION_TEXT nor CONFIG_GCC_VERSION")
-        })?;
+    if value("CONFIG_MODULES") != Some("y") {
+        return Err(Error::kernel("the .config of its headers has no CONFIG_MODULES=y"));
+    }
+    let (compiler, compiler_version) = compiler(text("CONFIG_CC_VERSION_TEXT"), value("CONFIG_GCC_VERSION"));
     let rust = value("CONFIG_RUST") == Some("y");
     let rustc = if rust {
         let missing = || Error::kernel("the .config of its headers has CONFIG_RUST=y and no CONFIG_RUSTC_VERSION_TEXT");
@@ -143,14 +143,16 @@ fn from_config(config: &str) -> Result<Facts> {
     Ok(Facts { compiler, compiler_version, rustc, modversions, suse, release: None })
 }
 
-/// Command and version. Kernels before 5.8 have no text; there the number tells, `90400` for 9.4.0.
-fn compiler(text: Option<String>, number: Option<&str>) -> Option<(String, String)> {
-    let version = text.or_else(|| {
+/// Command and version. Kernels before 5.8 have no text; there the number tells, `90400` for 9.4.0. Those before 4.18 have
+/// neither, and were built with the one compiler of their release.
+fn compiler(text: Option<String>, number: Option<&str>) -> (String, String) {
+    let by_number = || {
         let number: u32 = number?.parse().ok()?;
         Some(format!("gcc {}.{}.{}", number / 10_000, number / 100 % 100, number % 100))
-    })?;
+    };
+    let version = text.or_else(by_number).unwrap_or_else(|| "gcc of the release".into());
     let command = version.split(' ').next().unwrap_or("");
-    Some((command.find("gcc").map_or(command, |start| &command[start..]).to_owned(), version))
+    (command.find("gcc").map_or(command, |start| &command[start..]).to_owned(), version)
 }
 
 #[cfg(test)]
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn a_compiler_is_named_by_its_text_or_by_its_number() {
         let facts = |config: &str| {
-            let facts = from_deb(config).unwrap();
+            let facts = from_deb(&format!("CONFIG_MODULES=y\n{config}")).unwrap();
             (facts.compiler, facts.compiler_version)
         };
         let pair = |one: &str, other: &str| (one.to_string(), other.to_string());
@@ -168,25 +170,26 @@ mod tests {
             "CONFIG_CC_VERSION_TEXT=\"gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0\"\nCONFIG_GCC_VERSION=110400\n";
         assert_eq!(facts(ubuntu), pair("gcc-11", "gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0"));
         assert_eq!(facts("CONFIG_GCC_VERSION=90400\n"), pair("gcc-9", "gcc 9.4.0"));
+        assert_eq!(facts(""), pair("gcc", "gcc of the release"));
         let debian = "CONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian) 12.2.0\"\nCONFIG_GCC_VERSION=120200\n";
         assert_eq!(facts(debian), pair("gcc-12", "gcc-12 (Debian) 12.2.0"));
     }
 
     #[test]
     fn a_config_gives_compiler_rust_and_modversions() {
-        let old = "CONFIG_CC_VERSION_TEXT=\"gcc-10 (Debian 10.2.1-6) 10.2.1 20210110\"\n# CONFIG_RUST is not set\nCONFIG_MODVERSIONS=y\n";
+        let old = "CONFIG_MODULES=y\nCONFIG_CC_VERSION_TEXT=\"gcc-10 (Debian 10.2.1-6) 10.2.1 20210110\"\n# CONFIG_RUST is not set\nCONFIG_MODVERSIONS=y\n";
         let facts = from_config(old).unwrap();
         assert_eq!((facts.compiler.as_str(), facts.rustc, facts.modversions), ("gcc-10", None, true));
-        let new = "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-16 (Debian 16.1.0-1) 16.1.0\"\nCONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"rustc 1.97.1\"\nCONFIG_MODVERSIONS_X=y\n";
+        let new = "CONFIG_MODULES=y\nCONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-16 (Debian 16.1.0-1) 16.1.0\"\nCONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"rustc 1.97.1\"\nCONFIG_MODVERSIONS_X=y\n";
         let facts = from_config(new).unwrap();
         assert_eq!((facts.compiler.as_str(), facts.modversions), ("gcc-16", false));
         assert_eq!(facts.rustc.as_deref(), Some("rustc 1.97.1"));
     }
 
     #[test]
-    fn a_config_that_names_no_compiler_is_refused() {
-        assert!(from_config("CONFIG_MODVERSIONS=y\n").unwrap_err().message.contains("CONFIG_CC_VERSION_TEXT"));
-        let half = "CONFIG_CC_VERSION_TEXT=\"gcc-14 14\"\nCONFIG_RUST=y\n";
+    fn a_config_that_is_none_or_names_no_rustc_is_refused() {
+        assert!(from_config("CONFIG_MODVERSIONS=y\n").unwrap_err().message.contains("CONFIG_MODULES"));
+        let half = "CONFIG_MODULES=y\nCONFIG_CC_VERSION_TEXT=\"gcc-14 14\"\nCONFIG_RUST=y\n";
         assert!(from_config(half).unwrap_err().message.contains("CONFIG_RUSTC_VERSION_TEXT"));
     }
 }

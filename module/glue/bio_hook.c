@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Bio-based disks: their submit_bio, or before Linux 5.9 their queue's make_request_fn. */
+#include <linux/hashtable.h>
+#include <linux/mutex.h>
+#include "bio_hook.h"
+
+#if defined(INV_HAVE_SUBMIT_BIO)
+bool inv_takes_bios(struct gendisk *disk)
+{
+	return disk->fops->submit_bio;
+}
+
+static INV_SUBMIT_BIO_TYPE inv_submit_bio(struct bio *bio)
+{
+	struct inv_bio_hook *hook = container_of(READ_ONCE(inv_bio_disk(bio)->fops),
+						 struct inv_bio_hook, copy);
+
+	inv_bio_submitted(hook, bio);
+	return hook->fops->submit_bio(bio);
+}
+
+void inv_bio_hook_init(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	hook->fops = disk->fops;
+	hook->copy = *hook->fops;
+	hook->copy.submit_bio = inv_submit_bio;
+}
+
+void inv_bio_hook_set(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	WRITE_ONCE(disk->fops, &hook->copy);
+}
+
+void inv_bio_hook_clear(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	WRITE_ONCE(disk->fops, hook->fops);
+}
+#else
+/* A queue has one function and no table, so the hook is found by the queue's address. */
+static DEFINE_HASHTABLE(inv_hooks, 6);
+static DEFINE_MUTEX(inv_hooks_lock);
+
+bool inv_takes_bios(struct gendisk *disk)
+{
+	return disk->queue->make_request_fn;
+}
+
+static struct inv_bio_hook *inv_bio_hook_of(struct request_queue *q)
+{
+	struct inv_bio_hook *hook;
+
+	hash_for_each_possible_rcu(inv_hooks, hook, node, (unsigned long)q)
+		if (hook->queue == q)
+			return hook;
+	return NULL;
+}
+
+/* Whoever calls this has entered the queue, so the hook stays: it goes while the queue is frozen. */
+static blk_qc_t inv_make_request(struct request_queue *q, struct bio *bio)
+{
+	struct inv_bio_hook *hook;
+
+	rcu_read_lock();
+	hook = inv_bio_hook_of(q);
+	rcu_read_unlock();
+	inv_bio_submitted(hook, bio);
+	return hook->make_request(q, bio);
+}
+
+void inv_bio_hook_init(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	hook->queue = disk->queue;
+	hook->make_request = disk->queue->make_request_fn;
+}
+
+void inv_bio_hook_set(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	mutex_lock(&inv_hooks_lock);
+	hash_add_rcu(inv_hooks, &hook->node, (unsigned long)hook->queue);
+	mutex_unlock(&inv_hooks_lock);
+	WRITE_ONCE(hook->queue->make_request_fn, inv_make_request);
+}
+
+void inv_bio_hook_clear(struct inv_bio_hook *hook, struct gendisk *disk)
+{
+	WRITE_ONCE(hook->queue->make_request_fn, hook->make_request);
+	mutex_lock(&inv_hooks_lock);
+	hash_del_rcu(&hook->node);
+	mutex_unlock(&inv_hooks_lock);
+}
+#endif
