@@ -6,6 +6,7 @@
 #ifndef INVOLFLT_COMPAT_H
 #define INVOLFLT_COMPAT_H
 
+#include <linux/backing-dev.h>
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
 #include <linux/err.h>
@@ -114,9 +115,16 @@ static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
 #if defined(INV_HAVE_FREEZE_NON_OWNER)
 #define inv_hold_queue(q)	blk_freeze_queue_start_non_owner(q)
 #define inv_release_queue(q)	blk_mq_unfreeze_queue_non_owner(q)
-#else
+#elif defined(INV_HAVE_REF_RESURRECT)
 #define inv_hold_queue(q)	blk_freeze_queue_start(q)
 #define inv_release_queue(q)	blk_mq_unfreeze_queue(q)
+#else
+#define inv_hold_queue(q)	blk_freeze_queue_start(q)
+static inline void inv_release_queue(struct request_queue *q)
+{
+	blk_mq_freeze_queue_wait(q);
+	blk_mq_unfreeze_queue(q);
+}
 #endif
 
 /*
@@ -140,7 +148,7 @@ static inline void inv_set_stable(struct request_queue *q, bool stable)
 	/* Limits that the queue has are limits that it may have. */
 	WARN_ON_ONCE(queue_limits_commit_update(q, &limits));
 }
-#else
+#elif defined(INV_HAVE_QUEUE_STABLE)
 static inline bool inv_is_stable(struct request_queue *q)
 {
 	return test_bit(QUEUE_FLAG_STABLE_WRITES, &q->queue_flags);
@@ -152,6 +160,19 @@ static inline void inv_set_stable(struct request_queue *q, bool stable)
 		blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, q);
 	else
 		blk_queue_flag_clear(QUEUE_FLAG_STABLE_WRITES, q);
+}
+#else
+static inline bool inv_is_stable(struct request_queue *q)
+{
+	return q->backing_dev_info->capabilities & BDI_CAP_STABLE_WRITES;
+}
+
+static inline void inv_set_stable(struct request_queue *q, bool stable)
+{
+	if (stable)
+		q->backing_dev_info->capabilities |= BDI_CAP_STABLE_WRITES;
+	else
+		q->backing_dev_info->capabilities &= ~BDI_CAP_STABLE_WRITES;
 }
 #endif
 
@@ -193,6 +214,12 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define INV_SUBMIT_BIO_TYPE	void
 #else
 #define INV_SUBMIT_BIO_TYPE	blk_qc_t
+#endif
+
+#if defined(INV_HAVE_VMALLOC_GFP)
+#define inv_vmalloc(bytes, gfp)	__vmalloc(bytes, gfp)
+#else
+#define inv_vmalloc(bytes, gfp)	__vmalloc(bytes, gfp, PAGE_KERNEL)
 #endif
 
 #if defined(INV_HAVE_BDEV_IS_PARTITION)

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
+#include "compat.h"
 #include "data.h"
 #include "glue.h"
 
@@ -23,7 +24,7 @@ u64 inv_memory(void)
 /* Never at the cost of somebody else's memory: without it, less is captured. */
 void *inv_slab_new(size_t bytes)
 {
-	return __vmalloc(bytes, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+	return inv_vmalloc(bytes, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 }
 
 void inv_slab_free(void *slab)

@@ -5,6 +5,5 @@ asm(".pushsection .text\n"
     ".type __x86_return_thunk, @function\n"
     "__x86_return_thunk:\n"
     "	ret\n"
-    "	int3\n"
     ".size __x86_return_thunk, .-__x86_return_thunk\n"
     ".popsection\n");

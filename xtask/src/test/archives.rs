@@ -5,21 +5,26 @@
 mod fixture;
 mod hostile;
 mod server;
+mod ubuntu;
 
+use super::rpm::{self, RpmRoot};
+use super::stand_in::{self, StandIn};
 use super::{Context, Tally};
-use crate::build::Farm;
+use crate::build::{Built, Farm};
 use crate::kdir::Kdir;
 use crate::lock::{LockedKernel, Platform};
 use crate::module_source::ModuleSource;
-use crate::package::{self, Recipes, SignedModule, Templates, Tools};
+use crate::package::{self, Family, Recipes, RpmKernel, SignedModule, Templates, Tools};
+use crate::publish::Publisher;
 use crate::resolve::{self, MatrixArgs, Resolution};
-use crate::sign::{ArchiveKey, KeyOptions, Keys};
+use crate::sign::{KeyOptions, Keys};
 use crate::store::remove;
 use fixture::{RhelKernel, SlesKernel};
 use server::Server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use ubuntu::UbuntuKernel;
 
 type Outcome = Result<String, String>;
 
@@ -33,6 +38,13 @@ const LATER: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55
 /// Its name says SP6, its KDIR SP5.
 const LIAR: SlesKernel<'_> = SlesKernel { version: "6.4.0", build: "150600.23.25", service_pack: 5 };
 const RHEL: RhelKernel<'_> = RhelKernel { version: "5.14.0", build: "284.86.1.el9_2" };
+const UBUNTU: UbuntuKernel<'_> = UbuntuKernel { abi: "6.8.0-151", flavour: "generic", source: "linux", is_built: true };
+/// Another flavour, of the suite's own series.
+const AZURE: UbuntuKernel<'_> =
+    UbuntuKernel { abi: "6.8.0-1074", flavour: "azure", source: "linux-azure", is_built: false };
+/// A hardware enablement kernel, which is a series of its own.
+const ENABLEMENT: UbuntuKernel<'_> =
+    UbuntuKernel { abi: "7.0.0-1020", flavour: "azure", source: "linux-azure-7.0", is_built: false };
 
 /// Runs the stage: about 60 s, most of it two builds.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -46,12 +58,13 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         }
         Ok(Some(bench)) => {
             let sles = bench.pipeline("sles", "15-sp5", &[&SP5.release(), &LATER.release()], Some(5));
-            tally.check("stand-in for SLES 15 SP5: resolve, lock, build, package", sles, &again);
+            tally.check("stand-in for SLES 15 SP5: resolve, lock, build, sign, package, zypper", sles, &again);
             tally.check("a service pack that is another one's", bench.wrong_service_pack(), &again);
             tally.check("an archive that wants credentials", bench.credentials(), &again);
             let rhel = bench.pipeline("rhel", "9.2", &[&RHEL.release()], None);
-            tally.check("stand-in for RHEL 9.2: resolve, lock, build, package", rhel, &again);
-            hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.key, tally, &again);
+            tally.check("stand-in for RHEL 9.2: resolve, lock, build, sign, package, dnf", rhel, &again);
+            tally.check("stand-ins for Ubuntu 24.04: resolve, lock, build, sign, package", bench.ubuntu(), &again);
+            hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.keys.archive, tally, &again);
         }
     }
     tally.check("archives: scratch", remove(&work).map(|()| "nothing is left".into()).map_err(text), &again);
@@ -62,7 +75,7 @@ struct Bench<'a> {
     work: PathBuf,
     served: PathBuf,
     server: Server,
-    key: ArchiveKey,
+    keys: Keys,
 }
 
 impl<'a> Bench<'a> {
@@ -74,10 +87,10 @@ impl<'a> Bench<'a> {
             kernel.platform == Platform::Cglue && kernel.flavour == "amd64" && kernel.release == "bookworm"
         };
         let Some(real) = kernels.iter().find(real) else { return Ok(None) };
-        let key = Keys::open(&KeyOptions::default(), context.listener).map_err(text)?.archive;
-        fs::write(work.join("key.asc"), key.public_armoured().map_err(text)?).map_err(text)?;
+        let keys = Keys::open(&KeyOptions::default(), context.listener).map_err(text)?;
+        fs::write(work.join("key.asc"), keys.archive.public_armoured().map_err(text)?).map_err(text)?;
         let server = Server::start(&served)?;
-        let bench = Bench { context, work: work.to_path_buf(), served, server, key };
+        let bench = Bench { context, work: work.to_path_buf(), served, server, keys };
         bench.fill(&bench.kdir(real)?)?;
         Ok(Some(bench))
     }
@@ -100,17 +113,21 @@ impl<'a> Bench<'a> {
         dir("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")?;
         SP5.packages(kdir, true, &self.work, &update)?;
         LATER.packages(kdir, true, &self.work, &update)?;
-        fixture::index(&update, &self.key, "gz")?;
+        fixture::index(&update, &self.keys.archive, "gz")?;
         let liar = dir("Updates/SLE-Module-Basesystem/15-SP6/x86_64/update")?;
         LIAR.packages(kdir, false, &self.work, &liar)?;
-        fixture::index(&liar, &self.key, "gz")?;
+        fixture::index(&liar, &self.keys.archive, "gz")?;
         for pack in ["15-SP5", "15-SP6"] {
             let empty = dir(&format!("Products/SLE-Module-Basesystem/{pack}/x86_64/product"))?;
-            fixture::index(&empty, &self.key, "xz")?;
+            fixture::index(&empty, &self.keys.archive, "xz")?;
         }
         let rhel = dir("dist/rhel9/9.2/x86_64/appstream/os")?;
         RHEL.package(kdir, &self.work, &rhel)?;
-        fixture::index(&rhel, &self.key, "xz")
+        fixture::index(&rhel, &self.keys.archive, "xz")?;
+        for kernel in [UBUNTU, AZURE, ENABLEMENT] {
+            kernel.packages(kdir, &self.work, &self.served.join("ubuntu"))?;
+        }
+        ubuntu::index(&self.served.join("ubuntu"), "noble", &self.keys.archive)
     }
 
     /// The repository of the good kernel of SLES.
@@ -121,9 +138,10 @@ impl<'a> Bench<'a> {
     fn write_yaml(&self, distro: &str, suite: &str) -> Result<PathBuf, String> {
         let file = self.work.join("kernels.yaml");
         let keyring = self.work.join("key.asc");
+        let (archive, flavours) = if distro == "ubuntu" { ("/ubuntu", "generic, azure") } else { ("", "default") };
         let yaml = format!(
-            "format: 1\ndistros:\n  {distro}:\n    mirror: {}\n    keyring: {}\n    build-root: bookworm\ngroups:\n  default:\n    \
-             - distro: {distro}\n      suites: ['{suite}']\n      flavours: [default]\n",
+            "format: 1\ndistros:\n  {distro}:\n    mirror: {}{archive}\n    keyring: {}\n    build-root: bookworm\ngroups:\n  default:\n    \
+             - distro: {distro}\n      suites: ['{suite}']\n      pockets: []\n      flavours: [{flavours}]\n",
             self.server.url,
             keyring.display()
         );
@@ -144,8 +162,36 @@ impl<'a> Bench<'a> {
         resolve::resolution(&args, self.context.store, self.context.listener).map_err(text)
     }
 
+    /// Kernels of two flavours are found by their two headers packages, and that of another series is not the suite's own.
+    fn ubuntu(&self) -> Outcome {
+        let kernels = self.resolved("ubuntu", "noble", &[&UBUNTU.release(), &AZURE.release()], None)?;
+        let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
+        let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
+        let generic = kernels.iter().find(|kernel| kernel.flavour == "generic").ok_or("no generic kernel")?;
+        let built = [(generic, self.built(generic, &farm)?)];
+        let publisher = Publisher { farm: &farm, keys: &self.keys, listener: self.context.listener };
+        let made = self.packages(&publisher.modules(&built).map_err(text)?)?;
+        let deb = made.iter().find(|file| file.extension().is_some_and(|ending| ending == "deb")).ok_or("no deb")?;
+        let files = said(Command::new("dpkg-deb").arg("-c").arg(deb))?;
+        match files.contains(&format!("/lib/modules/{}/", generic.kernel)) {
+            true => Ok(format!("{} of {} kernels", deb.file_name().unwrap_or_default().display(), kernels.len())),
+            false => Err(format!("{}: its module is elsewhere: {files}", deb.display())),
+        }
+    }
+
     /// From the archive to the package, with nothing typed by hand on the way: one package for all `releases`.
     fn pipeline(&self, distro: &str, suite: &str, releases: &[&str], pack: Option<u32>) -> Outcome {
+        self.packed(&self.resolved(distro, suite, releases, pack)?)
+    }
+
+    /// The kernels, which are those of `releases`, and the same out of the lock and offline.
+    fn resolved(
+        &self,
+        distro: &str,
+        suite: &str,
+        releases: &[&str],
+        pack: Option<u32>,
+    ) -> Result<Vec<LockedKernel>, String> {
         let resolution = self.resolve(distro, suite, false, false)?;
         if let Some(refused) = resolution.refused.first() {
             return Err(format!("{}: {}", refused.id, refused.error));
@@ -160,32 +206,94 @@ impl<'a> Bench<'a> {
         same("the lock", &format!("{:?}", locked.kernels), &format!("{:?}", resolution.kernels))?;
         let offline = self.resolve(distro, suite, false, true)?;
         same("offline", &format!("{:?}", offline.kernels), &format!("{:?}", resolution.kernels))?;
-        self.packed(&resolution.kernels)
+        Ok(resolution.kernels)
     }
 
-    /// Builds every kernel, and makes their packages: a single one, which serves them all.
+    /// Builds every kernel, signs their modules, and makes their packages: a single one, which serves them all. That one is
+    /// signed, published and installed.
     fn packed(&self, kernels: &[LockedKernel]) -> Outcome {
-        let modules = kernels.iter().map(|kernel| self.built(kernel)).collect::<Result<Vec<_>, _>>()?;
+        let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
+        let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
+        let built = kernels.iter().map(|kernel| Ok((kernel, self.built(kernel, &farm)?)));
+        let built = built.collect::<Result<Vec<_>, String>>()?;
+        let publisher = Publisher { farm: &farm, keys: &self.keys, listener: self.context.listener };
+        let modules = publisher.modules(&built).map_err(text)?;
         let serving = package::serving(&modules).map_err(text)?;
         let [served] = &serving[..] else { return Err(format!("{serving:?}")) };
         same("what it serves", &served.serves.len().to_string(), &kernels.len().to_string())?;
+        let made = self.packages(&modules)?;
+        let [package] = &made[..] else { return Err(format!("{} packages", made.len())) };
+        let files = said(Command::new("rpm").args(["-qpl", "--nosignature"]).arg(package))?;
+        if !files.contains(&format!("/lib/modules/{}/", served.built_for)) {
+            return Err(format!("{}: its module is elsewhere: {files}", package.display()));
+        }
+        self.breaks_the_promise(&modules)?;
+        let manager = self.installed(&modules[0], package)?;
+        let name = package.file_name().unwrap_or_default().to_string_lossy();
+        Ok(format!("{name}, installed by {manager}: {served}"))
+    }
+
+    fn packages(&self, modules: &[SignedModule<'_>]) -> Result<Vec<PathBuf>, String> {
         let recipes = Recipes { development: true, licence: &self.context.tree.join("LICENSE") };
         let templates = Templates::read(&self.context.tree.join("packaging")).map_err(text)?;
         let tools = Tools::get(self.context.store, self.context.matrix.offline, &|_| ()).map_err(text)?;
-        let made = package::make(&recipes, &modules, Vec::new(), &templates, &tools, self.context.store);
-        let made = made.map_err(text)?;
-        let [package] = &made[..] else { return Err(format!("{} packages", made.len())) };
-        let files = said(Command::new("rpm").args(["-qpl", "--nosignature"]).arg(&package.file))?;
-        if !files.contains(&format!("/lib/modules/{}/", served.built_for)) {
-            return Err(format!("{}: its module is elsewhere: {files}", package.file.display()));
-        }
-        Ok(format!("{}: {served}", package.file.file_name().unwrap_or_default().to_string_lossy()))
+        let made = package::make(&recipes, modules, Vec::new(), &templates, &tools, self.context.store);
+        Ok(made.map_err(text)?.into_iter().map(|package| package.file).collect())
     }
 
-    /// The module, which says that it is of the kernel that was asked for. It is not signed: that is another stage's.
-    fn built<'k>(&self, kernel: &'k LockedKernel) -> Result<SignedModule<'k>, String> {
-        let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
-        let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
+    /// A later kernel of the same pack, one of whose symbols has another checksum, gets a package of its own.
+    fn breaks_the_promise(&self, modules: &[SignedModule<'_>]) -> Result<(), String> {
+        let first = &modules[0];
+        let symvers = fs::read_to_string(&first.symvers).map_err(text)?;
+        let other = |line: &str| match line.split_once("\tkfree\t") {
+            Some((_, rest)) => format!("0x00000001\tkfree\t{rest}\n"),
+            None => format!("{line}\n"),
+        };
+        let file = self.work.join("Module.symvers");
+        fs::write(&file, symvers.lines().map(other).collect::<String>()).map_err(text)?;
+        let mut kernel = first.kernel.clone();
+        kernel.kernel = kernel.kernel.replace("55.88", "55.99").replace("284.86", "284.99");
+        kernel.packages[0].version = kernel.packages[0].version.replace("55.88", "55.99").replace("284.86", "284.99");
+        let broken = SignedModule { kernel: &kernel, module: first.module.clone(), symvers: file };
+        let all: Vec<SignedModule<'_>> = modules.iter().cloned().chain([broken]).collect();
+        let serving = package::serving(&all).map_err(text)?;
+        match &serving[..] {
+            [_, own] if own.serves == [kernel.kernel.as_str()] && own.because[0].contains("kfree") => {
+                same("packages", &self.packages(&all)?.len().to_string(), "2")
+            }
+            _ => Err(format!("a kernel that breaks the promise: {serving:?}")),
+        }
+    }
+
+    /// Signed, in a signed repository, beside a stand-in for the kernel, in a root; says what installed it.
+    fn installed(&self, module: &SignedModule<'_>, package: &Path) -> Result<&'static str, String> {
+        let (family, manager) = match module.kernel.distro.as_str() {
+            "sles" => (Family::Suse, "zypper"),
+            _ => (Family::Rhel, "dnf"),
+        };
+        let (flavour, name) = rpm::default_names(family);
+        let release = module.kernel.kernel.as_str();
+        let (version, build) = release.split_once('-').unwrap_or((release, "1"));
+        let symvers = fs::read_to_string(&module.symvers).map_err(text)?;
+        let kernel = RpmKernel { family, flavour, package: name, release, version };
+        let build = build.trim_end_matches("-default").trim_end_matches(".x86_64");
+        let kernel = StandIn { kernel, release: build, symvers: &symvers }.make(&self.work)?;
+        let signed = self.work.join(package.file_name().unwrap_or_default());
+        fs::copy(package, &signed).map_err(text)?;
+        for file in [&kernel, &signed] {
+            self.keys.archive.rpm_sign(file).map_err(text)?;
+        }
+        let root = RpmRoot { family, dir: self.work.join(manager), key: &self.keys.archive };
+        root.prepare(&stand_in::base(&self.work)?)?;
+        root.publish(&[&kernel, &signed])?;
+        root.install(name)?;
+        root.install("involflt-kmod")?;
+        root.has_module(release)?;
+        Ok(manager)
+    }
+
+    /// The module, which says that it is of the kernel that was asked for.
+    fn built(&self, kernel: &LockedKernel, farm: &Farm<'_>) -> Result<Built, String> {
         // The loopback server is no network: also what is tested with --offline gets its packages there.
         for package in &kernel.packages {
             self.context.store.package(package, &kernel.archive, false).map_err(text)?;
@@ -193,10 +301,10 @@ impl<'a> Bench<'a> {
         let built = farm.build(kernel, &self.work.join("build.log"), &|_| ()).map_err(text)?;
         let module = fs::read(&built.module).map_err(text)?;
         let vermagic = format!("vermagic={} ", kernel.kernel);
-        if !module.windows(vermagic.len()).any(|part| part == vermagic.as_bytes()) {
-            return Err(format!("{}: it has no `{vermagic}`", built.module.display()));
+        match module.windows(vermagic.len()).any(|part| part == vermagic.as_bytes()) {
+            true => Ok(built),
+            false => Err(format!("{}: it has no `{vermagic}`", built.module.display())),
         }
-        Ok(SignedModule { kernel, symvers: built.kdir.host.join("Module.symvers"), module: built.module })
     }
 
     /// An archive that wants an account: with it the lock is written, without it the error says where one is read from; the

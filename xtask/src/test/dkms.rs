@@ -69,7 +69,7 @@ fn rebuilt(context: &Context<'_>, farm: &Farm<'_>, any: &LockedKernel, dir: &Pat
     make_open_dir(&build)?;
     let script = format!(
         "cp -R /staged/usr/src/involflt-{} elsewhere; mkdir -p stand-in-kdir/include/config; touch stand-in-kdir/Makefile
-        printf 'CONFIG_%s=y\\n' X86_64 MODULES BLOCK RETPOLINE RETHUNK > stand-in-kdir/include/config/auto.conf
+        printf 'CONFIG_%s=y\\n' X86_64 MODULES BLOCK RETPOLINE > stand-in-kdir/include/config/auto.conf
         make -C elsewhere -f involflt.mak KDIR=../stand-in-kdir INVOLFLT_REBUILD_RUST=1 involflt_core.o_rebuilt",
         dkms::VERSION
     );

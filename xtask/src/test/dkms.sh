@@ -66,9 +66,9 @@ cp /tmp/hook.c "/usr/src/involflt-$2/glue/hook.c"
 
 step "a kernel without what the module needs is told of by the option's name"
 cp "$kdir/include/config/auto.conf" /tmp/auto.conf
-sed -i -e '/RETHUNK/d' "$kdir/include/config/auto.conf"
+sed -i -e '/RETPOLINE/d' "$kdir/include/config/auto.conf"
 said $program kernel "$kernel"
-told CONFIG_MITIGATION_RETHUNK
+told CONFIG_MITIGATION_RETPOLINE
 cp /tmp/auto.conf "$kdir/include/config/auto.conf"
 
 step "a damaged Rust object is refused"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Module packages chosen by zypper and dnf themselves, in RPM roots with stand-in kernels; signatures always checked.
 
+mod root;
+
 use super::stand_in::{self, StandIn};
 use super::{Context, Tally};
 use crate::build::Farm;
@@ -8,12 +10,12 @@ use crate::error::Result as FarmResult;
 use crate::lock::{LockedKernel, Platform};
 use crate::module_source::ModuleSource;
 use crate::package::{Family, Recipes, RpmKernel, Templates, Tools, kernel_version};
-use crate::repository;
 use crate::sign::{ArchiveKey, KeyOptions, Keys};
 use crate::store::remove;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+pub use self::root::RpmRoot;
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -133,8 +135,8 @@ impl<'a> Bench<'a> {
 
     /// A root with an empty repository.
     fn root(&self, family: Family, name: &str) -> Result<RpmRoot<'_>, String> {
-        let root = RpmRoot { bench: self, family, dir: self.work.join(name) };
-        root.prepare()?;
+        let root = RpmRoot { family, dir: self.work.join(name), key: &self.key };
+        root.prepare(&self.base)?;
         Ok(root)
     }
 
@@ -154,11 +156,11 @@ impl<'a> Bench<'a> {
         root.publish(&[&old_kernel, &old_module])?;
         root.install(package)?;
         root.install("involflt-kmod")?;
-        root.has_module(&self.old)?;
+        root.has_module(&self.old.kernel.kernel)?;
         root.publish(&[&old_kernel, &old_module, &new_kernel, &new_module])?;
         root.install(&format!("{package}-{}", self.new.upstream()))?;
         root.update()?;
-        root.has_module(&self.new)?;
+        root.has_module(&self.new.kernel.kernel)?;
         root.remove(module_package_name(family, "default"))?;
         let left = root.modules()?;
         if left.is_empty() {
@@ -220,7 +222,7 @@ impl<'a> Bench<'a> {
         root.publish(&[&kernel, &module, &default_kernel, &default_module])?;
         root.install("kernel-azure")?;
         root.install("involflt-kmod")?;
-        root.has_module(&self.cloud)?;
+        root.has_module(&self.cloud.kernel.kernel)?;
         Ok("involflt-kmp-azure with kernel-azure".into())
     }
 }
@@ -236,7 +238,7 @@ fn subject(context: &Context<'_>, kernel: &LockedKernel) -> FarmResult<Subject> 
 }
 
 /// Flavour and kernel package of a family's usual kernel.
-fn default_names(family: Family) -> (&'static str, &'static str) {
+pub fn default_names(family: Family) -> (&'static str, &'static str) {
     match family {
         Family::Suse => ("default", "kernel-default"),
         Family::Rhel => ("", "kernel-core"),
@@ -256,146 +258,5 @@ fn refused((succeeded, said): (bool, String), words: &str) -> Outcome {
         (true, _) => Err(format!("it should have been refused: {said}")),
         (false, false) => Err(format!("it did not say `{words}`: {said}")),
         (false, true) => Ok(said.lines().find(|line| line.contains(words)).unwrap_or_default().trim().to_string()),
-    }
-}
-
-/// A directory with an RPM database, a repository, and the settings of a package manager.
-struct RpmRoot<'a> {
-    bench: &'a Bench<'a>,
-    family: Family,
-    dir: PathBuf,
-}
-
-impl RpmRoot<'_> {
-    fn prepare(&self) -> Result<(), String> {
-        remove(&self.dir).map_err(text)?;
-        let key = self.dir.join("key.asc");
-        for dir in ["root/etc/zypp", "root/etc/yum.repos.d", "repository", "log"] {
-            fs::create_dir_all(self.dir.join(dir)).map_err(text)?;
-        }
-        fs::write(&key, self.bench.key.public_armoured().map_err(text)?).map_err(text)?;
-        // Kernels beside each other, as SUSE's own zypp.conf has it.
-        let settings = "[main]\nmultiversion = provides:multiversion(kernel)\n";
-        fs::write(self.dir.join("root/etc/zypp/zypp.conf"), settings).map_err(text)?;
-        let repository = format!(
-            "[involflt]\nname=involflt\nbaseurl=file://{}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file://{}\n",
-            self.dir.join("repository").display(),
-            key.display()
-        );
-        fs::write(self.dir.join("root/etc/yum.repos.d/involflt.repo"), repository).map_err(text)?;
-        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--initdb"))?;
-        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--import").arg(&key))?;
-        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--install").arg(&self.bench.base))
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.join("root")
-    }
-
-    /// A new state of the repository.
-    fn publish(&self, packages: &[&PathBuf]) -> Result<(), String> {
-        let place = self.dir.join("repository");
-        remove(&place).map_err(text)?;
-        let packages: Vec<PathBuf> = packages.iter().map(|package| package.to_path_buf()).collect();
-        repository::rpm(&place, &packages, &self.bench.key).map_err(text)?;
-        if self.family == Family::Suse && !self.root().join("etc/zypp/repos.d/involflt.repo").exists() {
-            let mut command = self.manager();
-            self.done(
-                command.args(["addrepo", "--gpgcheck"]).arg(format!("file://{}", place.display())).arg("involflt"),
-            )?;
-        }
-        self.clean()
-    }
-
-    fn published(&self, package: &Path) -> PathBuf {
-        self.dir.join("repository/x86_64").join(package.file_name().unwrap_or_default())
-    }
-
-    /// zypper or dnf on this root, asking nothing.
-    fn manager(&self) -> Command {
-        let mut command = match self.family {
-            Family::Suse => {
-                let mut command = Command::new("zypper");
-                command.arg("--root").arg(self.root()).args(["--non-interactive", "--no-color"]);
-                command.env("ZYPP_CONF", self.dir.join("root/etc/zypp/zypp.conf"));
-                command
-            }
-            Family::Rhel => {
-                let mut command = Command::new("dnf");
-                command.args(["--assumeyes", "--releasever=9"]).arg("--installroot").arg(self.root());
-                let settings = [("reposdir", "root/etc/yum.repos.d"), ("cachedir", "cache"), ("logdir", "log")];
-                for (name, dir) in settings {
-                    command.arg(format!("--setopt={name}={}", self.dir.join(dir).display()));
-                }
-                command
-            }
-        };
-        command.env("LC_ALL", "C");
-        command
-    }
-
-    fn clean(&self) -> Result<(), String> {
-        match self.family {
-            Family::Suse => self.done(self.manager().args(["clean", "--all"])),
-            Family::Rhel => self.done(self.manager().args(["clean", "all"])),
-        }
-    }
-
-    fn install(&self, package: &str) -> Result<(), String> {
-        match self.try_install(package)? {
-            (true, _) => Ok(()),
-            (false, said) => Err(format!("install {package}: {said}")),
-        }
-    }
-
-    fn try_install(&self, package: &str) -> Result<(bool, String), String> {
-        let mut command = self.manager();
-        command.arg("install");
-        if self.family == Family::Suse {
-            command.arg("--no-recommends");
-        } else {
-            command.arg("--setopt=install_weak_deps=False");
-        }
-        self.said(command.arg(package))
-    }
-
-    fn update(&self) -> Result<(), String> {
-        match self.family {
-            Family::Suse => self.done(self.manager().args(["update", "--no-recommends"])),
-            Family::Rhel => self.done(self.manager().args(["upgrade", "--setopt=install_weak_deps=False"])),
-        }
-    }
-
-    fn remove(&self, package: &str) -> Result<(), String> {
-        self.done(self.manager().arg("remove").arg(package))
-    }
-
-    /// Every `involflt.ko` of the root, a line each.
-    fn modules(&self) -> Result<String, String> {
-        let mut command = Command::new("find");
-        command.arg(self.root().join("lib/modules")).args(["-name", "involflt.ko"]);
-        Ok(self.said(&mut command)?.1)
-    }
-
-    fn has_module(&self, subject: &Subject) -> Result<(), String> {
-        let modules = self.modules()?;
-        match modules.contains(&format!("/lib/modules/{}/", subject.kernel.kernel)) {
-            true => Ok(()),
-            false => Err(format!("{} has no module; there are: {modules}", subject.kernel.kernel)),
-        }
-    }
-
-    fn done(&self, command: &mut Command) -> Result<(), String> {
-        match self.said(command)? {
-            (true, _) => Ok(()),
-            (false, said) => Err(format!("{command:?}: {said}")),
-        }
-    }
-
-    /// Whether it succeeded, and all that it said.
-    fn said(&self, command: &mut Command) -> Result<(bool, String), String> {
-        let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
-        let said = [output.stdout, output.stderr].concat();
-        Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_string()))
     }
 }

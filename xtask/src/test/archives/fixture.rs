@@ -99,19 +99,19 @@ impl RhelKernel<'_> {
 }
 
 /// The release under which a KDIR builds, in the three places that say it.
-fn rename_kernel(kdir: &Path, release: &str) -> Result<(), String> {
+pub fn rename_kernel(kdir: &Path, release: &str) -> Result<(), String> {
     write(&kdir.join("include/generated/utsrelease.h"), &format!("#define UTS_RELEASE \"{release}\"\n"))?;
     write(&kdir.join("include/config/kernel.release"), &format!("{release}\n"))
 }
 
 /// `linux-headers-*-common` of a Debian KDIR.
-fn shared_headers(kdir: &Kdir) -> Result<PathBuf, String> {
+pub fn shared_headers(kdir: &Kdir) -> Result<PathBuf, String> {
     let mount = kdir.mounts.iter().find(|mount| mount.inside.ends_with("-common"));
     mount.map(|mount| mount.host.clone()).ok_or_else(|| "the KDIR has no common headers".into())
 }
 
 /// `linux-kbuild-*` of a Debian KDIR.
-fn programs(kdir: &Kdir) -> Result<PathBuf, String> {
+pub fn programs(kdir: &Kdir) -> Result<PathBuf, String> {
     let mount = kdir.mounts.iter().find(|mount| mount.inside.starts_with("/usr/lib/linux-kbuild-"));
     mount.map(|mount| mount.host.clone()).ok_or_else(|| "the KDIR has no linux-kbuild".into())
 }
@@ -161,7 +161,7 @@ fn rpm(package: &Rpm<'_>, root: &Path, work: &Path, to: &Path) -> Result<(), Str
 }
 
 /// Adds a directory's files to another's, without links and files that are not wanted there.
-fn copy(from: &Path, to: &Path, without: &[&str]) -> Result<(), String> {
+pub fn copy(from: &Path, to: &Path, without: &[&str]) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
     done(Command::new("cp").arg("--archive").arg("--no-target-directory").arg(from).arg(to))?;
     let arch = to.join("arch");
@@ -187,7 +187,8 @@ pub fn sign(dir: &Path, key: &ArchiveKey) -> Result<(), String> {
     key.detach_sign(&index, &dir.join("repodata/repomd.xml.asc")).map_err(|error| error.to_string())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
+/// Writes a file; the error names it.
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -196,6 +197,7 @@ fn append(path: &Path, text: &str) -> Result<(), String> {
     write(path, &(before + text))
 }
 
+/// Runs a command; what it said is the error where it fails.
 pub fn done(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     match output.status.success() {
