@@ -64,13 +64,20 @@ impl<P: Platform> Request<P> {
         (0..self.disks()).any(|index| self.name(index).is_ok_and(|name| name.as_bytes() == row.name.as_bytes()))
     }
 
-    /// Disks that are told of though nobody named them.
-    fn others<'a>(&'a self, churn: &'a Churn<P>) -> impl Iterator<Item = &'a Row> {
-        churn.rows().filter(|row| !self.is_named(row))
+    /// Disks that are told of though nobody named them. Their number.
+    fn others(&self, churn: &Churn<P>, mut each: impl FnMut(&Row)) -> usize {
+        let mut count = 0;
+        for row in churn.rows() {
+            if !self.is_named(row) {
+                each(row);
+                count += 1;
+            }
+        }
+        count
     }
 
     fn has_room(&self, churn: &Churn<P>) -> Result<()> {
-        if self.disks() + self.others(churn).count() > self.room {
+        if self.disks() + self.others(churn, |_| {}) > self.room {
             return Err(Errno::AGAIN);
         }
         Ok(())
@@ -153,13 +160,16 @@ fn tell<P: Platform>(request: &Request<P>, churn: &Churn<P>, answer: &mut [u8]) 
     request.has_room(churn)?;
     let (header, disks) = answer.split_at_mut(all::HEADER as usize);
     put_all(header, churn);
-    let count = request.disks() + request.others(churn).count();
-    Part(header).put(all::DISKS, &(count as u32).to_ne_bytes());
     let mut disks = disks.chunks_exact_mut(churn_disk::BYTES);
     for (index, disk) in (0..request.disks()).zip(&mut disks) {
         put_named(disk, churn, request.name(index)?.as_bytes());
     }
-    request.others(churn).zip(disks).for_each(|(row, disk)| put_disk(disk, row));
+    let others = request.others(churn, |row| {
+        if let Some(disk) = disks.next() {
+            put_disk(disk, row);
+        }
+    });
+    Part(header).put(all::DISKS, &((request.disks() + others) as u32).to_ne_bytes());
     Ok(())
 }
 

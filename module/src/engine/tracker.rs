@@ -196,7 +196,8 @@ impl<P: Platform> Tracker<P> {
             Effect::Nothing => {}
             Effect::Blocks { first, count } => self.mark_blocks(first, count, block_sectors),
             Effect::From(first) => {
-                self.mark_blocks(first, (self.sectors / block_sectors).saturating_sub(first), block_sectors)
+                let blocks = self.sectors.checked_div(block_sectors).unwrap_or(0);
+                self.mark_blocks(first, blocks.saturating_sub(first), block_sectors)
             }
             Effect::Listed { list, extent } => list.chunks_exact(DESCRIPTOR).map(extent).for_each(|(first, count)| {
                 self.mark_blocks(first, count, block_sectors);

@@ -253,9 +253,9 @@ pub unsafe extern "C" fn inv_rs_nvme(disk: *const c_void, command: *const bindin
 pub unsafe extern "C" fn inv_rs_nvme_is_write(command: *const bindings::inv_command, sector: u64, sectors: u64) -> i32 {
     // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
     let given = unsafe { &*command };
-    let block = u64::from(given.block_sectors);
+    let blocks = |sectors: u64| sectors.checked_div(given.block_sectors.into()).unwrap_or(0);
     // SAFETY: by the caller's word.
-    i32::from(unsafe { nvme(given) }.is_write(sector / block, sectors / block))
+    i32::from(unsafe { nvme(given) }.is_write(blocks(sector), blocks(sectors)))
 }
 
 /// # Safety
