@@ -382,6 +382,7 @@ fn bitmap_files() {
         name,
         seen: Seen::NOTHING,
         previous: Previous { stamp: Stamp::default(), split: 0 },
+        ended: None,
     };
     let mut file = InMemory::default();
     let mut opened = BitmapFile::<Host>::create(&mut file, header).unwrap();

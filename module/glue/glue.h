@@ -49,6 +49,7 @@ struct inv_sighting {
 	__u64 device;		/* no other disk has this number until the next boot */
 	__u64 written;		/* grows with each write, if its driver counts; 0: not known */
 	__u64 sure;		/* its driver counts */
+	__u64 untouched;	/* it has counted nothing since the disk appeared */
 };
 
 /* Facts about an opened disk. */
@@ -82,6 +83,7 @@ struct inv_frozen;
 struct inv_stored;
 struct inv_payload;
 struct inv_mapping;
+struct inv_pinned;
 
 /* Rust to glue: disks (hook.c). All may sleep. Errors are negative errno. */
 int inv_device_open(const char *path, struct inv_device **out,
@@ -111,6 +113,7 @@ void inv_spin_unlock(struct inv_spin *spin, __u64 flags);
 struct inv_mutex *inv_mutex_new(void);
 void inv_mutex_free(struct inv_mutex *mutex);
 int inv_mutex_lock(struct inv_mutex *mutex, int killable);
+int inv_mutex_try(struct inv_mutex *mutex);
 void inv_mutex_unlock(struct inv_mutex *mutex);
 struct inv_event *inv_event_new(void);
 void inv_event_free(struct inv_event *event);
@@ -145,6 +148,24 @@ int inv_stored_write(struct inv_stored *file, __u64 at, const void *from, size_t
 int inv_stored_flush(struct inv_stored *file);
 int inv_make_directory(const char *path);
 void inv_random(void *to, size_t bytes);
+
+/*
+ * Rust to glue: blocks of a file that can be written past its file system
+ * (pin.c). While a file is pinned nobody can change it by way of the file system.
+ * All may sleep. Errors are negative errno; -EOPNOTSUPP where the file system
+ * does not promise to leave the blocks where they are.
+ */
+int inv_pin(const char *path, struct inv_pinned **out);
+void inv_unpin(struct inv_pinned *pinned);
+__u64 inv_pinned_blocks(const struct inv_pinned *pinned);
+int inv_pinned_read(struct inv_pinned *pinned, __u64 index, void *to);
+int inv_pinned_write(struct inv_pinned *pinned, __u64 index, const void *from);
+int inv_pinned_flush(struct inv_pinned *pinned);
+/* How often the file system was mounted writable, and whether it is. */
+int inv_pinned_mounts(struct inv_pinned *pinned, __u64 *mounts, int *writable);
+/* inv_rs_machine_stops() is called when the machine is about to be halted, switched off or started again. */
+int inv_watch_stop(void);
+void inv_unwatch_stop(void);
 
 /*
  * Rust to glue: other devices (query.c). 1 for blk-mq, 0 for another one; fails
@@ -214,6 +235,7 @@ long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);
 void inv_rs_release(struct inv_file *file);
 void inv_rs_alarm(void);
 void inv_rs_work(void);
+void inv_rs_machine_stops(void);
 /* Whether the open file's disk is ready, gone, or neither: enum inv_ready. */
 int inv_rs_poll(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */

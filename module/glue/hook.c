@@ -659,6 +659,7 @@ void inv_device_seen(const struct inv_device *dev, struct inv_sighting *out)
 	out->device = dev->number;
 	out->written = dev->sight.writing ? 0 : dev->sight.written;
 	out->sure = !dev->sight.unsure;
+	out->untouched = !dev->sight.unsure && !dev->sight.touched;
 }
 
 static void inv_device_free(struct rcu_head *rcu)

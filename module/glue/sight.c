@@ -32,7 +32,11 @@ static u64 inv_written(struct gendisk *disk)
  */
 void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
 {
-	sight->written += inv_written(disk) + 1;
+	u64 written = inv_written(disk);
+
+	sight->written += written + 1;
+	if (written)
+		sight->touched = true;
 	if (!disk->queue->mq_ops || !blk_queue_io_stat(disk->queue))
 		sight->unsure = true;
 	if (!disk->queue->mq_ops && inv_is_writing(disk))

@@ -9,6 +9,7 @@
 struct inv_sight {
 	u64 written;
 	bool unsure;		/* whether the driver counts all of it */
+	bool touched;		/* it has counted something */
 	bool writing;		/* something is in flight, and may or may not be counted */
 };
 

@@ -38,6 +38,12 @@ int inv_mutex_lock(struct inv_mutex *mutex, int killable)
 	return 0;
 }
 
+/* 1: it was free, and is the caller's. */
+int inv_mutex_try(struct inv_mutex *mutex)
+{
+	return mutex_trylock(&mutex->lock);
+}
+
 void inv_mutex_unlock(struct inv_mutex *mutex)
 {
 	mutex_unlock(&mutex->lock);

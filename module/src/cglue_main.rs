@@ -22,6 +22,8 @@ pub mod entry;
 pub mod file;
 #[path = "platform/hooks.rs"]
 pub mod hooks;
+#[path = "platform/pin.rs"]
+pub mod pin;
 #[path = "platform/point.rs"]
 pub mod point;
 #[path = "platform/spin.rs"]

@@ -20,6 +20,8 @@ pub mod file;
 pub mod hooks;
 #[path = "platform/rfl/mod.rs"]
 pub mod rfl;
+#[path = "platform/pin.rs"]
+pub mod pin;
 #[path = "platform/point.rs"]
 pub mod point;
 #[path = "platform/spin.rs"]

@@ -83,6 +83,7 @@ fn in_c(rust: &str) -> String {
         "inv_device" => "struct inv_device",
         "inv_geometry" => "struct inv_geometry",
         "inv_sighting" => "struct inv_sighting",
+        "inv_pinned" => "struct inv_pinned",
         "inv_stored" => "struct inv_stored",
         "bindings::inv_command" => "struct inv_command",
         other => panic!("no C type is known for {other}"),

@@ -3,7 +3,7 @@
 
 use involflt::engine::{Hole, Name, Op, Previous, Registry, ResyncReport, Service, Tracker};
 use involflt::host::{Files, Host, Written};
-use involflt::platform::{Errno, Platform};
+use involflt::platform::{Errno, Mounts, Platform};
 use std::sync::Arc;
 
 const DISK: &[u8] = b"sda:80000";
@@ -343,4 +343,182 @@ fn data_that_waits_or_is_out_is_kept_as_bits() {
     Host::common().set_service(Service::Shutdown);
     let module = Module::with_disk();
     assert_eq!(module.drain().0, [(0, 4096), (409_600, 102_400), (819_200, 4096), (1_228_800, 4096)]);
+}
+
+const QUIET: &str = "rootfs / rootfs rw 0 0\n/dev/vda1 / ext4 ro,relatime 0 0\nproc /proc proc rw,nosuid 0 0\n";
+const NO_SWAP: &str = "MemTotal: 1000 kB\nSwapCached: 0 kB\nSwapTotal:             0 kB\nSwapFree: 0 kB\n";
+
+/// The machine has a file system that pins, is mounted writable for so many times now, and nothing else writes.
+fn machine(count: u16) {
+    Files::with(|all| {
+        all.mounts = Some(Mounts { count, writable: true });
+        all.files.insert("/proc/1/mounts".into(), QUIET.into());
+        all.files.insert("/proc/meminfo".into(), NO_SWAP.into());
+    });
+}
+
+/// The machine stops: its file system is read-only by then.
+fn machine_stops(module: Module) {
+    Files::with(|all| {
+        if let Some(mounts) = &mut all.mounts {
+            mounts.writable = false;
+        }
+    });
+    module.0.machine_stops();
+}
+
+/// It starts again, and its file system is mounted writable for so many times now.
+fn machine_starts(count: u16) -> Module {
+    Files::boot();
+    Host::disks_appear();
+    machine(count);
+    Module::with_disk()
+}
+
+/// A disk with a change, when the machine stops.
+fn one_change_then_stop() {
+    machine(5);
+    let module = Module::with_disk();
+    module.tracker().complete(8, 8, false);
+    machine_stops(module);
+}
+
+#[test]
+fn after_a_clean_reboot_the_disk_goes_on_where_it_was() {
+    machine(5);
+    let module = Module::with_disk();
+    let tracker = module.tracker();
+    tracker.complete(0, 8, false);
+    module.drain();
+    tracker.complete(1600, 8, false);
+    let (_, out, previous) = module.get();
+    tracker.complete(2400, 16, false);
+    tracker.mark(79_992, 8);
+    assert_eq!(out, [(819_200, 4096)]);
+    machine_stops(module);
+    let module = machine_starts(6);
+    assert_eq!((module.hole(), module.kept()), (None, Ok(())));
+    assert_eq!(module.drain(), (vec![(819_200, 4096), (1_228_800, 8192), (40_955_904, 4096)], previous));
+}
+
+#[test]
+fn the_disk_of_the_root_goes_on_when_it_is_filtered_before_its_root_is_writable() {
+    one_change_then_stop();
+    Files::boot();
+    Host::disks_appear();
+    machine(5);
+    Files::with(|all| all.mounts = Some(Mounts { count: 5, writable: false }));
+    let module = Module::with_disk();
+    assert_eq!((module.hole(), module.drain().0), (None, vec![(4096, 4096)]));
+}
+
+#[test]
+fn a_boot_that_came_between_needs_a_resync() {
+    for count in [5, 7, 0] {
+        one_change_then_stop();
+        let module = machine_starts(count);
+        assert_eq!(module.hole(), Some(Hole::Unwatched), "{count} mounts");
+        module.0.stop(DISK).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_that_was_written_to_before_it_was_filtered_needs_a_resync() {
+    one_change_then_stop();
+    Files::boot();
+    Host::disks_appear();
+    machine(6);
+    Host::write_to_disks();
+    assert_eq!(Module::with_disk().hole(), Some(Hole::Unwatched));
+}
+
+#[test]
+fn a_machine_that_stops_and_does_not_stop_has_no_last_word() {
+    one_change_then_stop();
+    Files::with(|all| all.mounts = Some(Mounts { count: 5, writable: true }));
+    assert_eq!(Module::with_disk().hole(), Some(Hole::Unwatched), "it is the same boot");
+}
+
+#[test]
+fn while_something_may_still_write_there_is_no_last_word() {
+    let mounted = "/dev/vda1 / ext4 ro 0 0\n/dev/mapper/x /y btrfs rw,relatime 0 0\n";
+    let noisy: [(&str, Option<&str>); 7] = [
+        ("/proc/meminfo", Some("MemTotal: 0 kB\nSwapFree: 0 kB\n")),
+        ("/proc/1/mounts", Some(mounted)),
+        ("/proc/1/mounts", Some("a b a-file-system-with-a-long-name rw 0 0\n")),
+        ("/proc/1/mounts", Some("")),
+        ("/proc/1/mounts", None),
+        ("/proc/meminfo", Some("MemTotal: 1000 kB\nSwapTotal:        20000 kB\n")),
+        ("/proc/meminfo", None),
+    ];
+    for (path, text) in noisy {
+        machine(5);
+        let module = Module::with_disk();
+        Files::with(|all| match text {
+            Some(text) => drop(all.files.insert(path.into(), text.into())),
+            None => drop(all.files.remove(path)),
+        });
+        machine_stops(module);
+        let module = machine_starts(6);
+        assert_eq!(module.hole(), Some(Hole::Unclean), "{path}: {text:?}");
+        module.0.stop(DISK).unwrap();
+    }
+    machine(5);
+    Module::with_disk().0.machine_stops();
+    assert_eq!(machine_starts(6).hole(), Some(Hole::Unclean), "the file's own file system is writable");
+}
+
+#[test]
+fn where_a_file_system_moves_blocks_there_is_no_last_word() {
+    machine(5);
+    Files::with(|all| all.mounts = None);
+    machine_stops(Module::with_disk());
+    assert_eq!(machine_starts(6).hole(), Some(Hole::Unclean));
+}
+
+#[test]
+fn a_block_that_is_not_recognised_is_not_written() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [Change; 4] = [
+        |file| file[2 * 4096..3 * 4096].fill(0x5a),
+        |file| file[..2 * 4096].fill(0),
+        |file| file[2 * 4096 + 8] ^= 1,
+        |file| file.truncate(2 * 4096),
+    ];
+    for change in changes {
+        machine(5);
+        let module = Module::with_disk();
+        module.tracker().complete(8, 8, false);
+        change_file(change);
+        let there = Files::with(|all| all.files[FILE].clone());
+        machine_stops(module);
+        assert_eq!(Files::with(|all| all.files[FILE].clone()), there);
+        let module = machine_starts(6);
+        assert!(module.hole().is_some());
+        module.0.stop(DISK).unwrap();
+    }
+}
+
+#[test]
+fn a_last_word_that_fails_at_any_call_is_the_whole_of_it_or_none() {
+    let mut left = 0;
+    loop {
+        Files::with(|all| *all = Files::default());
+        machine(5);
+        let module = Module::with_disk();
+        module.tracker().complete(8, 8, false);
+        Files::with(|all| all.fault = Some((left, Errno::IO)));
+        machine_stops(module);
+        let failed = Files::with(|all| matches!(all.fault.take(), Some((0, _))));
+        let module = machine_starts(6);
+        match module.hole() {
+            None => assert_eq!(module.drain().0, [(4096, 4096)], "call {left}"),
+            Some(_) => assert!(failed, "call {left}: nothing failed"),
+        }
+        if !failed {
+            break;
+        }
+        left += 1;
+    }
+    assert!(left > 100, "{left} calls failed, not every one");
 }

@@ -121,8 +121,9 @@ fn header() -> Header {
         stamp: Stamp::default(),
         resync: None,
         name: name(),
-        seen: Seen { boot: [b'b'; 40], disk: Sighting { device: 7, written: 1234, sure: true } },
+        seen: Seen { boot: [b'b'; 40], disk: Sighting { device: 7, written: 1234, sure: true, untouched: false } },
         previous: Previous { stamp: Stamp::from_word(98), split: 1 },
+        ended: None,
     }
 }
 

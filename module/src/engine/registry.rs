@@ -2,7 +2,7 @@
 //! The filtered disks.
 
 use crate::engine::{Churn, DiskTimes, Drain, Fate, Latencies, Moment, Point, Pool, TagSet, Timeouts, Times, Tracker};
-use crate::persist::Keep;
+use crate::persist::{is_quiet, Keep};
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -53,6 +53,21 @@ pub struct Filtered<P: Platform> {
     pub keep: Keep<P>,
 }
 
+impl<P: Platform> Filtered<P> {
+    fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
+        self.drain.put_back(tracker);
+        self.keep.rehearse(tracker)
+    }
+
+    fn finish(&mut self, disk: &Disk<P>) -> Result<()> {
+        let previous = self.drain.previous();
+        self.keep.finish(&disk.persistent_name(), &disk.tracker, previous)
+    }
+}
+
+/// Most rounds in which files come to rest: each may change the disk of another one, and its own.
+const ROUNDS: usize = 8;
+
 /// What becomes of a disk's changes when it is filtered no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Changes {
@@ -86,6 +101,11 @@ impl<P: Platform> Disk<P> {
     /// and with [`Errno::INTR`] when the caller is killed while it waits for its turn.
     pub fn with<R>(&self, work: impl FnOnce(&mut Filtered<P>) -> R) -> Result<R> {
         self.filtered.with(|filtered| filtered.as_mut().map(work))?.ok_or(Errno::NODEV)
+    }
+
+    /// Does `work` on the disk if it is filtered and no request has it.
+    fn try_with<R>(&self, work: impl FnOnce(&mut Filtered<P>) -> R) -> Option<R> {
+        self.filtered.try_with(|filtered| filtered.as_mut().map(work))?
     }
 
     /// Its persistent name.
@@ -378,6 +398,24 @@ impl<P: Platform> Registry<P> {
         disk.tracker.waits.wake();
         self.tags.happen();
         Ok(())
+    }
+
+    /// The machine stops: each disk's last word goes to its file, past the file system, which is read-only by now. All files come
+    /// to rest first, as one may be on a disk that another one is for. A disk that is in use by a request is left out.
+    pub fn machine_stops(&self) {
+        if !is_quiet::<P>() {
+            return;
+        }
+        for _ in 0..ROUNDS {
+            let rest = self.disks().filter_map(|disk| disk.try_with(|filtered| filtered.rehearse(&disk.tracker)));
+            if rest.fold(true, |all, rest| all & rest) {
+                for disk in self.disks() {
+                    // A file that cannot be written says that it is in use, and the next start says why.
+                    let _ = disk.try_with(|filtered| filtered.finish(&disk));
+                }
+                return;
+            }
+        }
     }
 
     /// What outlives a disk that is detached.

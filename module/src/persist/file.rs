@@ -9,7 +9,7 @@ use crate::platform::{Errno, Platform, Result};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Headers are the blocks 0 and 1: while one is written, the other is whole.
-const HEADERS: u64 = 2;
+pub const HEADERS: u64 = 2;
 const WORDS: u64 = BITS / 64;
 /// Beside a block's checksum: it has bits.
 const HAS_BITS: u64 = 1 << 32;
@@ -66,6 +66,7 @@ impl<P: Platform> BitmapFile<P> {
             digest: 0,
             resync: None,
             seen: Seen::NOTHING,
+            ended: None,
             ..header
         })?;
         for block in 0..this.header.blocks() {
@@ -129,13 +130,7 @@ impl<P: Platform> BitmapFile<P> {
     /// has written all, the file says that it is in use.
     pub fn close(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
         self.is_in(file)?;
-        for index in 0..self.header.blocks() {
-            let words = index * WORDS..(index + 1) * WORDS;
-            let had = self.sum(index) & HAS_BITS != 0;
-            if had || words.clone().any(|word| bitmap.word(word) != 0) {
-                self.write_bits(file, index, |word| bitmap.word(index * WORDS + word))?;
-            }
-        }
+        self.write_all_bits(file, bitmap)?;
         file.flush()?;
         let sums = (0..self.header.blocks()).map(|index| (self.sum(index) as u32).to_le_bytes());
         let digest = sums.fold(0, |digest, sum| crc32c(digest, &sum));
@@ -146,6 +141,26 @@ impl<P: Platform> BitmapFile<P> {
             self.header.state = State::InUse;
         }
         done
+    }
+
+    /// Writes every block that [`Self::close`] would write of this `bitmap`, and still says that the file is in use: what
+    /// closing it does to the disk that has the file, this does too. Fails as [`Self::close`] does.
+    pub fn rehearse(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
+        self.is_in(file)?;
+        self.write_all_bits(file, bitmap)?;
+        self.begin(file)
+    }
+
+    /// The blocks that have bits, or had some.
+    fn write_all_bits(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
+        for index in 0..self.header.blocks() {
+            let words = index * WORDS..(index + 1) * WORDS;
+            let had = self.sum(index) & HAS_BITS != 0;
+            if had || words.clone().any(|word| bitmap.word(word) != 0) {
+                self.write_bits(file, index, |word| bitmap.word(index * WORDS + word))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the file is the one that this has written last: nobody may have put another one in its place.

@@ -32,6 +32,9 @@ const AT_WRITTEN: usize = AT_DEVICE + 8;
 const AT_PREVIOUS: usize = AT_WRITTEN + 8;
 const AT_PREVIOUS_SPLIT: usize = AT_PREVIOUS + 8;
 const AT_SURE: usize = AT_PREVIOUS_SPLIT + 4;
+const AT_ENDED: usize = AT_SURE + 4;
+/// Beside the count at [`AT_ENDED`]: there is one.
+const HAS_ENDED: u32 = 1 << 16;
 /// Longest persistent name, in bytes.
 const NAME: usize = 256;
 /// Bytes of a boot's id: a UUID as text, filled up with NULs.
@@ -59,11 +62,13 @@ pub struct Seen {
 
 impl Seen {
     /// Nobody has seen anything.
-    pub const NOTHING: Seen = Seen { boot: [0; BOOT], disk: Sighting { device: 0, written: 0, sure: false } };
+    pub const NOTHING: Seen =
+        Seen { boot: [0; BOOT], disk: Sighting { device: 0, written: 0, sure: false, untouched: false } };
 
     /// Whether nobody has written to the disk from this to `later`.
     pub fn is_still(&self, later: &Seen) -> bool {
-        self == later && self.boot != Self::NOTHING.boot && self.disk.written != 0
+        let same = |seen: &Seen| (seen.boot, seen.disk.device, seen.disk.written, seen.disk.sure);
+        same(self) == same(later) && self.boot != Self::NOTHING.boot && self.disk.written != 0
     }
 }
 
@@ -92,6 +97,8 @@ pub struct Header {
     pub seen: Seen,
     /// The end of the block that was committed last.
     pub previous: Previous,
+    /// The machine has stopped since the file was closed: the writable mounts of the file's file system that had ended then.
+    pub ended: Option<u16>,
 }
 
 impl Header {
@@ -123,6 +130,7 @@ impl Header {
         put(block, AT_BOOT, &self.seen.boot);
         put(block, AT_DEVICE, &self.seen.disk.device.to_le_bytes());
         put(block, AT_WRITTEN, &self.seen.disk.written.to_le_bytes());
+        put(block, AT_ENDED, &self.ended.map_or(0, |ended| HAS_ENDED | u32::from(ended)).to_le_bytes());
         put(block, AT_SURE, &u32::from(self.seen.disk.sure).to_le_bytes());
         put(block, AT_PREVIOUS, &self.previous.stamp.time().to_le_bytes());
         put(block, AT_PREVIOUS_SPLIT, &self.previous.split.to_le_bytes());
@@ -151,8 +159,14 @@ impl Header {
             name: bytes_at(block, AT_NAME),
             seen: Seen {
                 boot: bytes_at(block, AT_BOOT),
-                disk: Sighting { device: u64_at(AT_DEVICE), written: u64_at(AT_WRITTEN), sure: u32_at(AT_SURE) != 0 },
+                disk: Sighting {
+                    device: u64_at(AT_DEVICE),
+                    written: u64_at(AT_WRITTEN),
+                    sure: u32_at(AT_SURE) != 0,
+                    untouched: false,
+                },
             },
+            ended: Some(u32_at(AT_ENDED)).filter(|ended| ended & HAS_ENDED != 0).map(|ended| ended as u16),
             previous: Previous { stamp: Stamp::from_word(u64_at(AT_PREVIOUS)), split: u32_at(AT_PREVIOUS_SPLIT) },
         })
     }

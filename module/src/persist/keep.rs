@@ -5,9 +5,10 @@
 //! does not say "clean", or one that was closed when less had been written to the disk.
 
 use super::place::{Blockwise, Place};
+use super::proven::Proven;
 use super::{BitmapFile, Damage, Header, Resync, Seen, State};
 use crate::engine::{Hole, Name, Op, Previous, ResyncReport, Stamp, Tracker};
-use crate::platform::{Errno, File, Mode, Platform, Result, Sighting};
+use crate::platform::{Errno, File, Mode, Pinned, Platform, Result, Sighting};
 
 /// What outlives the module of one disk.
 pub struct Keep<P: Platform> {
@@ -18,6 +19,10 @@ pub struct Keep<P: Platform> {
     begun: Sighting,
     /// Whether delivery was forbidden at the end of an earlier session.
     drain_blocked: bool,
+    /// The file's blocks, where its file system leaves them in their places.
+    pinned: Option<P::Pinned>,
+    /// Bits that the disk had when the file was written last, before the machine stops.
+    rehearsed: Option<u64>,
 }
 
 /// What an earlier session has left.
@@ -28,7 +33,7 @@ enum Past {
     /// There was one, and what it committed last is not known.
     Lost,
     /// What its file says.
-    Closed { seen: Seen, previous: Previous },
+    Closed { seen: Seen, previous: Previous, ended: Option<u16> },
 }
 
 /// What there was in the place.
@@ -44,7 +49,14 @@ enum Found<P: Platform> {
 impl<P: Platform> Keep<P> {
     /// Nothing is kept, for want of what `errno` says.
     pub fn nothing(errno: Errno) -> Self {
-        Keep { file: Err(errno), past: Past::New, begun: Seen::NOTHING.disk, drain_blocked: false }
+        Keep {
+            file: Err(errno),
+            past: Past::New,
+            begun: Seen::NOTHING.disk,
+            drain_blocked: false,
+            pinned: None,
+            rehearsed: None,
+        }
     }
 
     /// Before the disk is filtered: takes over what its file has kept, and says in the file that it is in use, or makes
@@ -59,8 +71,8 @@ impl<P: Platform> Keep<P> {
     fn begin_in(place: &Place<P>, name: &Name<256>, tracker: &Tracker<P>) -> Self {
         let (file, past) = match find(place, name, tracker) {
             Found::Bits(file) => {
-                let Header { seen, previous, .. } = restored(file.header(), tracker);
-                (begun(file, place), Past::Closed { seen, previous })
+                let Header { seen, previous, ended, .. } = restored(file.header(), tracker);
+                (begun(file, place), Past::Closed { seen, previous, ended })
             }
             Found::Nothing => (create(place, name, tracker), Past::New),
             Found::Hole(hole) => {
@@ -70,42 +82,82 @@ impl<P: Platform> Keep<P> {
         };
         let drain_blocked = place.is_filtered() && place.is_drain_blocked();
         place.set_filtered(true);
-        Keep { file, past, begun: Seen::NOTHING.disk, drain_blocked }
+        let pinned = file.as_ref().ok().and_then(|_| P::Pinned::pin(place.bitmap()).ok());
+        Keep { file, past, begun: Seen::NOTHING.disk, drain_blocked, pinned, rehearsed: None }
     }
 
     /// The disk is filtered since it was `seen`. Gives the end of the block that was committed last, as the ABI has it for a
     /// disk that is new or of which that is not known. If what was kept is not true any longer, that is a hole.
     pub fn attached(&mut self, tracker: &Tracker<P>, seen: Sighting) -> Previous {
         self.begun = seen;
-        match self.past {
-            Past::New => Previous::NONE,
-            Past::Lost => Previous::UNKNOWN,
-            Past::Closed { seen: then, previous } if then.is_still(&Seen { boot: boot::<P>(), disk: seen }) => previous,
-            Past::Closed { .. } => {
-                tracker.hole(Hole::Unwatched);
-                Previous::UNKNOWN
-            }
+        let previous = match self.past {
+            Past::New => return Previous::NONE,
+            Past::Lost => return Previous::UNKNOWN,
+            Past::Closed { seen: then, previous, ended } => self.is_still(then, ended, seen).then_some(previous),
+        };
+        previous.unwrap_or_else(|| {
+            tracker.hole(Hole::Unwatched);
+            Previous::UNKNOWN
+        })
+    }
+
+    /// Whether nobody has written to the disk since its file was closed.
+    fn is_still(&mut self, then: Seen, ended: Option<u16>, disk: Sighting) -> bool {
+        let now = Seen { boot: boot::<P>(), disk };
+        match ended {
+            None => then.is_still(&now),
+            Some(ended) => then.boot != now.boot && now.boot != Seen::NOTHING.boot && self.is_next_boot(ended, disk),
         }
+    }
+
+    /// Whether no boot came between: the file's file system was not mounted writable, but for now, and in this boot nobody
+    /// has written to the disk before it was filtered.
+    fn is_next_boot(&mut self, ended: u16, disk: Sighting) -> bool {
+        let mounts = self.pinned.as_mut().and_then(|pinned| pinned.mounts().ok());
+        disk.untouched && mounts.is_some_and(|mounts| mounts.ended() == ended)
+    }
+
+    /// The machine stops. Writes to the file's blocks what [`Self::finish`] will write; `false` where the disk has got other
+    /// bits since the last time, which may come of that very writing.
+    pub fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
+        let (Ok(file), Some(pinned)) = (&mut self.file, &mut self.pinned) else { return true };
+        let bits = tracker.live().dirty();
+        if self.rehearsed == Some(bits) {
+            return true;
+        }
+        let identity = file.header().identity;
+        let done = Proven::<P>::new(pinned, identity).and_then(|mut blocks| file.rehearse(&mut blocks, tracker.live()));
+        self.rehearsed = Some(bits);
+        if let Err(errno) = done {
+            self.file = Err(errno);
+        }
+        done.is_err()
+    }
+
+    /// The last word before the machine stops: the file's bits are true. Fails as reading and writing do, and with
+    /// [`Errno::BUSY`] where somebody may still write.
+    pub fn finish(&mut self, name: &Name<256>, tracker: &Tracker<P>, previous: Previous) -> Result<()> {
+        let file = self.file.as_mut().map_err(|errno| *errno)?;
+        let pinned = self.pinned.as_mut().ok_or(Errno::OPNOTSUPP)?;
+        let mounts = pinned.mounts()?;
+        if mounts.writable || self.rehearsed != Some(tracker.live().dirty()) {
+            return Err(Errno::BUSY);
+        }
+        let seen = Seen { boot: boot::<P>(), ..Seen::NOTHING };
+        let last = Header { ended: Some(mounts.ended()), ..last(file.header(), name, tracker, seen, previous) };
+        let identity = last.identity;
+        file.close(&mut Proven::<P>::new(pinned, identity)?, tracker.live(), last)
     }
 
     /// The disk is not filtered since it was `seen`, and `tracker` has all its changes as dirty bits: the next start goes
     /// on with them. Fails as writing does; the file then does not say "clean".
     pub fn close(&mut self, name: &Name<256>, tracker: &Tracker<P>, seen: Sighting, previous: Previous) -> Result<()> {
         let counted = seen.sure || self.has_counted(tracker, seen);
+        // By way of the file system again.
+        self.pinned = None;
         let file = self.file.as_mut().map_err(|errno| *errno)?;
-        let report = tracker.resync.report();
-        let last = Header {
-            stamp: P::common().clock.last(),
-            resync: report.map(|report| Resync {
-                reason: report.hole.number() as u32,
-                count: report.count,
-                time: report.time,
-            }),
-            name: padded(name),
-            seen: if counted { Seen { boot: boot::<P>(), disk: seen } } else { Seen::NOTHING },
-            previous,
-            ..*file.header()
-        };
+        let seen = if counted { Seen { boot: boot::<P>(), disk: seen } } else { Seen::NOTHING };
+        let last = last(file.header(), name, tracker, seen, previous);
         let mut blocks = Blockwise(P::File::open(Place::<P>::new(name)?.bitmap(), Mode::Write)?);
         file.close(&mut blocks, tracker.live(), last)
     }
@@ -117,7 +169,8 @@ impl<P: Platform> Keep<P> {
     }
 
     /// The disk is stopped for good: its next start is that of a new disk.
-    pub fn forget(&self, name: &Name<256>) {
+    pub fn forget(&mut self, name: &Name<256>) {
+        self.pinned = None;
         if matches!(self.file, Err(Errno::EXIST)) {
             return;
         }
@@ -140,6 +193,30 @@ impl<P: Platform> Keep<P> {
     /// Whether changes outlive the module; where not, why.
     pub fn state(&self) -> Result<()> {
         self.file.as_ref().map(drop).map_err(|errno| *errno)
+    }
+}
+
+/// The header of a file that is closed.
+fn last<P: Platform>(
+    header: &Header,
+    name: &Name<256>,
+    tracker: &Tracker<P>,
+    seen: Seen,
+    previous: Previous,
+) -> Header {
+    let report = tracker.resync.report();
+    Header {
+        stamp: P::common().clock.last(),
+        resync: report.map(|report| Resync {
+            reason: report.hole.number() as u32,
+            count: report.count,
+            time: report.time,
+        }),
+        name: padded(name),
+        seen,
+        previous,
+        ended: None,
+        ..*header
     }
 }
 
@@ -223,6 +300,7 @@ fn create<P: Platform>(place: &Place<P>, name: &Name<256>, tracker: &Tracker<P>)
         name: padded(name),
         seen: Seen::NOTHING,
         previous: Previous::NONE,
+        ended: None,
     };
     BitmapFile::create(&mut blocks, header)
 }

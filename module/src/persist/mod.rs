@@ -11,8 +11,11 @@ mod file;
 mod header;
 mod keep;
 mod place;
+mod proven;
+mod quiet;
 
 pub use block::{Identity, BLOCK};
 pub use file::{read_bits, read_header, unclean, BitmapFile, Bits, Blocks, Damage};
 pub use header::{Header, Resync, Seen, State};
 pub use keep::{note_drain_blocked, Keep};
+pub use quiet::is_quiet;

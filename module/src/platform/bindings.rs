@@ -42,6 +42,12 @@ pub struct inv_stored {
     opaque: [u8; 0],
 }
 
+/// Blocks of a file.
+#[repr(C)]
+pub struct inv_pinned {
+    opaque: [u8; 0],
+}
+
 /// A disk as it was at a moment.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -49,6 +55,7 @@ pub struct inv_sighting {
     pub device: u64,
     pub written: u64,
     pub sure: u64,
+    pub untouched: u64,
 }
 
 /// The data of a write that has completed.
@@ -98,6 +105,7 @@ unsafe extern "C" {
     pub fn inv_mutex_new() -> *mut inv_mutex;
     pub fn inv_mutex_free(mutex: *mut inv_mutex);
     pub fn inv_mutex_lock(mutex: *mut inv_mutex, killable: c_int) -> c_int;
+    pub fn inv_mutex_try(mutex: *mut inv_mutex) -> c_int;
     pub fn inv_mutex_unlock(mutex: *mut inv_mutex);
     pub fn inv_event_new() -> *mut inv_event;
     pub fn inv_event_free(event: *mut inv_event);
@@ -114,6 +122,15 @@ unsafe extern "C" {
     pub fn inv_stored_flush(file: *mut inv_stored) -> c_int;
     pub fn inv_make_directory(path: *const c_char) -> c_int;
     pub fn inv_random(to: *mut c_void, bytes: usize);
+    pub fn inv_pin(path: *const c_char, out: *mut *mut inv_pinned) -> c_int;
+    pub fn inv_unpin(pinned: *mut inv_pinned);
+    pub fn inv_pinned_blocks(pinned: *const inv_pinned) -> u64;
+    pub fn inv_pinned_read(pinned: *mut inv_pinned, index: u64, to: *mut c_void) -> c_int;
+    pub fn inv_pinned_write(pinned: *mut inv_pinned, index: u64, from: *const c_void) -> c_int;
+    pub fn inv_pinned_flush(pinned: *mut inv_pinned) -> c_int;
+    pub fn inv_pinned_mounts(pinned: *mut inv_pinned, mounts: *mut u64, writable: *mut c_int) -> c_int;
+    pub fn inv_watch_stop() -> c_int;
+    pub fn inv_unwatch_stop();
     pub fn inv_is_blk_mq(path: *const c_char) -> c_int;
     pub fn inv_hold();
     pub fn inv_let_go();

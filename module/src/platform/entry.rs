@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where the character device comes in. The same for both kernel platforms.
 
+use crate::bindings;
 use crate::control::{self, File};
 use crate::engine::Registry;
-use crate::platform::Result;
+use crate::hooks::check;
+use crate::platform::{Platform, Result};
 use crate::ThisPlatform;
 use core::cell::UnsafeCell;
 
@@ -35,7 +37,8 @@ unsafe fn make_registry() -> Result<()> {
     let registry = Registry::new()?;
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = Some(registry) };
-    Ok(())
+    // SAFETY: called once; it is taken back in `end`.
+    check(unsafe { bindings::inv_watch_stop() })
 }
 
 /// Drops it.
@@ -43,6 +46,8 @@ unsafe fn make_registry() -> Result<()> {
 /// # Safety
 /// There is no character device any longer, no alarm and no work.
 pub unsafe fn end() {
+    // SAFETY: `begin` has begun it.
+    unsafe { bindings::inv_unwatch_stop() };
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = None };
 }
@@ -95,6 +100,15 @@ pub extern "C" fn inv_rs_work() {
     // SAFETY: the glue's work is stopped before the registry is dropped.
     if let Some(registry) = unsafe { registry() } {
         control::work(registry);
+    }
+}
+
+/// The machine is about to be halted, switched off or started again.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_machine_stops() {
+    // SAFETY: the glue watches for it only while there is a registry.
+    if let Some(registry) = unsafe { registry() } {
+        registry.machine_stops();
     }
 }
 

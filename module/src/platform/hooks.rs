@@ -96,7 +96,7 @@ impl Attached<ThisPlatform> for AttachedDisk {
         let mut seen = bindings::inv_sighting::default();
         // SAFETY: the device is open, and the place to write to outlives the call.
         unsafe { bindings::inv_device_seen(self.opened.device.as_ptr(), &mut seen) };
-        Sighting { device: seen.device, written: seen.written, sure: seen.sure != 0 }
+        Sighting { device: seen.device, written: seen.written, sure: seen.sure != 0, untouched: seen.untouched != 0 }
     }
 
     fn detach(&mut self) -> Result<()> {

@@ -69,6 +69,8 @@ pub struct Sighting {
     pub written: u64,
     /// Its driver counts them.
     pub sure: bool,
+    /// It has counted none since the disk appeared.
+    pub untouched: bool,
 }
 
 /// A kernel, or what stands in for one.
@@ -103,6 +105,8 @@ pub trait Platform: Sized {
     type Payload;
     /// Memory of a process that the driver has given to it.
     type Mapping: Mapping + Send;
+    /// A file that can be written past its file system.
+    type Pinned: Pinned + Send;
 
     /// Allocates `count` zero words. Fails with [`Errno::NOMEM`].
     fn words(count: usize) -> Result<Self::Words>;
@@ -162,6 +166,8 @@ pub trait Mutex<T> {
     /// Does `work` while nobody else has the value. Fails with [`Errno::INTR`] when the caller is killed while it waits for
     /// its turn.
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R>;
+    /// Does `work` if nobody has the value.
+    fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R>;
     /// The same for a value that nobody has for long: always waits.
     fn with_always<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
 }
@@ -270,6 +276,42 @@ pub trait File: Sized {
     fn write(&mut self, at: u64, from: &[u8]) -> Result<()>;
     /// Returns when all that was written outlives a power cut. Fails as that does.
     fn flush(&mut self) -> Result<()>;
+}
+
+/// Bytes of a block of a pinned file.
+pub const PINNED_BLOCK: usize = 4096;
+
+/// A file whose blocks its file system neither moves nor frees, nor lets anybody change, until this is dropped; they are read and
+/// written past it. May sleep.
+pub trait Pinned: Sized {
+    /// Pins the file at `path`, which ends with a NUL. Fails with [`Errno::OPNOTSUPP`] where its file system cannot promise that.
+    fn pin(path: &[u8]) -> Result<Self>;
+    /// Whole blocks that it has.
+    fn blocks(&self) -> u64;
+    /// Reads a block from the disk. Fails as reading does.
+    fn read(&mut self, index: u64, to: &mut [u8; PINNED_BLOCK]) -> Result<()>;
+    /// Writes a block to the disk. Fails as writing does.
+    fn write(&mut self, index: u64, from: &[u8; PINNED_BLOCK]) -> Result<()>;
+    /// Returns when all that was written outlives a power cut.
+    fn flush(&mut self) -> Result<()>;
+    /// The file system's mounts. Fails as reading does.
+    fn mounts(&mut self) -> Result<Mounts>;
+}
+
+/// How a file system was mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mounts {
+    /// How often it was mounted writable, modulo 65536, now included.
+    pub count: u16,
+    /// Whether it is now.
+    pub writable: bool,
+}
+
+impl Mounts {
+    /// Writable mounts that have ended. The same from a read-only one to the next writable one.
+    pub fn ended(self) -> u16 {
+        self.count.wrapping_sub(self.writable.into())
+    }
 }
 
 /// The calling process's memory. Addresses are the process's own and may be anything.

@@ -30,17 +30,27 @@ impl<T> Turns<T> {
         if unsafe { bindings::inv_mutex_lock(self.raw.as_ptr(), killable.into()) } != 0 {
             return Err(Errno::INTR);
         }
-        // SAFETY: the mutex makes this the only reference; a thread that took it twice would stop in the line above.
+        Ok(self.held(work))
+    }
+
+    /// Does `work` with the mutex taken by this thread, and gives it back.
+    fn held<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the mutex makes this the only reference; a thread that took it twice would have stopped there.
         let result = work(unsafe { &mut *self.value.get() });
         // SAFETY: the mutex is held, by this thread.
         unsafe { bindings::inv_mutex_unlock(self.raw.as_ptr()) };
-        Ok(result)
+        result
     }
 }
 
 impl<T> Mutex<T> for Turns<T> {
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R> {
         self.locked(true, work)
+    }
+
+    fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        // SAFETY: the mutex lives as long as `self`.
+        (unsafe { bindings::inv_mutex_try(self.raw.as_ptr()) } == 1).then(|| self.held(work))
     }
 
     fn with_always<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A machine whose power is cut: what it finds when it starts, and then work, until it is cut again.
+//! A machine whose power is cut, or that stops in an orderly way: what it finds when it starts, and then work, until the next end.
 
 use crate::agent::Agent;
 use crate::channel::Channel;
@@ -16,14 +16,16 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Kernel argument, and so variable of the environment, with the number that all random ones come from.
 const SEED: &str = "powercut_seed";
+/// Kernel argument of a machine that stops by itself.
+const STOPS: &str = "powercut_stops";
 /// Where the file system is that outlives the machine.
 const KEPT: &str = "/mnt/kept";
 
-/// Brings the replica up to date, tells what came of it, and works until the power is cut.
+/// Brings the replica up to date, tells what came of it, and works until the power is cut or the machine is to stop.
 pub fn run(channel: &mut Channel) -> Step {
     [SOURCE.node, REPLICA, STATE].iter().try_for_each(|node| wait_until(node, true))?;
     keep_state()?;
@@ -32,7 +34,13 @@ pub fn run(channel: &mut Channel) -> Step {
     let copied = catch_up()?;
     channel.send(&Message::Survived { resync, copied, different: first_difference()? });
     channel.send(&Message::Working);
-    work()
+    work()?;
+    // As at every orderly stop: what is mounted is written back and read-only, then the machine is switched off.
+    nix::unistd::sync();
+    let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, KEPT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {KEPT}"))?;
+    channel.send(&Message::Stopping);
+    Ok(())
 }
 
 /// The directories of the driver and of involfltctl on a file system that outlives the machine.
@@ -85,23 +93,25 @@ fn first_difference() -> Step<Option<u64>> {
     Ok(None)
 }
 
-/// Writes of all kinds, a replication that is killed and goes on, and starts and ends of filtering; no end.
+/// Writes of all kinds, a replication that is killed and goes on, and starts and ends of filtering.
 fn work() -> Step {
     let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let end = std::env::var(STOPS).ok().map(|_| Instant::now() + Duration::from_millis(Random::new(seed).below(3000)));
+    let end = &move || end.is_some_and(|end| Instant::now() >= end);
     thread::scope(|scope| {
         let writers: Vec<_> = [libc::O_DIRECT, 0]
             .into_iter()
             .enumerate()
-            .map(|(index, flags)| scope.spawn(move || write(flags, &mut Random::new(seed + index as u64))))
+            .map(|(index, flags)| scope.spawn(move || write(flags, &mut Random::new(seed + index as u64), end)))
             .collect();
-        let lifecycle = scope.spawn(move || replicate(&mut Random::new(seed + 99)));
+        let lifecycle = scope.spawn(move || replicate(&mut Random::new(seed + 99), end));
         writers.into_iter().chain([lifecycle]).try_for_each(|thread| crate::world::joined(thread.join()))
     })
 }
 
-fn write(flags: i32, random: &mut Random) -> Step {
+fn write(flags: i32, random: &mut Random, end: &dyn Fn() -> bool) -> Step {
     let file: File = open(SOURCE.node, flags)?;
-    loop {
+    while !end() {
         let length = 512 << random.below(8);
         let offset = random.place(&(0..SOURCE.size), length, 512);
         file.write_all_at(Buffer::stamped(length as usize).bytes(), offset).doing(|| format!("write at {offset}"))?;
@@ -109,10 +119,11 @@ fn write(flags: i32, random: &mut Random) -> Step {
             file.sync_all().doing(|| "fsync".into())?;
         }
     }
+    file.sync_all().doing(|| "fsync".into())
 }
 
-fn replicate(random: &mut Random) -> Step {
-    loop {
+fn replicate(random: &mut Random, end: &dyn Fn() -> bool) -> Step {
+    while !end() {
         let mut replicate = Command::new(CTL)
             .args(["replicate", SOURCE.node, "--to", REPLICA])
             .stdout(Stdio::null())
@@ -125,4 +136,6 @@ fn replicate(random: &mut Random) -> Step {
             Agent::attach(&SOURCE)?.remove()?;
         }
     }
+    // What is written from here on is tracked.
+    Agent::attach(&SOURCE).map(drop)
 }

@@ -157,8 +157,10 @@ pub enum Message {
         /// Offset of the first byte of the source that the replica does not have: silently different.
         different: Option<u64>,
     },
-    /// Work has begun, and goes on until the power is cut.
+    /// Work has begun, and goes on until the power is cut, or the machine stops by itself.
     Working,
+    /// The machine stops: nothing is mounted writable.
+    Stopping,
     /// The guest can go no further.
     Abort {
         /// Why.

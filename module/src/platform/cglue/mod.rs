@@ -10,6 +10,7 @@ use crate::engine::Common;
 use crate::entry;
 use crate::file::{self, Stored};
 use crate::hooks::{check, AttachedDisk, OpenedDisk};
+use crate::pin::PinnedFile;
 use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
 use crate::platform::{Platform, Result, User};
@@ -34,6 +35,7 @@ impl Platform for Cglue {
     type Attached = AttachedDisk;
     type User = Caller;
     type File = Stored;
+    type Pinned = PinnedFile;
     type Arena = Slabs;
     type Payload = Payload;
     type Mapping = Given;

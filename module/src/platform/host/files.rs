@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A file system in memory, each thread its own, of which any call can be made to fail.
 
-use crate::platform::{Errno, File, Mode, Result};
+use crate::platform::{Errno, File, Mode, Mounts, Pinned, Result, PINNED_BLOCK};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,12 +17,14 @@ pub struct Files {
     pub directories: BTreeSet<String>,
     /// The call with this number from now on, 0 the next one, fails with the errno, and every one after it.
     pub fault: Option<(usize, Errno)>,
+    /// The file system's mounts; with `None` it cannot pin.
+    pub mounts: Option<Mounts>,
 }
 
 impl Default for Files {
     fn default() -> Self {
         let boot = (BOOT_ID.to_string(), b"01234567-89ab-cdef-0123-456789abcdef\n".to_vec());
-        Files { files: BTreeMap::from([boot]), directories: BTreeSet::new(), fault: None }
+        Files { files: BTreeMap::from([boot]), directories: BTreeSet::new(), fault: None, mounts: None }
     }
 }
 
@@ -121,5 +123,35 @@ impl File for HostFile {
 
     fn flush(&mut self) -> Result<()> {
         Files::with(|all| all.file(&self.0).map(drop))
+    }
+}
+
+/// A pinned file, by its path.
+pub struct HostPinned(HostFile);
+
+impl Pinned for HostPinned {
+    fn pin(path: &[u8]) -> Result<Self> {
+        Files::with(|all| all.mounts.ok_or(Errno::OPNOTSUPP))?;
+        HostFile::open(path, Mode::Read).map(HostPinned)
+    }
+
+    fn blocks(&self) -> u64 {
+        self.0.bytes() / PINNED_BLOCK as u64
+    }
+
+    fn read(&mut self, index: u64, to: &mut [u8; PINNED_BLOCK]) -> Result<()> {
+        self.0.read(index * PINNED_BLOCK as u64, to)
+    }
+
+    fn write(&mut self, index: u64, from: &[u8; PINNED_BLOCK]) -> Result<()> {
+        self.0.write(index * PINNED_BLOCK as u64, from)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+
+    fn mounts(&mut self) -> Result<Mounts> {
+        Files::with(|all| all.mounts.ok_or(Errno::OPNOTSUPP))
     }
 }

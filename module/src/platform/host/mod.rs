@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-pub use files::{Files, HostFile};
+pub use files::{Files, HostFile, HostPinned};
 
 /// The platform.
 pub struct Host;
@@ -49,6 +49,7 @@ impl Platform for Host {
     type Attached = TrackedDisk;
     type User = OwnMemory;
     type File = HostFile;
+    type Pinned = HostPinned;
     type Arena = Slabs;
     type Payload = Written;
     type Mapping = Shown;
@@ -157,6 +158,10 @@ impl<T> platform::Mutex<T> for Mutex<T> {
         Ok(self.with_always(work))
     }
 
+    fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.try_lock().ok().map(|mut value| work(&mut value))
+    }
+
     fn with_always<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         work(&mut self.lock().expect("nothing panics while it has the value"))
     }
@@ -210,6 +215,11 @@ impl Host {
     /// Somebody writes to the disks, whether they are filtered or not.
     pub fn write_to_disks() {
         WRITTEN.set(WRITTEN.get() + 1);
+    }
+
+    /// The machine starts: nothing was written to its disks in this boot.
+    pub fn disks_appear() {
+        WRITTEN.set(1);
     }
 
     /// Whether the disks' driver is known to count what is written.
@@ -330,7 +340,7 @@ impl Attached<Host> for TrackedDisk {
     }
 
     fn seen(&self) -> Sighting {
-        Sighting { device: 1, written: WRITTEN.get(), sure: SURE.get() }
+        Sighting { device: 1, written: WRITTEN.get(), sure: SURE.get(), untouched: SURE.get() && WRITTEN.get() == 1 }
     }
 
     fn detach(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::engine::Common;
 use crate::entry;
 use crate::file::{self, Stored};
 use crate::hooks::{AttachedDisk, OpenedDisk};
+use crate::pin::PinnedFile;
 use crate::point::{self, FrozenDevice};
 use crate::spin::Spin;
 use crate::platform::{Errno, Platform, Result, User};
@@ -74,6 +75,7 @@ impl Platform for Rfl {
     type Attached = AttachedDisk;
     type User = Caller;
     type File = Stored;
+    type Pinned = PinnedFile;
     type Arena = Slabs;
     type Payload = Payload;
     type Mapping = Given;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask vm powercut`.
 
-use super::{Cut, Request, run, said};
+use super::{Cut, End, Request, run, said};
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// The kernel that is taken where none is selected.
 const KERNEL: &str = "6.1.* debian:bookworm amd64 !cloud-amd64 !rt-amd64";
 
-/// Cuts the power of a VM while a disk is written to and replicated, again and again, and compares after each cut.
+/// Cuts the power of a VM while a disk is written to and replicated, or stops it, again and again, and compares each time.
 ///
 /// The VM's disks are served by this program: of what was written and not flushed, a cut loses any part, torn at sectors.
 /// After each cut the replica is brought up to date, by what the driver says, and must be equal.
@@ -33,7 +33,7 @@ pub struct PowerCut {
     /// Module to load instead of the one built from this tree; for one kernel
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
-    /// Cuts of each kernel
+    /// Cuts and orderly stops of each kernel
     #[arg(long, value_name = "N", default_value_t = 30)]
     runs: u32,
     /// Where the moments of the cuts and what they lose come from
@@ -89,12 +89,14 @@ impl PowerCut {
     }
 }
 
-/// How often what was found, and how late the cuts were.
+/// How often what was found.
 fn table(id: &str, cuts: &[Cut]) -> String {
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    cuts.iter().for_each(|cut| *counts.entry(said(&cut.found)).or_default() += 1);
-    let latest = cuts.iter().map(|cut| cut.requests).max().unwrap_or(0);
-    let mut text = format!("{id}: {} cuts after 1 to {latest} writes and flushes, silently different: 0\n", cuts.len());
+    for cut in cuts {
+        let end = if cut.end == End::Stop { "stopped" } else { "cut" };
+        *counts.entry(format!("{end}: {}", said(&cut.found))).or_default() += 1;
+    }
+    let mut text = format!("{id}: {} cuts and stops, silently different: 0\n", cuts.len());
     for (said, count) in counts {
         text += &format!("{count:>6}  {said}; equal\n");
     }

@@ -39,7 +39,18 @@ pub struct Machine<'a> {
     pub disks: &'a [Mutex<Disk>],
 }
 
-/// What a guest found after the last cut.
+/// How a machine's time ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Before any work.
+    AtOnce,
+    /// Its power is cut after so many writes and flushes of work.
+    Cut(u64),
+    /// It is switched off in an orderly way.
+    Stop,
+}
+
+/// What a guest found after the last cut or stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Why the driver said that the disk needs a resync, if it did.
@@ -51,9 +62,9 @@ pub struct Found {
 }
 
 impl Machine<'_> {
-    /// Switches it on, and its power off after so many writes and flushes of work, or before any work where `requests` is
-    /// `None`. Fails with the kind [`crate::error::Kind::Kernel`] where the guest does not come to work.
-    pub fn boot(&self, requests: Option<u64>, seed: u64) -> Result<Found> {
+    /// Switches it on, until its `end`. Fails with the kind [`crate::error::Kind::Kernel`] where the guest does not come to work,
+    /// or to its stop.
+    pub fn boot(&self, end: End, seed: u64) -> Result<Found> {
         let power = Power::default();
         thread::scope(|scope| {
             let mut sockets = Vec::new();
@@ -65,8 +76,8 @@ impl Machine<'_> {
                 scope.spawn(move || listener.accept().and_then(|(stream, _)| nbd::serve(stream, disk, power)));
                 sockets.push(socket);
             }
-            let found = self.spawn(seed).and_then(|mut child| {
-                let found = watch(&mut child, requests, &power);
+            let found = self.spawn(end, seed).and_then(|mut child| {
+                let found = watch(&mut child, end, &power);
                 power.off();
                 child.kill().and_then(|()| child.wait()).at_path(QEMU)?;
                 found
@@ -92,13 +103,14 @@ impl Machine<'_> {
         }
     }
 
-    fn spawn(&self, seed: u64) -> Result<Child> {
+    fn spawn(&self, end: End, seed: u64) -> Result<Child> {
+        let stops = if end == End::Stop { " powercut_stops=1" } else { "" };
         let mut command = Command::new(QEMU);
         command
             .args(["-machine", "pc,i8042=off", "-smp", "2"])
             .args(emulator::COMMON)
             .arg("-append")
-            .arg(format!("{KERNEL_ARGUMENTS} powercut_seed={seed}"))
+            .arg(format!("{KERNEL_ARGUMENTS} powercut_seed={seed}{stops}"))
             .arg("-kernel")
             .arg(self.vmlinuz)
             .arg("-initrd")
@@ -129,13 +141,14 @@ fn listen(socket: &Path) -> Result<UnixListener> {
     UnixListener::bind(socket).at_path(socket)
 }
 
-/// Waits for what the guest finds, and then until the power is off.
-fn watch(child: &mut Child, requests: Option<u64>, power: &Power) -> Result<Found> {
+/// Waits for what the guest finds, and then until the power is off, or the machine is.
+fn watch(child: &mut Child, end: End, power: &Power) -> Result<Found> {
     let lines = emulator::lines_of(child);
-    let (mut found, mut last, mut end) = (None, Instant::now(), SILENCE);
-    while !power.is_off() && last.elapsed() < end {
+    let (mut found, mut last, mut longest, mut stopping) = (None, Instant::now(), SILENCE, false);
+    while !power.is_off() && last.elapsed() < longest {
         match lines.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) if stopping => break,
             Err(RecvTimeoutError::Disconnected) => return Err(Error::kernel("the VM ended by itself")),
             Ok(line) => match serde_json::from_str(&line) {
                 Ok(Message::Abort { reason }) => return Err(Error::kernel(reason)),
@@ -143,17 +156,22 @@ fn watch(child: &mut Child, requests: Option<u64>, power: &Power) -> Result<Foun
                     found = Some(Found { resync, copied, different });
                     last = Instant::now();
                 }
-                Ok(Message::Working) => match requests {
-                    Some(requests) => {
-                        power.last_for(requests);
-                        (last, end) = (Instant::now(), WORK);
+                Ok(Message::Working) => {
+                    match end {
+                        End::AtOnce => power.off(),
+                        End::Cut(requests) => power.last_for(requests),
+                        End::Stop => {}
                     }
-                    None => power.off(),
-                },
+                    (last, longest) = (Instant::now(), WORK);
+                }
+                Ok(Message::Stopping) => (last, stopping) = (Instant::now(), true),
                 // A line that is no message is the firmware's.
                 _ => last = Instant::now(),
             },
         }
+    }
+    if end == End::Stop && !stopping {
+        return Err(Error::kernel(format!("the guest did not stop within {} seconds", WORK.as_secs())));
     }
     found.ok_or_else(|| Error::kernel(format!("the guest said nothing for {} seconds", SILENCE.as_secs())))
 }

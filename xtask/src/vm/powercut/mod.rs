@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Power cuts: a VM that is cut at a random moment, again and again, and never has a replica that differs silently.
+//! Power cuts: a VM that is cut at a random moment or stopped, again and again, and never has a replica that differs silently.
 
 mod command;
 mod disk;
@@ -8,7 +8,7 @@ mod nbd;
 mod random;
 
 pub use command::PowerCut;
-pub use machine::Found;
+pub use machine::{End, Found};
 
 use super::{Programs, image, write_initramfs};
 use crate::error::{AtPath, Error, Result};
@@ -25,6 +25,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
+/// One end of so many is an orderly stop.
+const STOPS: u64 = 3;
 /// Work goes on for at most so many writes and flushes.
 const MOST_REQUESTS: u64 = 800;
 
@@ -42,25 +44,25 @@ pub struct Request<'a> {
     pub programs: &'a Programs,
     /// Directory for the console's log, `<kernel id>.powercut.log`.
     pub out_dir: &'a Path,
-    /// Number of cuts.
+    /// Number of cuts and stops.
     pub runs: u32,
     /// Where all random numbers come from but the guest's timing.
     pub seed: u64,
 }
 
-/// A cut, and what was found after it.
+/// A cut or a stop, and what was found after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Writes and flushes of work before it.
-    pub requests: u64,
+    /// What it was.
+    pub end: End,
     /// What was found.
     pub found: Found,
 }
 
-/// Cuts the power so many times.
+/// Cuts the power, or stops the machine, so many times.
 ///
-/// Fails with the kind [`crate::error::Kind::Kernel`] where the machine does not start again, and where the replica differs:
-/// that is said with the cut.
+/// Fails with the kind [`crate::error::Kind::Kernel`] where the machine does not start again, where the replica differs, and
+/// where an orderly stop made a resync necessary.
 pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     let id = request.kernel.id();
     let stage = |stage: String| listener.event(Event::Stage { subject: id.clone(), stage });
@@ -91,17 +93,24 @@ fn cuts(request: &Request<'_>, machine: &Machine<'_>, stage: &dyn Fn(u32)) -> Re
     let mut before = None;
     for number in 0..=request.runs {
         stage(number);
-        let requests = (number < request.runs).then(|| 1 + random.below(MOST_REQUESTS));
+        let end = match random.below(STOPS) {
+            _ if number == request.runs => End::AtOnce,
+            0 => End::Stop,
+            _ => End::Cut(1 + random.below(MOST_REQUESTS)),
+        };
         let place = |error: Error| error.at(format!("{}: after cut {number}", request.kernel.id()));
-        let found = machine.boot(requests, request.seed + u64::from(number)).map_err(place)?;
+        let found = machine.boot(end, request.seed + u64::from(number)).map_err(place)?;
         if let Some(offset) = found.different {
             let text = format!("the replica differs at byte {offset}: {}", said(&found));
             return Err(place(Error::kernel(text)));
         }
-        if let Some(requests) = before {
-            cuts.push(Cut { requests, found });
+        if before == Some(End::Stop) && (found.resync.is_some() || found.copied) {
+            return Err(place(Error::kernel(format!("an orderly stop ended in: {}", said(&found)))));
         }
-        before = requests;
+        if let Some(end) = before {
+            cuts.push(Cut { end, found });
+        }
+        before = Some(end);
         machine.disks.iter().for_each(|disk| disk.lock().expect("nothing panics with a disk").cut(&mut random));
     }
     Ok(cuts)

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks of a file that its file system neither moves nor frees, so that they
+ * can be written when the file itself cannot be any more: the machine stops, and
+ * its file systems are read-only. The caller proves that a block is its own, by
+ * reading it, before it writes one.
+ */
+#include <linux/bio.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/reboot.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include "compat.h"
+#include "glue.h"
+
+/* Bytes of a block of the caller's, and of the file system's. */
+#define INV_BLOCK	4096
+#define INV_SECTORS	(INV_BLOCK >> SECTOR_SHIFT)
+
+/* Of an ext4 superblock: where it is in the first block, and in it the count of its writable mounts. */
+#define INV_EXT4_SUPER	1024
+#define INV_EXT4_MOUNTS	0x34
+
+struct inv_pinned {
+	struct file *file;
+	u64 count;
+	u64 sectors[];
+};
+
+/* ext4 leaves a swap file's blocks where they are: it is not truncated, defragmented, shared, or given holes. */
+static bool inv_can_pin(struct inode *inode)
+{
+	struct super_block *super = inode->i_sb;
+
+	return S_ISREG(inode->i_mode) && super->s_magic == EXT4_SUPER_MAGIC &&
+	       !strcmp(super->s_type->name, "ext4") && super->s_bdev &&
+	       i_blocksize(inode) == INV_BLOCK && PAGE_SIZE == INV_BLOCK;
+}
+
+static int inv_map(struct inv_pinned *pinned, struct inode *inode)
+{
+	u64 index;
+
+	for (index = 0; index < pinned->count; index++) {
+		sector_t block = index;
+		int err = bmap(inode, &block);
+
+		if (err)
+			return err;
+		if (!block)
+			return -EOPNOTSUPP;
+		pinned->sectors[index] = block * INV_SECTORS;
+	}
+	return 0;
+}
+
+/* False where it is one already, of somebody else. */
+static bool inv_set_swapfile(struct inode *inode)
+{
+	bool was;
+
+	inode_lock(inode);
+	was = IS_SWAPFILE(inode);
+	inode->i_flags |= S_SWAPFILE;
+	inode_unlock(inode);
+	return !was;
+}
+
+static void inv_clear_swapfile(struct inode *inode)
+{
+	inode_lock(inode);
+	inode->i_flags &= ~S_SWAPFILE;
+	inode_unlock(inode);
+}
+
+int inv_pin(const char *path, struct inv_pinned **out)
+{
+	struct file *file = filp_open(path, O_RDONLY | O_LARGEFILE, 0);
+	struct inv_pinned *pinned;
+	struct inode *inode;
+	u64 count;
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	inode = file_inode(file);
+	if (!inv_can_pin(inode))
+		goto close;
+	count = i_size_read(inode) / INV_BLOCK;
+	err = -ENOMEM;
+	pinned = kvzalloc(struct_size(pinned, sectors, count), GFP_KERNEL);
+	if (!pinned)
+		goto close;
+	pinned->file = file;
+	pinned->count = count;
+	err = -EBUSY;
+	if (!inv_set_swapfile(inode))
+		goto free;
+	err = inv_map(pinned, inode);
+	if (err)
+		goto clear;
+	*out = pinned;
+	return 0;
+clear:
+	inv_clear_swapfile(inode);
+free:
+	kvfree(pinned);
+close:
+	filp_close(file, NULL);
+	return err;
+}
+
+void inv_unpin(struct inv_pinned *pinned)
+{
+	inv_clear_swapfile(file_inode(pinned->file));
+	filp_close(pinned->file, NULL);
+	kvfree(pinned);
+}
+
+u64 inv_pinned_blocks(const struct inv_pinned *pinned)
+{
+	return pinned->count;
+}
+
+/* Past the file system and its cache. No page: nothing but a flush. */
+static int inv_io(struct inv_pinned *pinned, u64 sector, struct page *page, unsigned int op)
+{
+	struct bio *bio = inv_bio_new(file_inode(pinned->file)->i_sb->s_bdev, op);
+	int err;
+
+	bio->bi_iter.bi_sector = sector;
+	if (page && bio_add_page(bio, page, INV_BLOCK, 0) != INV_BLOCK) {
+		bio_put(bio);
+		return -EIO;
+	}
+	err = submit_bio_wait(bio);
+	bio_put(bio);
+	return err;
+}
+
+static int inv_read_at(struct inv_pinned *pinned, u64 sector, void *to)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	int err;
+
+	if (!page)
+		return -ENOMEM;
+	err = inv_io(pinned, sector, page, REQ_OP_READ);
+	if (!err)
+		memcpy(to, page_address(page), INV_BLOCK);
+	__free_page(page);
+	return err;
+}
+
+int inv_pinned_read(struct inv_pinned *pinned, u64 index, void *to)
+{
+	if (index >= pinned->count)
+		return -EINVAL;
+	return inv_read_at(pinned, pinned->sectors[index], to);
+}
+
+int inv_pinned_write(struct inv_pinned *pinned, u64 index, const void *from)
+{
+	struct page *page;
+	int err;
+
+	if (index >= pinned->count)
+		return -EINVAL;
+	page = alloc_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	memcpy(page_address(page), from, INV_BLOCK);
+	err = inv_io(pinned, pinned->sectors[index], page, REQ_OP_WRITE | REQ_SYNC);
+	__free_page(page);
+	return err;
+}
+
+int inv_pinned_flush(struct inv_pinned *pinned)
+{
+	return inv_io(pinned, 0, NULL, REQ_OP_WRITE | REQ_PREFLUSH);
+}
+
+/* What the disk has of the superblock: ext4 writes it there at each writable mount. */
+int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
+{
+	u8 *block = kmalloc(INV_BLOCK, GFP_KERNEL);
+	int err;
+
+	if (!block)
+		return -ENOMEM;
+	*writable = !sb_rdonly(file_inode(pinned->file)->i_sb);
+	err = inv_read_at(pinned, 0, block);
+	if (!err)
+		*mounts = le16_to_cpup((__le16 *)(block + INV_EXT4_SUPER + INV_EXT4_MOUNTS));
+	kfree(block);
+	return err;
+}
+
+static int inv_machine_stops(struct notifier_block *block, unsigned long event, void *data)
+{
+	inv_rs_machine_stops();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block inv_stop_block = {
+	.notifier_call = inv_machine_stops,
+};
+
+int inv_watch_stop(void)
+{
+	return register_reboot_notifier(&inv_stop_block);
+}
+
+void inv_unwatch_stop(void)
+{
+	unregister_reboot_notifier(&inv_stop_block);
+}
