@@ -6,8 +6,8 @@ use crate::channel::Channel;
 use crate::module;
 use crate::order::wait_until;
 use crate::sys::{Doing, Step, ensure, open};
-use crate::work::Random;
 use crate::work::buffer::Buffer;
+use crate::work::{Area, Random};
 use guest::layout::powercut::{REPLICA, SOURCE, STATE};
 use guest::protocol::{CTL, INVOLFLT, Message};
 use nix::libc;
@@ -102,18 +102,25 @@ fn work() -> Step {
         let writers: Vec<_> = [libc::O_DIRECT, 0]
             .into_iter()
             .enumerate()
-            .map(|(index, flags)| scope.spawn(move || write(flags, &mut Random::new(seed + index as u64), end)))
+            .map(|(index, flags)| {
+                scope.spawn(move || write(flags, &half(index as u64), &mut Random::new(seed + index as u64), end))
+            })
             .collect();
         let lifecycle = scope.spawn(move || replicate(&mut Random::new(seed + 99), end));
         writers.into_iter().chain([lifecycle]).try_for_each(|thread| crate::world::joined(thread.join()))
     })
 }
 
-fn write(flags: i32, random: &mut Random, end: &dyn Fn() -> bool) -> Step {
+/// Each writer has its own: a direct write beside a buffered one makes an fsync fail.
+fn half(index: u64) -> Area {
+    index * SOURCE.size / 2..(index + 1) * SOURCE.size / 2
+}
+
+fn write(flags: i32, area: &Area, random: &mut Random, end: &dyn Fn() -> bool) -> Step {
     let file: File = open(SOURCE.node, flags)?;
     while !end() {
         let length = 512 << random.below(8);
-        let offset = random.place(&(0..SOURCE.size), length, 512);
+        let offset = random.place(area, length, 512);
         file.write_all_at(Buffer::stamped(length as usize).bytes(), offset).doing(|| format!("write at {offset}"))?;
         if random.below(8) == 0 {
             file.sync_all().doing(|| "fsync".into())?;
