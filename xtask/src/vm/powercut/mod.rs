@@ -126,7 +126,8 @@ pub fn said(found: &Found) -> String {
 fn disks(dir: &Path) -> Result<[Mutex<Disk>; 3]> {
     let path = dir.join("state.img");
     File::create(&path).and_then(|file| file.set_len(STATE_SIZE)).at_path(&path)?;
-    super::disks::run(Command::new("mkfs.ext4").arg("-q").arg(&path))?;
+    // A small file system would have smaller blocks, which the driver does not pin.
+    super::disks::run(Command::new("mkfs.ext4").args(["-q", "-b", "4096"]).arg(&path))?;
     let state = fs::read(&path).at_path(&path)?;
     let source = vec![0; SOURCE.size as usize];
     Ok([source.clone(), source, state].map(|bytes| Mutex::new(Disk::new(bytes))))
