@@ -234,20 +234,6 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_bio_disk(bio)	((bio)->bi_disk)
 #endif
 
-/* A bio with room for one page. */
-static inline struct bio *inv_bio_new(struct block_device *bdev, unsigned int op)
-{
-#if defined(INV_HAVE_BIO_ALLOC_BDEV)
-	return bio_alloc(bdev, 1, op, GFP_KERNEL);
-#else
-	struct bio *bio = bio_alloc(GFP_KERNEL, 1);
-
-	bio_set_dev(bio, bdev);
-	bio->bi_opf = op;
-	return bio;
-#endif
-}
-
 /* The statistics of a whole disk. */
 #if defined(INV_HAVE_PART0_BDEV)
 #define inv_part0(disk)		((disk)->part0)

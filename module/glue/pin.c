@@ -15,6 +15,8 @@
 #include "compat.h"
 #include "glue.h"
 
+#if defined(INV_HAVE_BMAP_INT)
+
 /* Bytes of a block of the caller's, and of the file system's. */
 #define INV_BLOCK	4096
 #define INV_SECTORS	(INV_BLOCK >> SECTOR_SHIFT)
@@ -90,7 +92,8 @@ int inv_pin(const char *path, struct inv_pinned **out)
 		goto close;
 	count = i_size_read(inode) / INV_BLOCK;
 	err = -ENOMEM;
-	pinned = kvzalloc(struct_size(pinned, sectors, count), GFP_KERNEL);
+	pinned = kvzalloc(sizeof(*pinned) + count * sizeof(pinned->sectors[0]),
+			  GFP_KERNEL);
 	if (!pinned)
 		goto close;
 	pinned->file = file;
@@ -122,6 +125,20 @@ void inv_unpin(struct inv_pinned *pinned)
 u64 inv_pinned_blocks(const struct inv_pinned *pinned)
 {
 	return pinned->count;
+}
+
+/* A bio with room for one page. */
+static inline struct bio *inv_bio_new(struct block_device *bdev, unsigned int op)
+{
+#if defined(INV_HAVE_BIO_ALLOC_BDEV)
+	return bio_alloc(bdev, 1, op, GFP_KERNEL);
+#else
+	struct bio *bio = bio_alloc(GFP_KERNEL, 1);
+
+	bio_set_dev(bio, bdev);
+	bio->bi_opf = op;
+	return bio;
+#endif
 }
 
 /* Past the file system and its cache. No page: nothing but a flush. */
@@ -197,6 +214,43 @@ int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
 	kfree(block);
 	return err;
 }
+
+#else /* Before that a block that is not there looks like an error: nothing is pinned. */
+
+int inv_pin(const char *path, struct inv_pinned **out)
+{
+	return -EOPNOTSUPP;
+}
+
+void inv_unpin(struct inv_pinned *pinned)
+{
+}
+
+u64 inv_pinned_blocks(const struct inv_pinned *pinned)
+{
+	return 0;
+}
+
+int inv_pinned_read(struct inv_pinned *pinned, u64 index, void *to)
+{
+	return -EOPNOTSUPP;
+}
+
+int inv_pinned_write(struct inv_pinned *pinned, u64 index, const void *from)
+{
+	return -EOPNOTSUPP;
+}
+
+int inv_pinned_flush(struct inv_pinned *pinned)
+{
+	return -EOPNOTSUPP;
+}
+
+int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 static int inv_machine_stops(struct notifier_block *block, unsigned long event, void *data)
 {
