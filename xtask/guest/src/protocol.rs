@@ -193,7 +193,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "keep",
         title: "changes outlive a reload; a file that was lost, and writes unseen, need a resync",
     },
-    Scenario { name: "replug", title: "disks are taken away under load and come back, and need a resync then" },
+    Scenario {
+        name: "replug",
+        title: "disks are taken away while they are filtered and come back, and need a resync then",
+    },
     Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
     Scenario {
         name: "c-agent",

@@ -53,6 +53,8 @@ pub fn reload(_: &mut World) -> Step<String> {
     drop((agents, device));
     unload()?;
     module::load(INVOLFLT)?;
+    // The disks are known now; stopped, they are new again.
+    DISKS.iter().try_for_each(|disk| Agent::attach(disk)?.detach())?;
     Ok("refused 6 times, 4 times clean".into())
 }
 
