@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/umh.h>
 #include <linux/workqueue.h>
 #include "glue.h"
@@ -15,6 +16,37 @@
 static struct file *inv_file_of(const struct inv_stored *stored)
 {
 	return (struct file *)stored;
+}
+
+struct inv_opening {
+	struct work_struct work;
+	const char *path;
+	int flags;
+	struct file *file;
+};
+
+static void inv_open_works(struct work_struct *work)
+{
+	struct inv_opening *opening = container_of(work, struct inv_opening, work);
+
+	opening->file = filp_open(opening->path, opening->flags, 0600);
+}
+
+/*
+ * A process that ends, and closes its agent's file, has no root any more to find
+ * a path from: a worker does it then.
+ */
+static struct file *inv_open_file(const char *path, int flags)
+{
+	struct inv_opening opening = { .path = path, .flags = flags };
+
+	if (current->fs)
+		return filp_open(path, flags, 0600);
+	INIT_WORK_ONSTACK(&opening.work, inv_open_works);
+	schedule_work(&opening.work);
+	flush_work(&opening.work);
+	destroy_work_on_stack(&opening.work);
+	return opening.file;
 }
 
 int inv_stored_open(const char *path, u32 mode, struct inv_stored **out)
@@ -28,7 +60,7 @@ int inv_stored_open(const char *path, u32 mode, struct inv_stored **out)
 
 	if (mode >= ARRAY_SIZE(flags))
 		return -EINVAL;
-	file = filp_open(path, flags[mode] | O_LARGEFILE, 0600);
+	file = inv_open_file(path, flags[mode] | O_LARGEFILE);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	if (!S_ISREG(file_inode(file)->i_mode)) {
