@@ -291,8 +291,12 @@ proptest! {
         let (machine, mut target) = machine();
         steps.into_iter().for_each(|step| take(&machine, &mut target, step));
         target.calls_left = usize::MAX;
-        let ended: Vec<_> = (0..2).map(|_| replicate(&machine, &mut target).0.unwrap()).collect();
-        prop_assert_eq!(&ended[1], &Ended::CaughtUp, "after {:?}", ended[0]);
+        // One round to find that changes were missed, one more where the first ended behind a part of a split write.
+        let mut ended: Vec<_> = (0..2).map(|_| replicate(&machine, &mut target).0.unwrap()).collect();
+        if ended == [Ended::CaughtUp, Ended::Broken] {
+            ended.push(replicate(&machine, &mut target).0.unwrap());
+        }
+        prop_assert_eq!(ended.last(), Some(&Ended::CaughtUp), "after {:?}", ended);
         prop_assert!(target.bytes == machine.borrow().disk, "the replica differs");
         for (name, bytes) in &target.exact {
             prop_assert!(machine.borrow().tagged[name] == *bytes, "the replica was not the disk at {}", name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask vm powercut`.
 
-use super::{Cut, End, Request, run, said};
+use super::{Cut, End, Request, run, said, stops};
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
@@ -63,7 +63,12 @@ impl PowerCut {
         let rows = rows.collect::<Result<Vec<_>>>()?;
         drop(listener);
         rows.iter().for_each(|(id, cuts)| print!("{}", table(id, cuts)));
-        Ok(())
+        match rows.iter().map(|(id, cuts)| (id, stops(cuts))).find(|(_, (_, resyncs))| *resyncs != 0) {
+            None => Ok(()),
+            Some((id, (all, resyncs))) => {
+                Err(Error::kernel(format!("{id}: {resyncs} of {all} orderly stops ended in a resync")))
+            }
+        }
     }
 
     fn one(
