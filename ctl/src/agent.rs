@@ -20,6 +20,7 @@
 use crate::disk::{Disk, among};
 use crate::driver::{Driver, put_name, refused, until_nul};
 use crate::error::{Error, Result};
+use crate::position::Position;
 use crate::request::{Argument, Request, Transport};
 use crate::statistics::Resync;
 use crate::svd;
@@ -71,14 +72,10 @@ pub struct Batch {
     pub tags: Vec<String>,
     /// When the last change of the batch, or its tag, was made.
     pub time: Time,
-    /// The batch's place in the order of all changes.
-    pub sequence: u64,
-    /// [`Self::sequence`] of the batch that was committed before, by whichever agent; 0 where there was none.
-    pub previous: u64,
-    /// A change that is too long for a batch comes in several, which share a sequence: the number of this one, from 1.
-    pub part: u32,
-    /// [`Self::part`] of the batch that was committed before.
-    pub previous_part: u32,
+    /// Where the batch stands in the order of all changes.
+    pub position: Position,
+    /// Position of the batch that was committed before, by whichever agent.
+    pub previous: Position,
     /// Whether the driver captured every change since it was last up to date, so that they came in their order.
     pub is_ordered: bool,
     /// Bytes that have changed and are not in this batch.
@@ -240,10 +237,11 @@ fn parse(argument: &Argument, stream: Option<Vec<u8>>) -> Result<Batch, String> 
         changes,
         tags,
         time: Time::from_units(argument.u64_at(LAST_TIME + 16)),
-        sequence: argument.u64_at(LAST_TIME + 8),
-        previous: argument.u64_at(block::PREVIOUS_SEQUENCE),
-        part: argument.u32_at(block::SPLIT_SEQUENCE),
-        previous_part: argument.u32_at(block::PREVIOUS_SPLIT),
+        position: Position { sequence: argument.u64_at(LAST_TIME + 8), part: argument.u32_at(block::SPLIT_SEQUENCE) },
+        previous: Position {
+            sequence: argument.u64_at(block::PREVIOUS_SEQUENCE),
+            part: argument.u32_at(block::PREVIOUS_SPLIT),
+        },
         is_ordered: argument.u32_at(block::STATE) == block::STATE_DATA,
         pending_bytes: argument.u64_at(block::PENDING_BYTES),
         resync: resync(argument),

@@ -25,6 +25,7 @@ pub mod journal;
 pub mod nbd;
 pub mod output;
 pub mod point;
+pub mod position;
 pub mod replica;
 pub mod request;
 pub mod statistics;

@@ -109,7 +109,7 @@ fn stream(follows: Follows, batches: &[(u64, u8, u64)]) -> (Vec<u8>, Vec<usize>)
         writer.extent(megabyte << 20, &vec![byte; 1 << 20]).unwrap();
         let tag = Tag { time: Time::from_units(sequence), name: format!("tag-{sequence}"), is_exact: false };
         writer.tag(&tag).unwrap();
-        writer.sync(sequence).unwrap();
+        writer.sync(sequence.into()).unwrap();
         ends.push(writer.get_mut().len());
     }
     (writer.end().unwrap().1, ends)
@@ -166,7 +166,7 @@ fn a_server_that_is_killed_in_the_middle_costs_no_full_copy() {
     let batches = [(0, 1, 10), (1, 2, 20), (2, 3, 30), (1, 4, 40)];
     fs::write(place.dir.join("full"), stream(Follows::Nothing, &batches[..1]).0).unwrap();
     place.applied("full", &["--journal", "journal"]);
-    let (changes, ends) = stream(Follows::Sequence(10), &batches[1..]);
+    let (changes, ends) = stream(Follows::Batch(10.into()), &batches[1..]);
     let mut apply = place.apply("-");
     let apply = apply.args(["--journal", "journal"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut apply = apply.unwrap();

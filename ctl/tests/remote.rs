@@ -46,7 +46,7 @@ impl Drop for Place {
 }
 
 fn all(sequence: u64) -> Progress {
-    Progress::All { sequence, before: sequence - 1 }
+    Progress::All { last: sequence.into(), before: (sequence - 1).into() }
 }
 
 fn batch(remote: &mut dyn Sink, block: u64, sequence: u64) -> involfltctl::error::Result<()> {
@@ -68,7 +68,8 @@ fn what_was_answered_is_there_wherever_the_connection_ends() {
         let before = place.connect().unwrap().progress();
         let Ok(mut remote) = place.connect_by(&format!("dd bs=1 count={bytes} status=none |")) else { continue };
         assert_eq!(remote.progress(), before);
-        let Progress::All { sequence: first, .. } = before else { panic!("{before:?}") };
+        let Progress::All { last, .. } = before else { panic!("{before:?}") };
+        let first = last.sequence;
         let brought: Vec<u64> =
             (first + 1..first + 4).take_while(|&sequence| batch(&mut remote, 1, sequence).is_ok()).collect();
         let answered = remote.progress();

@@ -34,7 +34,7 @@ impl Place {
             writer.extent(block as u64 * 4096, &[byte; 4096]).unwrap();
             let tag = Tag { time: Time::from_units(sequence), name: format!("tag-{sequence}"), is_exact: false };
             writer.tag(&tag).unwrap();
-            writer.sync(sequence).unwrap();
+            writer.sync(sequence.into()).unwrap();
         }
         let stream = writer.end().unwrap().1;
         fs::write(self.file(name), stream).unwrap();
@@ -76,8 +76,8 @@ impl Drop for Place {
 fn streams_are_applied_in_their_order_or_refused() {
     let place = Place::new("order");
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let second = place.stream("second", Follows::Sequence(10), &[(1, 2, 20), (2, 3, 30)]);
-    let third = place.stream("third", Follows::Sequence(30), &[(1, 4, 40)]);
+    let second = place.stream("second", Follows::Batch(10.into()), &[(1, 2, 20), (2, 3, 30)]);
+    let third = place.stream("third", Follows::Batch(30.into()), &[(1, 4, 40)]);
     place.refused(&second, &[], 2, "has no full copy");
     place.applied(&full, &[]);
     place.refused(&third, &[], 2, "a stream is missing");
@@ -94,7 +94,7 @@ fn streams_are_applied_in_their_order_or_refused() {
 fn a_stream_that_was_applied_in_part_is_gone_on_with() {
     let place = Place::new("part");
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20), (1, 3, 30), (2, 4, 40)]);
+    let changes = place.stream("changes", Follows::Batch(10.into()), &[(1, 2, 20), (1, 3, 30), (2, 4, 40)]);
     let whole = fs::read(&changes).unwrap();
     for length in [whole.len() / 3, whole.len() / 2, whole.len() - 1] {
         place.applied(&full, &[]);
@@ -110,7 +110,7 @@ fn a_stream_that_was_applied_in_part_is_gone_on_with() {
 fn a_damaged_stream_leaves_the_replica_as_it_was() {
     let place = Place::new("damaged");
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let changes = place.stream("changes", Follows::Sequence(10), &[(0, 2, 20)]);
+    let changes = place.stream("changes", Follows::Batch(10.into()), &[(0, 2, 20)]);
     place.applied(&full, &[]);
     let mut damaged = fs::read(&changes).unwrap();
     *damaged.last_mut().unwrap() ^= 1;
@@ -123,7 +123,7 @@ fn a_damaged_stream_leaves_the_replica_as_it_was() {
 fn until_a_tag_and_no_further() {
     let place = Place::new("tag");
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20), (1, 3, 30)]);
+    let changes = place.stream("changes", Follows::Batch(10.into()), &[(1, 2, 20), (1, 3, 30)]);
     place.applied(&full, &[]);
     place.applied(&changes, &["--until-tag", "tag-20"]);
     assert_eq!(place.replica(), [1, 2, 0, 0]);
@@ -170,7 +170,7 @@ fn zeroes_are_where_they_belong_and_nowhere_else() {
             Writer::new(Vec::new(), &Header { disk: "a".into(), bytes: BYTES, follows: Follows::Nothing }).unwrap();
         writer.extent(0, &vec![7; BYTES as usize]).unwrap();
         writer.zeroes(offset, bytes).unwrap();
-        writer.sync(sequence).unwrap();
+        writer.sync(sequence.into()).unwrap();
         fs::write(place.file("stream"), writer.end().unwrap().1).unwrap();
         place.applied(&place.file("stream"), &[]);
         let replica = fs::read(place.file("replica")).unwrap();
@@ -188,8 +188,8 @@ fn a_target_with_a_journal_is_set_to_its_tags_and_to_the_present() {
     let journal = place.file("journal").display().to_string();
     let keep = ["--journal", &journal];
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20), (1, 3, 30)]);
-    let later = place.stream("later", Follows::Sequence(30), &[(0, 4, 40)]);
+    let changes = place.stream("changes", Follows::Batch(10.into()), &[(1, 2, 20), (1, 3, 30)]);
+    let later = place.stream("later", Follows::Batch(30.into()), &[(0, 4, 40)]);
     place.applied(&full, &keep);
     place.refused(&changes, &[], 2, "has a journal in");
     place.applied(&changes, &keep);
@@ -214,7 +214,7 @@ fn a_target_with_a_journal_is_set_to_its_tags_and_to_the_present() {
     assert_eq!(names, ["tag-10", "tag-20", "tag-30", "tag-40"]);
     // What was written past it would make it wrong.
     fs::rename(&journal, &other).unwrap();
-    let last = place.stream("last", Follows::Sequence(40), &[(2, 5, 50)]);
+    let last = place.stream("last", Follows::Batch(40.into()), &[(2, 5, 50)]);
     place.applied(&last, &[]);
     place.refused(&last, &["--journal", &other.display().to_string()], 2, "is not the journal of");
 }
@@ -224,8 +224,8 @@ fn a_target_that_is_set_back_and_loses_its_journal_has_nothing() {
     let place = Place::new("lost-journal");
     let journal = place.file("journal").display().to_string();
     let full = place.stream("full", Follows::Nothing, &[(0, 1, 10)]);
-    let changes = place.stream("changes", Follows::Sequence(10), &[(1, 2, 20)]);
-    let later = place.stream("later", Follows::Sequence(20), &[(2, 3, 30)]);
+    let changes = place.stream("changes", Follows::Batch(10.into()), &[(1, 2, 20)]);
+    let later = place.stream("later", Follows::Batch(20.into()), &[(2, 3, 30)]);
     [&full, &changes].into_iter().for_each(|stream| place.applied(stream, &["--journal", &journal]));
     place.applied(journal.as_ref(), &["--until-tag", "tag-10"]);
     fs::remove_dir_all(&journal).unwrap();

@@ -5,6 +5,7 @@ use super::journal::{Keep, points};
 use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::output::bytes;
+use crate::position::Position;
 use crate::replica::{Overwrite, Progress, Replica, Sink, Source};
 use crate::stream::{Fault, Follows, Header, Reader, Record};
 use serde_json::json;
@@ -99,13 +100,13 @@ impl Apply {
         Reader::new(BufReader::new(from)).map_err(|fault| self.about(fault))
     }
 
-    /// Reads the stream to its end, which must have the tag that is asked for; gives the sequences in it.
-    fn check(&self, mut reader: Reader<impl Read>) -> Result<BTreeSet<u64>> {
+    /// Reads the stream to its end, which must have the tag that is asked for; gives the positions in it.
+    fn check(&self, mut reader: Reader<impl Read>) -> Result<BTreeSet<Position>> {
         let (mut syncs, mut tags) = (BTreeSet::new(), Vec::new());
         loop {
             match reader.next_record() {
                 Ok(Record::Resync { reason, .. }) => return Err(self.missed(&reason)),
-                Ok(Record::Sync(sequence)) => drop(syncs.insert(sequence)),
+                Ok(Record::Sync(position)) => drop(syncs.insert(position)),
                 Ok(Record::Tag(tag)) => tags.push(tag.name),
                 // What is there of a truncated one is good; that it ends early is said once it is applied.
                 Ok(Record::End) | Err(Fault::Truncated { .. }) => break,
@@ -127,8 +128,8 @@ impl Apply {
         }
     }
 
-    /// Applies the stream, of which it may be known which sequences it has.
-    fn apply(&self, mut reader: Reader<impl Read>, syncs: &BTreeSet<u64>) -> Result<Applied> {
+    /// Applies the stream, of which it may be known which positions it has.
+    fn apply(&self, mut reader: Reader<impl Read>, syncs: &BTreeSet<Position>) -> Result<Applied> {
         let header = reader.header().clone();
         let source = Source { disk: &header.disk, bytes: header.bytes };
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
@@ -136,9 +137,9 @@ impl Apply {
         let mut applied = Applied::default();
         let mut place = match replica.progress() {
             // This stream was applied before, and not to its end.
-            Progress::All { sequence, .. } if syncs.contains(&sequence) => {
-                self.pass_over(&mut reader, sequence)?;
-                Some(sequence)
+            Progress::All { last, .. } if syncs.contains(&last) => {
+                self.pass_over(&mut reader, last)?;
+                Some(last)
             }
             _ => self.first_place(&mut replica, &header)?,
         };
@@ -158,9 +159,9 @@ impl Apply {
                         return Ok(applied);
                     }
                 }
-                Record::Sync(sequence) => {
-                    replica.sync(Progress::All { sequence, before: place.unwrap_or(sequence) })?;
-                    place = Some(sequence);
+                Record::Sync(last) => {
+                    replica.sync(Progress::All { last, before: place.unwrap_or(last) })?;
+                    place = Some(last);
                 }
                 Record::Resync { reason, .. } => return Err(self.missed(&reason)),
                 Record::Note(_) => return Err(Error::input(format!("{}: wants answers", self.stream))),
@@ -170,24 +171,24 @@ impl Apply {
     }
 
     /// Reads what the replica has already.
-    fn pass_over(&self, reader: &mut Reader<impl Read>, sequence: u64) -> Result<()> {
-        while reader.next_record().map_err(|fault| self.about(fault))? != Record::Sync(sequence) {}
+    fn pass_over(&self, reader: &mut Reader<impl Read>, last: Position) -> Result<()> {
+        while reader.next_record().map_err(|fault| self.about(fault))? != Record::Sync(last) {}
         Ok(())
     }
 
-    /// The sequence that the stream follows, which the replica must have; none for a full copy.
-    fn first_place(&self, replica: &mut Replica, header: &Header) -> Result<Option<u64>> {
+    /// The batch that the stream follows, which the replica must have; none for a full copy.
+    fn first_place(&self, replica: &mut Replica, header: &Header) -> Result<Option<Position>> {
         match header.follows {
             Follows::Nothing => {
                 replica.sync(Progress::Nothing)?;
                 Ok(None)
             }
-            Follows::Sequence(sequence) if replica.progress().is_followed_by(sequence) => Ok(Some(sequence)),
-            Follows::Sequence(_) if replica.progress() == Progress::Nothing => {
+            Follows::Batch(position) if replica.progress().is_followed_by(position) => Ok(Some(position)),
+            Follows::Batch(_) if replica.progress() == Progress::Nothing => {
                 Err(Error::input(format!("{}: has no full copy of {}", self.target, header.disk))
                     .note("apply a stream of `involfltctl drain --full` first"))
             }
-            Follows::Sequence(_) => {
+            Follows::Batch(_) => {
                 let message = format!("{}: does not follow what {} has: a stream is missing", self.stream, self.target);
                 Err(Error::input(message)
                     .note("apply the streams in the order in which they were drained, each once")

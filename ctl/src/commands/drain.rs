@@ -114,9 +114,9 @@ impl Drain {
         let batch = pump.next()?.ok_or_else(|| Error::failed(format!("{}: stopped while a tag is held", self.disk)))?;
         match (batch.resync, batch.previous) {
             (Some(resync), _) => Err(missed(&self.disk, &resync.reason)),
-            (None, 0) => Err(Error::input(format!("{}: nothing was ever drained of it", self.disk))
+            (None, previous) if previous.is_of_a_batch() => Ok(Follows::Batch(previous)),
+            (None, _) => Err(Error::input(format!("{}: nothing was ever drained of it", self.disk))
                 .note("begin with the whole disk: `--full`")),
-            (None, previous) => Ok(Follows::Sequence(previous)),
         }
     }
 

@@ -7,6 +7,7 @@
 //! what leads forward again is written to a second file first.
 
 use crate::error::{Error, Result};
+use crate::position::Position;
 use crate::replica::Store;
 use crate::stream::{Fault, Follows, Header, Record, Tag, Writer};
 use serde::{Deserialize, Serialize};
@@ -237,7 +238,7 @@ impl<P: Place> Journal<P> {
     }
 
     fn header(&self) -> Header {
-        Header { disk: self.state.disk.clone(), bytes: self.state.bytes, follows: Follows::Sequence(0) }
+        Header { disk: self.state.disk.clone(), bytes: self.state.bytes, follows: Follows::Batch(Position::default()) }
     }
 
     /// Drops the oldest tags, and what comes before the next one.

@@ -8,12 +8,13 @@
 use super::target::Source;
 use crate::error::{Error, Result};
 use crate::journal::replace;
+use crate::position::Position;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a replica has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,31 +22,31 @@ const FORMAT: u32 = 1;
 pub enum Progress {
     /// Nothing that could be relied on.
     Nothing,
-    /// A part of a full copy, which was begun after the batch `sequence` was committed.
+    /// A part of a full copy, which was begun after the batch `behind` was committed.
     Part {
         /// Bytes from the start of the disk.
         bytes: u64,
-        /// Sequence of that batch.
-        sequence: u64,
+        /// Position of that batch.
+        behind: Position,
     },
-    /// All changes up to the batch `sequence`, which may not have been committed: then the next one follows `before`, and
+    /// All changes up to the batch `last`, which may not have been committed: then the next one follows `before`, and
     /// is the same again.
     All {
-        /// Sequence of the last batch.
-        sequence: u64,
-        /// Sequence of the one before it.
-        before: u64,
+        /// Position of the last batch.
+        last: Position,
+        /// Position of the one before it.
+        before: Position,
     },
 }
 
 impl Progress {
     /// Whether a batch that follows `previous` leaves nothing out. Nothing is known of one that follows none.
-    pub fn is_followed_by(self, previous: u64) -> bool {
+    pub fn is_followed_by(self, previous: Position) -> bool {
         match self {
-            _ if previous == 0 => false,
+            _ if !previous.is_of_a_batch() => false,
             Progress::Nothing => false,
-            Progress::Part { sequence, .. } => sequence == previous,
-            Progress::All { sequence, before } => sequence == previous || before == previous,
+            Progress::Part { behind, .. } => behind == previous,
+            Progress::All { last, before } => last == previous || before == previous,
         }
     }
 }
@@ -175,8 +176,8 @@ mod tests {
             Chain::read(path.clone(), Source { disk, bytes }).map(|(chain, known)| (chain.progress(), known))
         };
         assert_eq!(read("wwn-1", 4096).unwrap(), (Progress::Nothing, false));
-        let all = Progress::All { sequence: 9, before: 7 };
-        for progress in [Progress::Part { bytes: 512, sequence: 3 }, all] {
+        let all = Progress::All { last: Position { sequence: 9, part: 2 }, before: 9.into() };
+        for progress in [Progress::Part { bytes: 512, behind: 3.into() }, all] {
             Chain::read(path.clone(), Source { disk: "wwn-1", bytes: 4096 }).unwrap().0.note(progress).unwrap();
             assert_eq!(read("wwn-1", 4096).unwrap(), (progress, true));
         }
@@ -189,9 +190,12 @@ mod tests {
 
     #[test]
     fn only_a_batch_that_leaves_nothing_out_follows() {
-        let all = Progress::All { sequence: 9, before: 7 };
-        assert_eq!([7, 8, 9, 0].map(|previous| all.is_followed_by(previous)), [true, false, true, false]);
-        assert!(!Progress::Nothing.is_followed_by(0));
-        assert!(Progress::Part { bytes: 0, sequence: 3 }.is_followed_by(3));
+        let all = Progress::All { last: 9.into(), before: 7.into() };
+        assert_eq!([7, 8, 9, 0].map(|previous| all.is_followed_by(previous.into())), [true, false, true, false]);
+        assert!(!Progress::Nothing.is_followed_by(Position::default()));
+        assert!(Progress::Part { bytes: 0, behind: 3.into() }.is_followed_by(3.into()));
+        let part = |part| Position { sequence: 9, part };
+        let all = Progress::All { last: part(3), before: part(2) };
+        assert_eq!([1, 2, 3, 4].map(|number| all.is_followed_by(part(number))), [false, true, true, false]);
     }
 }

@@ -81,8 +81,6 @@ pub struct Pump<'a, T, B> {
     blocks: B,
     stop: &'a AtomicBool,
     listener: &'a mut dyn Listener,
-    /// Sequence and part of the batch that was brought last.
-    last: Option<(u64, u32)>,
     /// A sequence behind which no full copy has read from the disk: what that read may be newer than changes up to there. The
     /// driver knows of the other reads.
     read_until: u64,
@@ -91,7 +89,7 @@ pub struct Pump<'a, T, B> {
 impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
     /// An agent and the bytes of its disk; a word that is true when somebody says stop; who is told what happens.
     pub fn new(agent: &'a Agent<T>, blocks: B, stop: &'a AtomicBool, listener: &'a mut dyn Listener) -> Self {
-        Pump { agent, blocks, stop, listener, last: None, read_until: u64::MAX }
+        Pump { agent, blocks, stop, listener, read_until: u64::MAX }
     }
 
     /// The disk's agent.
@@ -112,7 +110,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         // A part is good only if nothing was drained since it was begun.
         let ended = match self.next()? {
             None => Ended::Stopped,
-            Some(batch) if !self.leaves_nothing_out(&batch, replica) => Ended::Broken,
+            Some(batch) if !replica.progress().is_followed_by(batch.previous) => Ended::Broken,
             Some(_) => match self.copy(replica)? {
                 None => Ended::Stopped,
                 Some(()) => self.follow(replica, interval)?,
@@ -122,13 +120,6 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
             replica.sync(Progress::Nothing)?;
         }
         Ok(ended)
-    }
-
-    /// A sink remembers sequences. The parts of a change that is split share one, so where a part was committed before, only
-    /// who has brought that part knows that it is not another one.
-    fn leaves_nothing_out(&self, batch: &Batch, sink: &dyn Sink) -> bool {
-        let previous = (batch.previous, batch.previous_part);
-        sink.progress().is_followed_by(batch.previous) && (previous.1 <= 1 || self.last == Some(previous))
     }
 
     /// The next batch; `None` when somebody says stop while a tag is held.
@@ -151,25 +142,25 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
         self.agent.forget()?;
         let Some(batch) = self.next()? else { return Ok(None) };
         self.agent.commit(&batch, true)?;
-        sink.sync(Progress::Part { bytes: 0, sequence: batch.sequence })?;
+        sink.sync(Progress::Part { bytes: 0, behind: batch.position })?;
         Ok(Some(()))
     }
 
     /// Copies the disk from where the sink has it. `None` when somebody says stop.
     pub fn copy(&mut self, sink: &mut dyn Sink) -> Result<Option<()>> {
-        let Progress::Part { bytes: mut done, sequence } = sink.progress() else { return Ok(Some(())) };
+        let Progress::Part { bytes: mut done, behind } = sink.progress() else { return Ok(Some(())) };
         let of = self.agent.disk().bytes;
         while done < of {
             let end = of.min(done + COPY_STEP);
             self.copy_range(done, end, sink)?;
             done = end;
-            sink.sync(Progress::Part { bytes: done, sequence })?;
+            sink.sync(Progress::Part { bytes: done, behind })?;
             self.listener.event(Event::Copied { bytes: done, of });
             if self.is_stopped() {
                 return Ok(None);
             }
         }
-        sink.sync(Progress::All { sequence, before: sequence })?;
+        sink.sync(Progress::All { last: behind, before: behind })?;
         Ok(Some(()))
     }
 
@@ -205,7 +196,7 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
             if let Some(resync) = batch.resync {
                 return Ok(Ended::Resync(resync));
             }
-            if !self.leaves_nothing_out(&batch, sink) {
+            if !sink.progress().is_followed_by(batch.previous) {
                 return Ok(Ended::Broken);
             }
             if !batch.is_empty() {
@@ -228,13 +219,12 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
             Changes::Data(stream) => stream.changes().try_for_each(|(offset, data)| put_all(offset, data, sink))?,
         }
         for tag in &batch.tags {
-            let is_exact = batch.is_ordered && batch.sequence > self.read_until;
+            let is_exact = batch.is_ordered && batch.position.sequence > self.read_until;
             sink.tag(&Tag { time: batch.time, name: tag.clone(), is_exact })?;
             self.listener.event(Event::Tag { name: tag.clone(), is_exact });
         }
-        sink.sync(Progress::All { sequence: batch.sequence, before: batch.previous })?;
+        sink.sync(Progress::All { last: batch.position, before: batch.previous })?;
         self.agent.commit(batch, false)?;
-        self.last = Some((batch.sequence, batch.part));
         self.listener.event(Event::Batch { bytes: batch.bytes(), pending: batch.pending_bytes, time: batch.time });
         Ok(())
     }

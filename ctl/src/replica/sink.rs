@@ -58,7 +58,7 @@ impl<W: Durable> StreamSink<W> {
     pub fn new(to: W, name: String, header: &Header) -> Result<Self> {
         let progress = match header.follows {
             Follows::Nothing => Progress::Nothing,
-            Follows::Sequence(sequence) => Progress::All { sequence, before: sequence },
+            Follows::Batch(position) => Progress::All { last: position, before: position },
         };
         let writer = Writer::new(to, header).map_err(|error| Error::failed(format!("{name}: {error}")))?;
         Ok(StreamSink { name, writer, progress })
@@ -101,8 +101,8 @@ impl<W: Durable> Sink for StreamSink<W> {
     }
 
     fn sync(&mut self, progress: Progress) -> Result<()> {
-        if let Progress::All { sequence, .. } = progress {
-            self.wrote(|writer| writer.sync(sequence))?;
+        if let Progress::All { last, .. } = progress {
+            self.wrote(|writer| writer.sync(last))?;
         }
         self.wrote(|writer| writer.get_mut().make_durable())?;
         self.progress = progress;

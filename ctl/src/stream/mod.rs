@@ -12,20 +12,23 @@
 //! | 4 | CRC-32C of all of the above |
 //!
 //! The first record is `HEAD` (`involflt`, version u32, kind u32: 0 for changes and 1 for a full copy, size of the disk in
-//! bytes u64, sequence of what the stream follows u64, persistent name of the disk), the last one is `DONE` (bytes of data in
+//! bytes u64, position of the batch that the stream follows, persistent name of the disk), the last one is `DONE` (bytes of data in
 //! the stream u64). Between them come, in the order in which they are to be applied:
 //!
 //! - `EXTN`: offset u64, data;
 //! - `ZERO`: offset u64, number of zero bytes u64;
 //! - `TAGN`: time in 100 ns since the Unix epoch u64, name of a tag that stands here;
 //! - `TAGX`: the same, where all before it is what the disk was at this moment;
-//! - `SYNC`: sequence u64. All before it belongs together: it is whole, and the driver is told so when this record is
-//!   durable. The next stream follows this sequence, or the one before where the driver was not told any more;
+//! - `SYNC`: position of a batch, which ends here: it is whole, and the driver is told so when this record is durable. The
+//!   next stream follows it, or the one before where the driver was not told any more;
 //! - `RSYN`: code u64, reason. Changes were missed: the target needs a full copy.
+//!
+//! A position is the sequence of a batch as u64 and its part as u32.
 //!
 //! Where a program answers, as `involfltctl serve` does, there is also `NOTE`: 8 zeroes, and what is to be noted when all
 //! before it is durable. A kind that is not known is an error, never passed over.
 
+use crate::position::Position;
 use crate::time::Time;
 
 mod read;
@@ -35,7 +38,7 @@ pub use read::{Fault, Reader};
 pub use write::Writer;
 
 /// The version of the format that this program writes, and the only one it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of data in a record at most.
 pub const MAX_DATA: usize = 1 << 20;
 /// Bytes of a payload at most.
@@ -61,8 +64,8 @@ pub struct Header {
 pub enum Follows {
     /// Anything: it is a full copy.
     Nothing,
-    /// A target that has all changes up to this sequence.
-    Sequence(u64),
+    /// A target that has all changes up to this batch.
+    Batch(Position),
 }
 
 /// A tag.
@@ -95,8 +98,8 @@ pub enum Record {
     },
     /// A tag.
     Tag(Tag),
-    /// All before it belongs together, up to this sequence.
-    Sync(u64),
+    /// The end of a batch.
+    Sync(Position),
     /// Changes were missed: the target needs a full copy.
     Resync {
         /// The driver's code of the reason.

@@ -3,6 +3,7 @@
 
 use super::write::{CHANGES, FULL, Writer};
 use super::{CRC_BYTES, FRAME_BYTES, Follows, Header, MAGIC, MAX_PAYLOAD, Record, Tag, VERSION};
+use crate::position::Position;
 use crate::time::Time;
 use crc32c::{crc32c, crc32c_append};
 use std::fmt;
@@ -105,7 +106,10 @@ impl<R: Read> Reader<R> {
             }
             b"NOTE" => Ok(Record::Note(text())),
             b"RSYN" => Ok(Record::Resync { code: value, reason: text() }),
-            b"SYNC" if rest.is_empty() => Ok(Record::Sync(value)),
+            b"SYNC" => {
+                let part = u32::from_le_bytes(rest.try_into().map_err(|_| "is of another length")?);
+                Ok(Record::Sync(Position { sequence: value, part }))
+            }
             b"DONE" if value == self.bytes && rest.is_empty() => Ok(Record::End),
             b"DONE" => Err("counts other bytes than came".into()),
             kind => Err(format!("is of a kind that is not known: {:?}", String::from_utf8_lossy(kind))),
@@ -165,10 +169,12 @@ fn header_of(payload: &[u8]) -> Result<Header, String> {
     }
     let (kind, rest) = rest.split_first_chunk::<4>().ok_or(NO_STREAM)?;
     let (bytes, rest) = rest.split_first_chunk::<8>().ok_or(NO_STREAM)?;
-    let (sequence, disk) = rest.split_first_chunk::<8>().ok_or(NO_STREAM)?;
+    let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(NO_STREAM)?;
+    let (part, disk) = rest.split_first_chunk::<4>().ok_or(NO_STREAM)?;
+    let position = Position { sequence: u64::from_le_bytes(*sequence), part: u32::from_le_bytes(*part) };
     let follows = match u32::from_le_bytes(*kind) {
         FULL => Follows::Nothing,
-        CHANGES => Follows::Sequence(u64::from_le_bytes(*sequence)),
+        CHANGES => Follows::Batch(position),
         other => return Err(format!("is of a kind of stream that is not known: {other}")),
     };
     Ok(Header { disk: String::from_utf8_lossy(disk).into_owned(), bytes: u64::from_le_bytes(*bytes), follows })
@@ -184,7 +190,7 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { disk: "wwn-0x5".into(), bytes: 4 << 20, follows: Follows::Sequence(41) }
+        Header { disk: "wwn-0x5".into(), bytes: 4 << 20, follows: Follows::Batch(Position { sequence: 41, part: 2 }) }
     }
 
     fn tags() -> [Tag; 2] {
@@ -200,7 +206,7 @@ mod tests {
         let mut writer = Writer::new(&mut stream, &header()).unwrap();
         writer.extent(512, &[7; 1024]).unwrap();
         tags().iter().for_each(|tag| writer.tag(tag).unwrap());
-        writer.sync(42).unwrap();
+        writer.sync(Position { sequence: 42, part: 3 }).unwrap();
         writer.resync(8, "a hole").unwrap();
         writer.zeroes(0, 512).unwrap();
         assert_eq!(writer.end().unwrap().0, 1024);
@@ -223,7 +229,7 @@ mod tests {
             Record::Extent { offset: 512, data: vec![7; 1024] },
             Record::Tag(midnight),
             Record::Tag(noon),
-            Record::Sync(42),
+            Record::Sync(Position { sequence: 42, part: 3 }),
             Record::Resync { code: 8, reason: "a hole".into() },
             Record::Zeroes { offset: 0, bytes: 512 },
             Record::End,
@@ -270,7 +276,7 @@ mod tests {
     #[test]
     fn records_left_out_repeated_or_outside_of_the_disk_are_refused() {
         let stream = stream();
-        let (head, first) = (FRAME_BYTES + 32 + header().disk.len() + CRC_BYTES, FRAME_BYTES + 8 + 1024 + CRC_BYTES);
+        let (head, first) = (FRAME_BYTES + 36 + header().disk.len() + CRC_BYTES, FRAME_BYTES + 8 + 1024 + CRC_BYTES);
         let without = [&stream[..head], &stream[head + first..]].concat();
         assert!(read(&without).unwrap_err().to_string().contains("missing or out of order"));
         let twice = [&stream[..head + first], &stream[head..]].concat();

@@ -2,6 +2,7 @@
 //! Writing of a stream.
 
 use super::{Follows, Header, MAGIC, MAX_DATA, Tag, VERSION};
+use crate::position::Position;
 use crc32c::crc32c_append;
 use std::io::{self, Write};
 
@@ -20,13 +21,14 @@ impl<W: Write> Writer<W> {
     /// Begins a stream of a disk.
     pub fn new(to: W, header: &Header) -> io::Result<Self> {
         let mut writer = Writer { to, records: 0, bytes: 0 };
-        let (kind, sequence) = match header.follows {
-            Follows::Nothing => (FULL, 0),
-            Follows::Sequence(sequence) => (CHANGES, sequence),
+        let (kind, position) = match header.follows {
+            Follows::Nothing => (FULL, Position::default()),
+            Follows::Batch(position) => (CHANGES, position),
         };
         let (version, size) = (VERSION.to_le_bytes(), header.bytes.to_le_bytes());
-        let pieces = [MAGIC, &version[..], &u32::to_le_bytes(kind), &size, &u64::to_le_bytes(sequence)];
-        writer.record(b"HEAD", &[&pieces[..], &[header.disk.as_bytes()]].concat())?;
+        let (sequence, part) = (position.sequence.to_le_bytes(), position.part.to_le_bytes());
+        let name = header.disk.as_bytes();
+        writer.record(b"HEAD", &[MAGIC, &version, &u32::to_le_bytes(kind), &size, &sequence, &part, name])?;
         Ok(writer)
     }
 
@@ -55,9 +57,9 @@ impl<W: Write> Writer<W> {
         self.record(kind, &[&tag.time.units().to_le_bytes(), tag.name.as_bytes()])
     }
 
-    /// All before it belongs together.
-    pub fn sync(&mut self, sequence: u64) -> io::Result<()> {
-        self.record(b"SYNC", &[&sequence.to_le_bytes()])
+    /// A batch ends here.
+    pub fn sync(&mut self, position: Position) -> io::Result<()> {
+        self.record(b"SYNC", &[&position.sequence.to_le_bytes(), &position.part.to_le_bytes()])
     }
 
     /// Changes were missed.
