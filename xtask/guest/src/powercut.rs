@@ -9,7 +9,7 @@ use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
 use crate::work::{Area, Random};
 use guest::layout::powercut::{REPLICA, SOURCE, STATE};
-use guest::protocol::{CTL, INVOLFLT, Message};
+use guest::protocol::{CTL, INVOLFLT, Message, Standing};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
@@ -20,10 +20,12 @@ use std::time::{Duration, Instant};
 
 /// Kernel argument, and so variable of the environment, with the number that all random ones come from.
 const SEED: &str = "powercut_seed";
-/// Kernel argument of a machine that stops by itself.
+/// Kernel argument of a machine that stops by itself: after so many milliseconds of work at most.
 const STOPS: &str = "powercut_stops";
 /// Where the file system is that outlives the machine.
 const KEPT: &str = "/mnt/kept";
+/// Where involfltctl notes what the replica has.
+const REPLICAS: &str = "/var/lib/involflt/replicas";
 
 /// Brings the replica up to date, tells what came of it, and works until the power is cut or the machine is to stop.
 pub fn run(channel: &mut Channel) -> Step {
@@ -31,15 +33,17 @@ pub fn run(channel: &mut Channel) -> Step {
     keep_state()?;
     module::load(INVOLFLT)?;
     let resync = resync_reason()?;
-    let copied = catch_up()?;
-    channel.send(&Message::Survived { resync, copied, different: first_difference()? });
+    let standing = Standing { resync, copy: catch_up()? };
+    channel.send(&Message::Survived { standing, different: first_difference()? });
     channel.send(&Message::Working);
     work()?;
+    let resync = resync_reason()?;
+    let standing = Standing { copy: resync.is_some() || !is_whole()?, resync };
     // As at every orderly stop: what is mounted is written back and read-only, then the machine is switched off.
     nix::unistd::sync();
     let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     mount(None::<&str>, KEPT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {KEPT}"))?;
-    channel.send(&Message::Stopping);
+    channel.send(&Message::Stopping { standing });
     Ok(())
 }
 
@@ -64,6 +68,16 @@ fn resync_reason() -> Step<Option<String>> {
         "no" => Ok(None),
         _ => statistics.text("resync_reason").map(Some),
     }
+}
+
+/// Whether the replica has a whole copy: a replication that was killed may have left a part.
+fn is_whole() -> Step<bool> {
+    let mut whole = false;
+    for file in fs::read_dir(REPLICAS).doing(|| REPLICAS.into())? {
+        let path = file.doing(|| REPLICAS.into())?.path();
+        whole = fs::read_to_string(&path).doing(|| path.display().to_string())?.contains(r#""has":"all""#);
+    }
+    Ok(whole)
 }
 
 /// Whether there was a full copy.
@@ -96,7 +110,8 @@ fn first_difference() -> Step<Option<u64>> {
 /// Writes of all kinds, a replication that is killed and goes on, and starts and ends of filtering.
 fn work() -> Step {
     let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let end = std::env::var(STOPS).ok().map(|_| Instant::now() + Duration::from_millis(Random::new(seed).below(3000)));
+    let most = std::env::var(STOPS).ok().and_then(|most| most.parse::<u64>().ok());
+    let end = most.map(|most| Instant::now() + Duration::from_millis(Random::new(seed).below(most + 1)));
     let end = &move || end.is_some_and(|end| Instant::now() >= end);
     thread::scope(|scope| {
         let writers: Vec<_> = [libc::O_DIRECT, 0]

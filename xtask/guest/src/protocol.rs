@@ -84,6 +84,15 @@ impl Measured {
     pub const COPY: &'static str = "copy";
 }
 
+/// What has to be done before a replica is its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Why the driver says that the disk needs a resync, if it does.
+    pub resync: Option<String>,
+    /// Whether there has to be a full copy, or the rest of one.
+    pub copy: bool,
+}
+
 /// How a scenario ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -150,17 +159,18 @@ pub enum Message {
     },
     /// After a power cut the replica was brought up to date.
     Survived {
-        /// Why the driver said that the disk needs a resync, if it did.
-        resync: Option<String>,
-        /// Whether there was a full copy.
-        copied: bool,
+        /// What had to be done.
+        standing: Standing,
         /// Offset of the first byte of the source that the replica does not have: silently different.
         different: Option<u64>,
     },
     /// Work has begun, and goes on until the power is cut, or the machine stops by itself.
     Working,
     /// The machine stops: nothing is mounted writable.
-    Stopping,
+    Stopping {
+        /// What has to be done at the next start.
+        standing: Standing,
+    },
     /// The guest can go no further.
     Abort {
         /// Why.

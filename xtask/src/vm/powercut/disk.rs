@@ -68,6 +68,13 @@ impl Disk {
         }
     }
 
+    /// A byte becomes another one, unseen by everybody. `offset` is below the size.
+    pub fn spoil(&mut self, offset: u64) {
+        let offset = offset as usize;
+        self.durable[offset] ^= 1;
+        self.current[offset] = self.durable[offset];
+    }
+
     /// The power is cut: of each write in the cache nothing, all, or any of its sectors came through.
     pub fn cut(&mut self, random: &mut Random) {
         for (start, bytes) in std::mem::take(&mut self.pending) {

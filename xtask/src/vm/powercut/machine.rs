@@ -6,7 +6,7 @@ use super::nbd;
 use crate::error::{AtPath, Error, Result};
 use crate::vm::emulator::{self, QEMU, escaped};
 use crate::vm::kernel_log;
-use guest::protocol::Message;
+use guest::protocol::{Message, Standing};
 use std::fs::{self, File};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -46,19 +46,19 @@ pub enum End {
     AtOnce,
     /// Its power is cut after so many writes and flushes of work.
     Cut(u64),
-    /// It is switched off in an orderly way.
-    Stop,
+    /// It is switched off in an orderly way, after so much work at most.
+    Stop(Duration),
 }
 
 /// What a guest found after the last cut or stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Why the driver said that the disk needs a resync, if it did.
-    pub resync: Option<String>,
-    /// Whether there was a full copy.
-    pub copied: bool,
+    /// What had to be done to bring the replica up to date.
+    pub standing: Standing,
     /// Offset of the first byte that differs.
     pub different: Option<u64>,
+    /// What has to be done at the next start, by what was known before an orderly stop.
+    pub left: Option<Standing>,
 }
 
 impl Machine<'_> {
@@ -104,7 +104,10 @@ impl Machine<'_> {
     }
 
     fn spawn(&self, end: End, seed: u64) -> Result<Child> {
-        let stops = if end == End::Stop { " powercut_stops=1" } else { "" };
+        let stops = match end {
+            End::Stop(most) => format!(" powercut_stops={}", most.as_millis()),
+            End::AtOnce | End::Cut(_) => String::new(),
+        };
         let mut command = Command::new(QEMU);
         command
             .args(["-machine", "pc,i8042=off", "-smp", "2"])
@@ -144,34 +147,36 @@ fn listen(socket: &Path) -> Result<UnixListener> {
 /// Waits for what the guest finds, and then until the power is off, or the machine is.
 fn watch(child: &mut Child, end: End, power: &Power) -> Result<Found> {
     let lines = emulator::lines_of(child);
-    let (mut found, mut last, mut longest, mut stopping) = (None, Instant::now(), SILENCE, false);
+    let (mut found, mut left, mut last, mut longest) = (None, None, Instant::now(), SILENCE);
     while !power.is_off() && last.elapsed() < longest {
         match lines.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) if stopping => break,
+            Err(RecvTimeoutError::Disconnected) if left.is_some() => break,
             Err(RecvTimeoutError::Disconnected) => return Err(Error::kernel("the VM ended by itself")),
             Ok(line) => match serde_json::from_str(&line) {
                 Ok(Message::Abort { reason }) => return Err(Error::kernel(reason)),
-                Ok(Message::Survived { resync, copied, different }) => {
-                    found = Some(Found { resync, copied, different });
+                Ok(Message::Survived { standing, different }) => {
+                    found = Some((standing, different));
                     last = Instant::now();
                 }
                 Ok(Message::Working) => {
                     match end {
                         End::AtOnce => power.off(),
                         End::Cut(requests) => power.last_for(requests),
-                        End::Stop => {}
+                        End::Stop(_) => {}
                     }
                     (last, longest) = (Instant::now(), WORK);
                 }
-                Ok(Message::Stopping) => (last, stopping) = (Instant::now(), true),
+                Ok(Message::Stopping { standing }) => (last, left) = (Instant::now(), Some(standing)),
                 // A line that is no message is the firmware's.
                 _ => last = Instant::now(),
             },
         }
     }
-    if end == End::Stop && !stopping {
+    if matches!(end, End::Stop(_)) && left.is_none() {
         return Err(Error::kernel(format!("the guest did not stop within {} seconds", WORK.as_secs())));
     }
-    found.ok_or_else(|| Error::kernel(format!("the guest said nothing for {} seconds", SILENCE.as_secs())))
+    let (standing, different) =
+        found.ok_or_else(|| Error::kernel(format!("the guest said nothing for {} seconds", SILENCE.as_secs())))?;
+    Ok(Found { standing, different, left })
 }

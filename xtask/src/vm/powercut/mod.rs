@@ -17,18 +17,23 @@ use crate::lock::LockedKernel;
 use crate::store::{self, Store};
 use disk::Disk;
 use guest::layout::powercut::{SOURCE, STATE_SIZE};
-use guest::protocol::Plan;
+use guest::protocol::{Plan, Standing};
 use machine::Machine;
 use random::Random;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// One end of so many is an orderly stop.
 const STOPS: u64 = 3;
 /// Work goes on for at most so many writes and flushes.
 const MOST_REQUESTS: u64 = 800;
+/// Before a stop it goes on for at most so long.
+const MOST_WORK: Duration = Duration::from_secs(3);
+/// Which of the disks has the replica.
+const REPLICA: usize = 1;
 
 /// What a run needs.
 pub struct Request<'a> {
@@ -55,13 +60,24 @@ pub struct Request<'a> {
 pub struct Cut {
     /// What it was.
     pub end: End,
-    /// What was found.
-    pub found: Found,
+    /// What had to be done after it.
+    pub found: Standing,
+    /// After a stop, what had to be done by what was known before it.
+    pub due: Option<Standing>,
 }
 
-/// Cuts the power, or stops the machine, so many times.
+impl Cut {
+    /// Whether an orderly stop has cost a resync or a full copy that was not due before it.
+    fn has_lost(&self) -> bool {
+        self.due.as_ref().is_some_and(|due| self.found.resync != due.resync || (self.found.copy && !due.copy))
+    }
+}
+
+/// Cuts the power, or stops the machine, so many times. At last a byte of the replica is changed behind everybody's back, which
+/// the comparison must find.
 ///
-/// Fails with the kind [`crate::error::Kind::Kernel`] where the machine does not start again, and where the replica differs.
+/// Fails with the kind [`crate::error::Kind::Kernel`] where the machine does not start again, where the replica differs, where an
+/// orderly stop has cost a resync or a full copy, and where the change is not found.
 pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     let id = request.kernel.id();
     let stage = |stage: String| listener.event(Event::Stage { subject: id.clone(), stage });
@@ -81,47 +97,78 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     })?;
     let log = request.out_dir.join(format!("{id}.powercut.log"));
     let machine = Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disks };
-    let cuts = cuts(request, &machine, &|number| stage(format!("powercut: {number} of {}", request.runs)));
+    let note = |text: String| listener.event(Event::Note { subject: id.clone(), text });
+    let mut random = Random::new(request.seed);
+    let cuts = cuts(request, &machine, &mut random, &|number, cut| {
+        stage(format!("powercut: {number} of {}", request.runs));
+        if let Some(cut) = cut {
+            note(format!("seed {}, end {number}: {}", request.seed, summary(cut)));
+        }
+    });
+    let cuts = cuts.and_then(|cuts| control(&machine, &mut random).map(|()| cuts));
     store::remove(&dir)?;
-    cuts
+    cuts.map_err(|error| error.at(format!("{id}: seed {}", request.seed)))
 }
 
-fn cuts(request: &Request<'_>, machine: &Machine<'_>, stage: &dyn Fn(u32)) -> Result<Vec<Cut>> {
-    let mut random = Random::new(request.seed);
-    let mut cuts = Vec::new();
+fn cuts(
+    request: &Request<'_>,
+    machine: &Machine<'_>,
+    random: &mut Random,
+    tell: &dyn Fn(u32, Option<&Cut>),
+) -> Result<Vec<Cut>> {
+    let mut cuts: Vec<Cut> = Vec::new();
     let mut before = None;
     for number in 0..=request.runs {
-        stage(number);
         let end = match random.below(STOPS) {
-            _ if number == request.runs => End::AtOnce,
-            0 => End::Stop,
+            _ if number == request.runs => End::Stop(Duration::ZERO),
+            0 => End::Stop(MOST_WORK),
             _ => End::Cut(1 + random.below(MOST_REQUESTS)),
         };
-        let place = |error: Error| error.at(format!("{}: after cut {number}", request.kernel.id()));
+        let place = |error: Error| error.at(format!("start {number}"));
         let found = machine.boot(end, request.seed + u64::from(number)).map_err(place)?;
         if let Some(offset) = found.different {
-            let text = format!("the replica differs at byte {offset}: {}", said(&found));
+            let text = format!("the replica differs at byte {offset}: {}", said(&found.standing));
             return Err(place(Error::kernel(text)));
         }
-        if let Some(end) = before {
-            cuts.push(Cut { end, found });
+        if let Some((end, due)) = before.replace((end, found.left)) {
+            cuts.push(Cut { end, found: found.standing, due });
         }
-        before = Some(end);
-        machine.disks.iter().for_each(|disk| disk.lock().expect("nothing panics with a disk").cut(&mut random));
+        tell(number, cuts.last());
+        if let Some(lost) = cuts.last().filter(|cut| cut.has_lost()) {
+            return Err(place(Error::kernel(summary(lost))));
+        }
+        machine.disks.iter().for_each(|disk| disk.lock().expect("nothing panics with a disk").cut(random));
     }
     Ok(cuts)
 }
 
-/// The orderly stops among them, and how many of those were not gone on from.
-pub fn stops(cuts: &[Cut]) -> (usize, usize) {
-    let stops = || cuts.iter().filter(|cut| cut.end == End::Stop);
-    (stops().count(), stops().filter(|cut| cut.found.resync.is_some() || cut.found.copied).count())
+/// Behind a stop without work, a byte of the replica changes: the comparison must find just that, or it would find nothing else.
+fn control(machine: &Machine<'_>, random: &mut Random) -> Result<()> {
+    let byte = random.below(SOURCE.size);
+    machine.disks[REPLICA].lock().expect("nothing panics with a disk").spoil(byte);
+    let Found { different, standing, .. } = machine.boot(End::AtOnce, 0).map_err(|error| error.at("the control"))?;
+    match different == Some(byte) {
+        true => Ok(()),
+        false => Err(Error::kernel(format!(
+            "byte {byte} of the replica was changed, and byte {different:?} was found: {}",
+            said(&standing)
+        ))),
+    }
 }
 
-/// What the driver and the replication said.
-pub fn said(found: &Found) -> String {
-    let resync = found.resync.as_ref().map_or("no resync required".to_string(), |reason| format!("resync: {reason}"));
-    format!("{resync}; {}", if found.copied { "a full copy" } else { "gone on with" })
+/// A cut or a stop, in one line.
+pub fn summary(cut: &Cut) -> String {
+    match &cut.due {
+        None => format!("cut: {}", said(&cut.found)),
+        Some(Standing { resync: None, copy: false }) => format!("stopped: {}", said(&cut.found)),
+        Some(due) => format!("stopped with {} due: {}", said(due), said(&cut.found)),
+    }
+}
+
+fn said(standing: &Standing) -> String {
+    let resync =
+        standing.resync.as_ref().map_or("no resync required".to_string(), |reason| format!("resync: {reason}"));
+    format!("{resync}; {}", if standing.copy { "a full copy" } else { "gone on with" })
 }
 
 /// The source, its replica, and a file system for what outlives the machine.
