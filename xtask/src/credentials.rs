@@ -42,11 +42,6 @@ const KNOWN: [Credentials; 2] = [
 ];
 
 impl Access {
-    /// Nothing: the server is public.
-    pub fn public() -> Self {
-        Access::default()
-    }
-
     /// What the server of a URL is shown. Fails where the environment names a file that cannot be used.
     pub fn to(url: &str) -> Result<Access> {
         Self::among(url, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

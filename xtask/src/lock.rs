@@ -59,7 +59,8 @@ pub struct LockedKernel {
     pub flavour: String,
     /// Kernel release, as `uname -r` prints it.
     pub kernel: String,
-    /// Base URL of the archive that `path` of each package is below.
+    /// Base URL of the archive that `path` of each package is below; of rpm distributions also several, or a mirror list:
+    /// see [`crate::mirrors::each`].
     pub archive: String,
     /// Debian release whose compiler builds it in place of the distribution's own image; `kernels.yaml` asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

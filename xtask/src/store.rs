@@ -8,6 +8,7 @@ use crate::credentials::Access;
 use crate::error::{AtPath, Error, Kind, Result};
 use crate::fetch::{self, Patience, Size};
 use crate::lock::LockedPackage;
+use crate::mirrors;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Read;
@@ -136,10 +137,10 @@ fn file_name(package: &LockedPackage) -> &str {
 }
 
 fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
-    let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
     if package.path.ends_with(".rpm") {
-        return download_rpm(package, &url, to);
+        return download_rpm(package, archive, to);
     }
+    let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
     let output = Command::new(APT_HELPER)
         .args(["-o", "Acquire::Retries=3", "download-file", &url])
         .arg(to)
@@ -158,14 +159,20 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
 }
 
 /// apt knows nothing of the credentials and of the bounds that repositories of rpms need.
-fn download_rpm(package: &LockedPackage, url: &str, to: &Path) -> Result<()> {
-    let fetched = fetch::get(url, to, Size::Exactly(package.size), &Access::to(url)?, Patience::PACKAGE);
+fn download_rpm(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
+    let fetched = mirrors::each(archive, &to.with_added_extension("mirrors"), Patience::INDEX, |mirror| {
+        fetch_rpm(package, &format!("{}/{}", mirror.url, package.path), to)
+    });
     fetched.map_err(|error| match error.kind {
         Kind::Kernel => {
             Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve")
         }
         _ => error,
-    })?;
+    })
+}
+
+fn fetch_rpm(package: &LockedPackage, url: &str, to: &Path) -> Result<()> {
+    fetch::get(url, to, Size::Exactly(package.size), &Access::to(url)?, Patience::PACKAGE)?;
     if sha256_file(to)? == package.sha256 {
         return Ok(());
     }

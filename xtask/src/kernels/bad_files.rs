@@ -126,6 +126,19 @@ fn missing_keys_and_bad_values() {
 }
 
 #[test]
+fn mirrors_and_lists_of_mirrors() {
+    let rpm = |lines: &str| format!("format: 1\ndistros:\n  rocky:\n{lines}groups:\n  default: []\n");
+    let mirror = rpm("    mirrors: [ftp://a]\n");
+    refused(&mirror, (4, 15), "`ftp://a` is no archive URL", "https://");
+    for entry in ["rsync://a/b", "mirrorlist+rsync://a", "'a b'"] {
+        let text = rpm(&format!("    repositories: [a, {entry}]\n"));
+        refused(&text, (4, 23), "is no repository", "`mirrorlist+`");
+    }
+    let apt = "    check-valid-until: false\n";
+    bad(apt, "    mirrors: [http://a]\n", (5, 15), "`mirrors` of debian", "mirror+http://");
+}
+
+#[test]
 fn text_that_is_no_yaml() {
     bad("[amd64, cloud-amd64]", "[amd64, cloud-amd64", (13, 13), "did not find expected", "well-formed YAML");
     bad("      arch:", "\tarch:", (11, 1), "found character that cannot start any token", "well-formed YAML");

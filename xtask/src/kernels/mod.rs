@@ -55,7 +55,11 @@ pub struct ArchiveSettings {
     pub keyring: Option<PathBuf>,
     /// Whether an index past its Valid-Until is refused.
     pub check_valid_until: Option<bool>,
-    /// Paths below the mirror in place of the vendor's own, for rpm distributions; `RELEASE` stands for the release.
+    /// Base URLs that are tried where `mirror` fails, for rpm distributions.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
+    /// For rpm distributions, in place of the vendor's own: paths below the mirrors, and URLs of repositories and of mirror
+    /// lists; `RELEASE` stands for the release.
     pub repositories: Option<Vec<String>>,
     /// Debian release whose compilers build for this rpm distribution, in place of its own image.
     pub build_root: Option<String>,
@@ -183,12 +187,37 @@ impl Kernels {
     fn check_mirrors(&self, distro: &str, settings: &ArchiveSettings) -> Result<()> {
         let mirrors = [("mirror", &settings.mirror), ("security-mirror", &settings.security_mirror)];
         for (key, url) in mirrors.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?))) {
-            if !["http://", "https://", "file:/", "ftp://", "mirror+"].iter().any(|scheme| url.starts_with(scheme))
-                || url.contains(char::is_whitespace)
-            {
-                let steps = [Step::Key("distros".into()), Step::Key(distro.into()), Step::Key(key.into())];
+            if !is_url(url, &["http://", "https://", "file:/", "ftp://", "mirror+"]) {
                 let message = format!("`{url}` is no archive URL");
-                return Err(self.document.error(&steps, message, "a URL such as http://deb.debian.org/debian"));
+                let expected = "a URL such as http://deb.debian.org/debian";
+                return Err(self.document.error(&setting(distro, key, None), message, expected));
+            }
+        }
+        self.check_rpm_mirrors(distro, settings)
+    }
+
+    fn check_rpm_mirrors(&self, distro: &str, settings: &ArchiveSettings) -> Result<()> {
+        let is_rpm = Distro::find(distro).is_some_and(|distro| distro.layout().is_some());
+        for (item, url) in settings.mirrors.iter().enumerate() {
+            let steps = setting(distro, "mirrors", Some(item));
+            if !is_rpm {
+                let expected = "`mirror: mirror+http://…`: a list of mirrors, which apt itself reads";
+                return Err(self.document.error(&steps, format!("`mirrors` of {distro}, which apt reads"), expected));
+            }
+            if !is_url(url, &RPM_SCHEMES) {
+                let expected = "a URL such as https://mirror.example.org/rocky";
+                return Err(self.document.error(&steps, format!("`{url}` is no archive URL"), expected));
+            }
+        }
+        for (item, path) in settings.repositories.iter().flatten().enumerate() {
+            let url = ["mirrorlist+", "metalink+"].iter().find_map(|list| path.strip_prefix(list)).unwrap_or(path);
+            if path.is_empty()
+                || path.contains(char::is_whitespace)
+                || (path.contains(':') && !is_url(url, &RPM_SCHEMES))
+            {
+                let expected = "a path below the mirror, or a URL, or `mirrorlist+` or `metalink+` and a URL";
+                let message = format!("`{path}` is no repository");
+                return Err(self.document.error(&setting(distro, "repositories", Some(item)), message, expected));
             }
         }
         Ok(())
@@ -313,6 +342,18 @@ impl Kernels {
         let expected = if names.len() == 1 { quoted(names) } else { format!("one of {}", quoted(names)) };
         Err(self.document.error(steps, format!("unknown {what} `{name}`"), expected))
     }
+}
+
+/// How the URLs of rpm distributions may begin.
+const RPM_SCHEMES: [&str; 3] = ["http://", "https://", "file:/"];
+
+fn is_url(url: &str, schemes: &[&str]) -> bool {
+    schemes.iter().any(|scheme| url.starts_with(scheme)) && !url.contains(char::is_whitespace)
+}
+
+fn setting(distro: &str, key: &str, item: Option<usize>) -> Vec<Step> {
+    let steps = [Step::Key("distros".into()), Step::Key(distro.into()), Step::Key(key.into())];
+    steps.into_iter().chain(item.map(Step::Item)).collect()
 }
 
 fn distro_names() -> Vec<&'static str> {

@@ -3,7 +3,6 @@
 
 use super::candidate::Found;
 use super::rpm_md::{Package, Place, Repository, find};
-use crate::credentials::Access;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::fetch::Patience;
@@ -81,7 +80,7 @@ impl<'a> RpmArchive<'a> {
     }
 
     fn packages(&self, url: &str, offline: bool, listener: &dyn Listener) -> Result<Vec<Package>> {
-        let repository = self.repository(url)?;
+        let repository = self.repository(url);
         if !offline {
             let subject = format!("{} archive", self.distro.name);
             listener.event(Event::Stage { subject, stage: format!("update {url}") });
@@ -90,25 +89,33 @@ impl<'a> RpmArchive<'a> {
         repository.packages()
     }
 
-    fn repository(&self, url: &str) -> Result<Repository<'a>> {
+    fn repository(&self, url: &str) -> Repository<'a> {
         let keyring = self.settings.keyring.clone().unwrap_or_else(|| self.distro.keyring.into());
-        Ok(Repository {
+        Repository {
             url: url.to_string(),
             keyring,
             keyring_package: self.distro.keyring_package,
-            access: Access::to(url)?,
             patience: Patience::INDEX,
             store: self.store,
-        })
+        }
     }
 
     fn urls(&self, release: &str, flavour: &str) -> Vec<String> {
         let Archive::RpmMd { repositories, .. } = &self.distro.archive else { return Vec::new() };
-        let mirror = self.settings.mirror.as_deref().unwrap_or(self.distro.mirror).trim_end_matches('/');
         let paths = match &self.settings.repositories {
             Some(paths) => paths.iter().map(|path| fill_path(path, release)).collect(),
             None => repository_paths(repositories, release, flavour),
         };
-        paths.into_iter().map(|path| format!("{mirror}/{path}")).collect()
+        paths.into_iter().map(|path| self.address(path)).collect()
+    }
+
+    /// A path is below every mirror; what `kernels.yaml` has a URL for stands for itself.
+    fn address(&self, path: String) -> String {
+        if path.contains(":/") {
+            return path;
+        }
+        let first = self.settings.mirror.as_deref().unwrap_or(self.distro.mirror);
+        let all = std::iter::once(first).chain(self.settings.mirrors.iter().map(String::as_str));
+        all.map(|mirror| format!("{}/{path}", mirror.trim_end_matches('/'))).collect::<Vec<_>>().join(" ")
     }
 }

@@ -124,6 +124,11 @@ impl<'a> Bench<'a> {
         let rhel = dir("dist/rhel9/9.2/x86_64/appstream/os")?;
         RHEL.package(kdir, &self.work, &rhel)?;
         fixture::index(&rhel, &self.keys.archive, "xz")?;
+        let url = &self.server.url;
+        let lists = dir("lists")?;
+        fs::write(lists.join("rhel-9.2"), format!("{url}/none\n{url}/dist/rhel9/9.2/x86_64/appstream/os/\n"))
+            .map_err(text)?;
+        fs::write(lists.join("ubuntu"), format!("{url}/none\tpriority:1\n{url}/ubuntu\tpriority:2\n")).map_err(text)?;
         for kernel in [UBUNTU, AZURE, ENABLEMENT] {
             kernel.packages(kdir, &self.work, &self.served.join("ubuntu"))?;
         }
@@ -138,11 +143,16 @@ impl<'a> Bench<'a> {
     fn write_yaml(&self, distro: &str, suite: &str) -> Result<PathBuf, String> {
         let file = self.work.join("kernels.yaml");
         let keyring = self.work.join("key.asc");
-        let (archive, flavours) = if distro == "ubuntu" { ("/ubuntu", "generic, azure") } else { ("", "default") };
+        let url = &self.server.url;
+        // Each finds its archive in another way, past a mirror that has nothing.
+        let (mirrors, flavours) = match distro {
+            "ubuntu" => (format!("mirror: mirror+{url}/lists/ubuntu"), "generic, azure"),
+            "rhel" => (format!("repositories: ['mirrorlist+{url}/lists/rhel-RELEASE']"), "default"),
+            _ => (format!("mirror: {url}/none\n    mirrors: ['{url}']"), "default"),
+        };
         let yaml = format!(
-            "format: 1\ndistros:\n  {distro}:\n    mirror: {}{archive}\n    keyring: {}\n    build-root: bookworm\ngroups:\n  default:\n    \
+            "format: 1\ndistros:\n  {distro}:\n    {mirrors}\n    keyring: {}\n    build-root: bookworm\ngroups:\n  default:\n    \
              - distro: {distro}\n      suites: ['{suite}']\n      pockets: []\n      flavours: [{flavours}]\n",
-            self.server.url,
             keyring.display()
         );
         fs::write(&file, yaml).map_err(text)?;

@@ -16,11 +16,11 @@ pub use primary::Package;
 use crate::credentials::Access;
 use crate::error::{AtPath, Error, Result};
 use crate::fetch::{self, Patience, Size};
+use crate::mirrors::{self, Mirror};
 use crate::store::{Store, key, remove};
 use crate::verify;
 use repomd::Primary;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,15 +31,13 @@ const SIGNATURE: u64 = 1 << 16;
 
 /// A repository.
 pub struct Repository<'a> {
-    /// Base URL, without a slash at the end.
+    /// Where it is, as [`mirrors::each`] reads it.
     pub url: String,
     /// The keys that sign it, armoured or binary.
     pub keyring: PathBuf,
     /// The package of the distribution that has these keys.
     pub keyring_package: &'static str,
-    /// What its server is shown.
-    pub access: Access,
-    /// How long its server is waited for.
+    /// How long each of its servers is waited for.
     pub patience: Patience,
     /// Where its indices are kept.
     pub store: &'a Store,
@@ -52,9 +50,12 @@ impl Repository<'_> {
         let lock = self.store.lock_file(&format!("rpm-md-{}", self.key()))?;
         lock.lock().at_path(&dir)?;
         let new = dir.with_extension("partial");
-        remove(&new)?;
-        fs::create_dir_all(&new).at_path(&new)?;
-        let outcome = self.fetch(&new).and_then(|()| {
+        let outcome = mirrors::each(&self.url, &dir.with_extension("mirrors"), self.patience, |mirror| {
+            remove(&new)?;
+            fs::create_dir_all(&new).at_path(&new)?;
+            self.fetch(mirror, &new)
+        });
+        let outcome = outcome.and_then(|()| {
             remove(&dir)?;
             fs::rename(&new, &dir).at_path(&dir)
         });
@@ -87,12 +88,14 @@ impl Repository<'_> {
         Ok(self.store.kind("rpm-md")?.join(self.key()))
     }
 
-    fn fetch(&self, to: &Path) -> Result<()> {
+    fn fetch(&self, mirror: &Mirror, to: &Path) -> Result<()> {
+        let access = Access::to(&mirror.url)?;
         let get = |path: &str, file: &str, size| {
-            let url = format!("{}/{path}", self.url);
-            fetch::get(&url, &to.join(file), size, &self.access, self.patience)
+            let url = format!("{}/{path}", mirror.url);
+            fetch::get(&url, &to.join(file), size, &access, self.patience)
         };
         get("repodata/repomd.xml", "repomd.xml", Size::AtMost(REPOMD))?;
+        mirror.check_repomd(&to.join("repomd.xml"))?;
         get("repodata/repomd.xml.asc", "repomd.xml.asc", Size::AtMost(SIGNATURE))?;
         let primary = self.signed(to)?;
         get(&primary.path, &primary.file, Size::Exactly(primary.size))?;
@@ -122,16 +125,7 @@ impl Repository<'_> {
     fn checked(&self, dir: &Path, primary: &Primary) -> Result<()> {
         let path = dir.join(&primary.file);
         let length = fs::metadata(&path).at_path(&path)?.len();
-        let mut hash = primary.checksum.hasher();
-        let mut file = fs::File::open(&path).at_path(&path)?;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer).at_path(&path)? {
-                0 => break,
-                read => hash.update(&buffer[..read]),
-            }
-        }
-        match length == primary.size && hash.finish() == primary.checksum.hex {
+        match length == primary.size && primary.checksum.is_of(&path)? {
             true => Ok(()),
             false => Err(Error::infra(format!(
                 "{}: its bytes are not those that repomd.xml has the checksum of",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `primary.xml`: the packages of a repository, read one after the other as they come.
 
-use super::repomd::{Checksum, inside};
+use super::repomd::inside;
+use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};

@@ -2,9 +2,9 @@
 //! `repomd.xml`: where the `primary` index is, how long, and with which checksums.
 //! Format: <http://linux.duke.edu/metadata/repo>, as createrepo_c writes it.
 
+use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use roxmltree::{Document, Node};
-use sha2::{Digest, Sha256, Sha512};
 
 /// Bytes that an index may have unpacked, whatever its repository says: ten times those of the largest there are.
 pub const LARGEST_OPEN: u64 = 1 << 30;
@@ -26,68 +26,6 @@ pub struct Primary {
     pub open_size: Option<u64>,
     /// Checksum when unpacked, where the repository says so.
     pub open_checksum: Option<Checksum>,
-}
-
-/// A checksum that is strong enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checksum {
-    kind: Kind,
-    /// Lower-case hexadecimal.
-    pub hex: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Sha256,
-    Sha512,
-}
-
-/// A checksum in the making.
-pub enum Hasher {
-    /// SHA-256.
-    Sha256(Sha256),
-    /// SHA-512.
-    Sha512(Sha512),
-}
-
-impl Checksum {
-    /// `None` for kinds that are weak or not known, and for what is none.
-    pub fn new(kind: &str, text: &str) -> Option<Self> {
-        let (kind, digits) = match kind {
-            "sha256" => (Kind::Sha256, 64),
-            "sha512" => (Kind::Sha512, 128),
-            _ => return None,
-        };
-        let hex = text.trim().to_ascii_lowercase();
-        (hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit())).then_some(Checksum { kind, hex })
-    }
-
-    /// Begins a checksum of this kind.
-    pub fn hasher(&self) -> Hasher {
-        match self.kind {
-            Kind::Sha256 => Hasher::Sha256(Sha256::new()),
-            Kind::Sha512 => Hasher::Sha512(Sha512::new()),
-        }
-    }
-}
-
-impl Hasher {
-    /// Takes more bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Hasher::Sha256(hash) => hash.update(bytes),
-            Hasher::Sha512(hash) => hash.update(bytes),
-        }
-    }
-
-    /// Lower-case hexadecimal.
-    pub fn finish(self) -> String {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        match self {
-            Hasher::Sha256(hash) => hex(&hash.finalize()),
-            Hasher::Sha512(hash) => hex(&hash.finalize()),
-        }
-    }
 }
 
 /// A path below a repository: nothing of it leads out, and nothing of it means something to a shell or a URL.

@@ -3,7 +3,8 @@
 //!
 //! gzip, xz and zstd unpack, in a process of their own with a limit on their memory.
 
-use super::repomd::{Hasher, LARGEST_OPEN, Primary};
+use super::repomd::{LARGEST_OPEN, Primary};
+use crate::checksum::Hasher;
 use crate::error::{AtPath, Error, Result};
 use std::io::{self, Read};
 use std::path::Path;

@@ -2,10 +2,11 @@
 //! A repository that lies, in every way that it can: each lie is a named error in bounded time and memory, and nothing of
 //! it comes into the store.
 
+mod mirrors;
+
 use super::fixture::{done, sign};
 use super::server::Server;
 use super::{Outcome, text};
-use crate::credentials::Access;
 use crate::fetch::Patience;
 use crate::lock::{LockedPackage, Role};
 use crate::resolve::rpm_md::{Package, Repository};
@@ -62,6 +63,7 @@ pub fn run(work: &Path, truth: &Path, key: &ArchiveKey, tally: &mut Tally, again
     }
     tally.check("archive: gz, xz and zst", bench.formats(), again);
     tally.check("hostile archive: packages", bench.packages(), again);
+    mirrors::run(&bench, tally, again);
 }
 
 impl<'a> Bench<'a> {
@@ -86,30 +88,33 @@ impl<'a> Bench<'a> {
     }
 
     fn repository<'s>(&self, name: &str, store: &'s Store) -> Repository<'s> {
-        Repository {
-            url: format!("{}/{name}", self.server.url),
-            keyring: self.work.join("key.gpg"),
-            keyring_package: "a stand-in",
-            access: Access::public(),
-            patience: PATIENCE,
-            store,
-        }
+        self.repository_at(format!("{}/{name}", self.server.url), store)
+    }
+
+    fn repository_at<'s>(&self, url: String, store: &'s Store) -> Repository<'s> {
+        Repository { url, keyring: self.work.join("key.gpg"), keyring_package: "a stand-in", patience: PATIENCE, store }
     }
 
     fn refused(&self, index: usize, words: &str, lie: Lie) -> Outcome {
         let name = format!("lie-{index}");
         let dir = self.copy(&name)?;
         lie(self, &dir)?;
-        let store = self.store(&name)?;
+        let said = self.bounded(&name, format!("{}/{name}", self.server.url), words);
+        remove(&dir).map_err(text)?;
+        said
+    }
+
+    /// The repository at an address is refused with one of `words`, within bounds, and nothing of it is kept.
+    fn bounded(&self, name: &str, address: String, words: &str) -> Outcome {
+        let store = self.store(name)?;
         // Asks the kernel to begin the peak of this process anew: proc(5), clear_refs.
         fs::write("/proc/self/clear_refs", "5").map_err(text)?;
         let before = peak()?;
         let start = Instant::now();
-        let repository = self.repository(&name, &store);
+        let repository = self.repository_at(address, &store);
         let outcome = repository.update().and_then(|()| repository.packages());
         let (took, grown) = (start.elapsed(), peak()?.saturating_sub(before));
         let error = outcome.err().ok_or("it was believed")?;
-        remove(&dir).map_err(text)?;
         if !words.split('|').any(|words| error.message.contains(words)) {
             return Err(format!("it did not say `{words}`: {}", error.message));
         }
