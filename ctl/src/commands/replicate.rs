@@ -81,8 +81,8 @@ impl Replicate {
         let disk = Disk::find(&self.disk)?;
         let source = Source { disk: &disk.persistent_name, bytes: disk.bytes };
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
-        let mut replica: Box<dyn Sink> = match Remote::open(&self.to, source, overwrite, &self.journal.words()) {
-            Some(remote) => Box::new(remote?),
+        let mut replica: Box<dyn Sink> = match Remote::command(&self.to, overwrite, &self.journal.words()) {
+            Some(command) => Box::new(Remote::behind(&self.to, command?, source)?),
             None => Box::new(Replica::open(&self.to, source, overwrite, self.journal.at())?),
         };
         let about = |error: std::io::Error| Error::failed(format!("{}: {error}", disk.node));

@@ -45,11 +45,11 @@ fn quoted(word: &str) -> String {
 }
 
 impl Remote {
-    /// The replica of a disk on another host; `None` for a name that does not begin with `ssh://`. `options` go to
-    /// `involfltctl serve` there, after the target.
-    pub fn open(name: &str, source: Source<'_>, overwrite: Overwrite, options: &[String]) -> Option<Result<Self>> {
+    /// The command that serves a replica on another host; `None` for a name that does not begin with `ssh://`. `options` go
+    /// to `involfltctl serve` there, after the target.
+    pub fn command(name: &str, overwrite: Overwrite, options: &[String]) -> Option<Result<Command>> {
         let parsed = parse(name)?;
-        Some(parsed.and_then(|(host, port, path)| {
+        Some(parsed.map(|(host, port, path)| {
             let mut words = vec!["involfltctl".into(), "serve".into(), quoted(path)];
             words.extend(options.iter().map(|option| quoted(option)));
             if overwrite == Overwrite::Yes {
@@ -61,7 +61,7 @@ impl Remote {
             }
             // A connection that is cut is noticed.
             command.args(["-o", "ServerAliveInterval=15", "--", host, &words.join(" ")]);
-            Self::behind(name, command, source)
+            command
         }))
     }
 

@@ -104,6 +104,8 @@ const TOOLS: &[Tool] = &[
     test("g++", "g++", "compiles libFuzzer"),
     test("valgrind", "valgrind", "watches the memory of involfltctl"),
     test("qemu-nbd", "qemu-utils", "is the NBD server that involfltctl replicates to"),
+    test("ssh", "openssh-client", "is how involfltctl replicates to another host"),
+    test("sshd", "openssh-server", "is that other host, on the loopback address; its service is not used"),
     test("strace", "strace", "sees to it that no secret is in a process's arguments"),
     test("shellcheck", "shellcheck", "reads the shell scripts"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
