@@ -21,9 +21,14 @@ u64 inv_memory(void)
 	return (u64)info.totalram * info.mem_unit;
 }
 
+/* Of the machine's memory so much stays for others, as /proc/meminfo has it. */
+#define INV_SPARED 16
+
 /* Never at the cost of somebody else's memory: without it, less is captured. */
 void *inv_slab_new(size_t bytes)
 {
+	if (si_mem_available() < (long)(inv_memory() / INV_SPARED >> PAGE_SHIFT))
+		return NULL;
 	return inv_vmalloc(bytes, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 }
 

@@ -182,17 +182,23 @@ impl Agent {
     /// Gets and commits one batch; says whether there was something in it.
     pub fn drain_once(&mut self) -> Step<bool> {
         let batch = self.get()?;
+        self.finish(&batch)?;
+        Ok(!batch.is_empty())
+    }
+
+    /// Commits a batch, and notes what was in it.
+    pub fn finish(&mut self, batch: &Batch) -> Step {
         for &(offset, length) in &batch.changes {
             let inside = length > 0 && offset.checked_add(length).is_some_and(|end| end <= self.disk.size);
             ensure(inside, || format!("{}: a change of {length} bytes at {offset}", self.disk.name))?;
             self.drained.insert(offset, length);
         }
         if let Some(contents) = &mut self.contents {
-            contents.apply(&batch);
+            contents.apply(batch);
         }
         self.commit(batch.transaction).doing(|| format!("{}: commit", self.disk.name))?;
         self.batches += 1;
-        Ok(!batch.is_empty())
+        Ok(())
     }
 
     /// Gets and commits every batch without looking into it.
@@ -279,7 +285,10 @@ impl Waiter {
     }
 }
 
-/// The text of the volume statistics.
+/// The most that the driver writes of its own statistics.
+const GLOBAL_STATS_BYTES: usize = 4096;
+
+/// The text of the statistics of a disk or of the driver.
 pub struct Statistics(String);
 
 impl Statistics {
@@ -322,6 +331,13 @@ pub fn volume_stats(file: &File, node: &str) -> io::Result<String> {
     argument.put(stats::BUFFER_BYTES, &(text.len() as u32).to_le_bytes());
     ioctl(file, request::GET_VOLUME_STATS, &mut argument)?;
     Ok(until_nul(&text))
+}
+
+/// The driver's own statistics.
+pub fn global_stats() -> Step<Statistics> {
+    let mut text = vec![0; GLOBAL_STATS_BYTES];
+    ioctl(&open(DEVICE, 0)?, request::GET_GLOBAL_STATS, &mut text).doing(|| "get the global statistics".into())?;
+    Ok(Statistics(until_nul(&text)))
 }
 
 /// The device nodes that the driver says are protected.

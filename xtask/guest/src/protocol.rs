@@ -247,6 +247,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },
     Scenario { name: "data", title: "writes are captured with their data, which is what the disk holds" },
     Scenario {
+        name: "memory-pressure",
+        title: "without memory for data writes go on and are kept as extents or bits; with it again all is as before",
+    },
+    Scenario {
         name: REPLICATE,
         title: "involfltctl replicates disks that are written to, over kills, restarts and missed changes",
     },

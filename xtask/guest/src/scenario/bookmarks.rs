@@ -6,7 +6,7 @@ use crate::dm;
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::{OPEN, buffer::Buffer, file_system, plain};
 use crate::world::{file_system_node, joined};
-use guest::layout::{Disk, FS_START, LIVE, NEXT_DM_NODE, RAW_START, replica_node};
+use guest::layout::{Disk, FS_START, FileSystem, LIVE, NEXT_DM_NODE, RAW_START, replica_node};
 use guest::protocol::CTL;
 use nix::libc;
 use nix::mount::{MsFlags, mount, umount};
@@ -22,9 +22,11 @@ use std::time::{Duration, Instant};
 const TAGS: usize = 50;
 /// A blk-mq disk with ext4, and a bio-based one. The second is written to only after the first.
 const PAIR: [usize; 2] = [0, 3];
+/// A disk with xfs.
+const XFS: usize = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// 50 tags on two disks, the one written to after the other; then a tag on a file system that is frozen.
+/// 50 tags on two disks, the one written to after the other; then tags on file systems that are frozen.
 pub fn scenario() -> Step<String> {
     let replicas = PAIR.map(Replica::of);
     let rounds = tagged(&replicas)?;
@@ -35,9 +37,10 @@ pub fn scenario() -> Step<String> {
         })?;
     }
     replicas.iter().try_for_each(|replica| replica.set(None))?;
-    frozen(&replicas[0])?;
-    replicas.iter().try_for_each(Replica::forget)?;
-    Ok(format!("{TAGS} tags in {rounds} rounds of writes; a frozen file system is clean"))
+    let xfs = Replica::of(XFS);
+    [&replicas[0], &xfs].into_iter().try_for_each(frozen)?;
+    replicas.iter().chain([&xfs]).try_for_each(Replica::forget)?;
+    Ok(format!("{TAGS} tags in {rounds} rounds of writes; a frozen ext4 and a frozen xfs need no recovery"))
 }
 
 /// A disk, its replica and the journal of that.
@@ -179,7 +182,7 @@ fn frozen(replica: &Replica) -> Step {
     replica.stop(program)?;
     replica.set(Some("frozen"))?;
     dm::linear("bookmark", &replica.target, FS_START, disk.size - FS_START)?;
-    let checked = clean(NEXT_DM_NODE, &at);
+    let checked = clean(NEXT_DM_NODE, disk.file_system, &at);
     dm::remove("bookmark").and(checked)?;
     replica.set(None)
 }
@@ -189,15 +192,13 @@ const SUPERBLOCK: u64 = 1024;
 const MAGIC: (usize, u16) = (0x38, 0xef53);
 const INCOMPATIBLE: (usize, u8) = (0x60, 0x04);
 
-fn clean(device: &str, at: &str) -> Step {
-    let mut superblock = [0; 1024];
-    let file = open(device, 0)?;
-    file.read_exact_at(&mut superblock, SUPERBLOCK).doing(|| device.into())?;
-    let magic = u16::from_le_bytes([superblock[MAGIC.0], superblock[MAGIC.0 + 1]]);
-    let is_clean = magic == MAGIC.1 && superblock[INCOMPATIBLE.0] & INCOMPATIBLE.1 == 0;
-    ensure(is_clean, || format!("{device}: ext4 at the tag has to be recovered"))?;
-    drop(file);
-    mount(Some(device), at, Some("ext4"), MsFlags::MS_RDONLY, None::<&str>).doing(|| format!("mount {device}"))?;
+fn clean(device: &str, kind: FileSystem, at: &str) -> Step {
+    let options = match kind {
+        FileSystem::Ext4 => needs_no_recovery(device).map(|()| None)?,
+        // A freeze leaves one record in its log, of the superblock; without that all must be there.
+        FileSystem::Xfs => Some("norecovery"),
+    };
+    mount(Some(device), at, Some(kind.name()), MsFlags::MS_RDONLY, options).doing(|| format!("mount {device}"))?;
     let before = fs::read_to_string(format!("{at}/before"));
     let behind = fs::exists(format!("{at}/behind"));
     umount(at).doing(|| format!("unmount {device}"))?;
@@ -205,4 +206,12 @@ fn clean(device: &str, at: &str) -> Step {
         "what was written before the tag differs".into()
     })?;
     ensure(behind.is_ok_and(|is_there| !is_there), || "what was written behind the tag is there".into())
+}
+
+fn needs_no_recovery(ext4: &str) -> Step {
+    let mut superblock = [0; 1024];
+    open(ext4, 0)?.read_exact_at(&mut superblock, SUPERBLOCK).doing(|| ext4.into())?;
+    let magic = u16::from_le_bytes([superblock[MAGIC.0], superblock[MAGIC.0 + 1]]);
+    let is_clean = magic == MAGIC.1 && superblock[INCOMPATIBLE.0] & INCOMPATIBLE.1 == 0;
+    ensure(is_clean, || format!("{ext4}: ext4 at the tag has to be recovered"))
 }

@@ -8,6 +8,7 @@ mod ctl;
 mod data;
 mod keep;
 mod lifecycle;
+mod memory_pressure;
 mod nvme;
 mod passthrough;
 mod replicate;
@@ -65,6 +66,7 @@ fn function(name: &str) -> Option<Function> {
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,
         "data" => data::scenario,
+        "memory-pressure" => memory_pressure::scenario,
         "bookmarks" => |_| bookmarks::scenario(),
         "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,
