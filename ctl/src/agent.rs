@@ -20,6 +20,7 @@
 use crate::disk::{Disk, among};
 use crate::driver::{Driver, put_name, refused, until_nul};
 use crate::error::{Error, Result};
+use crate::point::Guid;
 use crate::position::Position;
 use crate::request::{Argument, Request, Transport};
 use crate::statistics::Resync;
@@ -173,6 +174,14 @@ impl<T: Transport> Agent<T> {
         put_name(&mut argument, 0, &self.name, GUID_BYTES)?;
         let sent = self.driver.attempt(request, &mut argument, &mut []);
         sent.map_err(|errno| refused(request, errno, &self.disk.node, GET_CURES))
+    }
+
+    /// Places a tag among the changes of this disk: behind all that have been made, before all that are to come. Fails for a
+    /// disk that has dirty bits: drain them and try again.
+    pub fn tag(&self, name: &str) -> Result<()> {
+        let point = Guid::new()?;
+        self.driver.tag(&point, name, std::slice::from_ref(&self.name))?;
+        self.driver.commit_tags(&point)
     }
 
     /// Waits until a good deal has changed, so many seconds at most or until a signal.

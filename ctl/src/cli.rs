@@ -126,7 +126,7 @@ impl Command {
             Command::Drain(command) => command.run(json),
             Command::Apply(command) => command.run(),
             Command::Journal(command) => command.run(),
-            Command::Verify(command) => command.run(),
+            Command::Verify(command) => command.run(json),
             Command::Tag(command) => command.run(),
             Command::Freeze(command) => command.run(),
             Command::Thaw(command) => command.run(),

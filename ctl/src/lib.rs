@@ -26,6 +26,7 @@ pub mod nbd;
 pub mod output;
 pub mod point;
 pub mod position;
+pub mod ranges;
 pub mod replica;
 pub mod request;
 pub mod statistics;

@@ -158,7 +158,7 @@ fn a_replica_that_differs_is_told_with_the_place() {
     let output = verify().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.code() == Some(1), "{said}");
-    assert!(said.contains("8192 bytes at 0\n") && said.contains("4096 bytes at 1044480\n"), "{said}");
+    assert!(said.contains("1024 bytes at 3584\n") && said.contains("512 bytes at 1048064\n"), "{said}");
 }
 
 #[test]

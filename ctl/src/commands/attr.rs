@@ -25,12 +25,18 @@ pub struct Attr {
 #[derive(clap::Subcommand)]
 enum Action {
     /// Shows every attribute of the driver, or of a disk.
+    #[command(after_help = "Examples:
+  involfltctl attr list
+  involfltctl attr list sdb --json")]
     List {
         /// A filtered disk [default: the driver's own].
         #[arg(value_name = "DISK", value_hint = clap::ValueHint::AnyPath)]
         disk: Option<String>,
     },
     /// Shows an attribute.
+    #[command(after_help = "Examples:
+  involfltctl attr get DirtyBlockHighWaterMarkServiceRunning
+  involfltctl attr get VolumeDrainBlocked --disk sdb")]
     Get {
         /// Its name.
         #[arg(value_name = "NAME")]
@@ -40,6 +46,9 @@ enum Action {
         disk: Option<String>,
     },
     /// Sets an attribute.
+    #[command(after_help = "Examples:
+  involfltctl attr set DataPoolSize 512                 in MiB
+  involfltctl attr set VolumeDrainBlocked 1 --disk sdb")]
     Set {
         /// Its name.
         #[arg(value_name = "NAME")]

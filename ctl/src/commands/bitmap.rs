@@ -27,12 +27,16 @@ pub struct BitmapFile {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Says whether the bits of a file are true, and if not, why.
+    #[command(after_help = "Examples:
+  involfltctl bitmap check FILE")]
     Check {
         /// The bitmap file.
         #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },
     /// Shows the header of a file, and the extents that changed, in bytes from the start of the disk.
+    #[command(after_help = "Examples:
+  involfltctl bitmap dump FILE --json | jq '.extents[].offset'")]
     Dump {
         /// The bitmap file.
         #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

@@ -45,9 +45,13 @@ fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T> {
 fn man_pages(dir: &Path) -> std::io::Result<()> {
     let mut cli = Cli::command().disable_help_subcommand(true);
     cli.build();
-    page(&cli, "involfltctl", dir)?;
-    let mut visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
-    visible.try_for_each(|command| page(command, &format!("involfltctl-{}", command.get_name()), dir))
+    pages(&cli, "involfltctl", dir)
+}
+
+fn pages(command: &clap::Command, name: &str, dir: &Path) -> std::io::Result<()> {
+    page(command, name, dir)?;
+    let mut visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+    visible.try_for_each(|command| pages(command, &format!("{name}-{}", command.get_name()), dir))
 }
 
 fn page(command: &clap::Command, name: &str, dir: &Path) -> std::io::Result<()> {
@@ -78,11 +82,15 @@ mod tests {
         };
         let pages = names("man");
         assert!(pages.contains(&"involfltctl.8".to_string()) && pages.contains(&"involfltctl-start.8".to_string()));
+        assert!(pages.contains(&"involfltctl-attr-set.8".to_string()));
         assert!(!pages.iter().any(|page| page.contains("generate") || page.contains("configured")), "{pages:?}");
         for page in &pages {
             let text = fs::read_to_string(dir.join("man").join(page)).unwrap();
             assert!(text.contains(".SH EXAMPLES\n.nf\n"), "{page} has no examples");
             assert!(text.contains(&format!(".TH {} 8 \"\" \"involflt ", page.trim_end_matches(".8"))), "{page}");
+            let named = text.split("(8)").filter_map(|before| before.rsplit([' ', '\n']).next());
+            let absent = |name: &&str| !pages.contains(&format!("{}.8", name.replace("\\-", "-")));
+            assert_eq!(named.filter(|name| name.starts_with("involfltctl")).find(absent), None, "{page}");
         }
         assert_eq!(names("completions"), ["_involfltctl", "involfltctl", "involfltctl.fish"]);
         fs::remove_dir_all(&dir).unwrap();

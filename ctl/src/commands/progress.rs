@@ -18,10 +18,29 @@ pub struct Display {
     disk: String,
     form: Form,
     started: Instant,
+    /// When a comparison began.
+    compares: Instant,
     last_line: Option<Instant>,
     /// Bytes of changes and the batches they came in, since the start.
     brought: (u64, u64),
+    rate: Rate,
     is_caught_up: bool,
+}
+
+/// How fast changes come, since something has waited.
+#[derive(Default)]
+struct Rate(Option<(Instant, u64)>);
+
+impl Rate {
+    /// So many bytes have come by now; gives bytes a second, where there is a time to divide by.
+    fn brought(&mut self, bytes: u64, now: Instant) -> Option<u64> {
+        let (began, before) = self.0.unwrap_or((now, 0));
+        // The first batch says when it begins.
+        let since = if self.0.is_none() { 0 } else { before + bytes };
+        self.0 = Some((began, since));
+        let seconds = now.duration_since(began).as_secs_f64();
+        (seconds > 0.0).then(|| (since as f64 / seconds) as u64)
+    }
 }
 
 enum Form {
@@ -39,7 +58,17 @@ impl Display {
             false => Form::Lines,
         };
         let disk = disk.to_string();
-        Display { disk, form, started: Instant::now(), last_line: None, brought: (0, 0), is_caught_up: false }
+        let now = Instant::now();
+        Display {
+            disk,
+            form,
+            started: now,
+            compares: now,
+            last_line: None,
+            brought: (0, 0),
+            rate: Rate::default(),
+            is_caught_up: false,
+        }
     }
 
     /// A line that is said in any case.
@@ -70,17 +99,34 @@ impl Display {
         }
     }
 
-    fn copied(&mut self, done: u64, of: u64) {
-        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(0.001);
+    /// So much of the disk is done of work that began at some time.
+    fn come(&mut self, work: &str, done: u64, of: u64, began: Instant) {
+        let rate = done as f64 / began.elapsed().as_secs_f64().max(0.001);
         let percent = (done as u128 * 100).checked_div(of.into()).unwrap_or(100);
         let (done_text, of_text) = (bytes(done), bytes(of));
-        let text = format!("full copy: {done_text} of {of_text} ({percent} %), {}/s", bytes(rate as u64));
+        let text = format!("{work}: {done_text} of {of_text} ({percent} %), {}/s", bytes(rate as u64));
+        if let Form::Row(row) = &self.form {
+            row.set_style(style(BAR));
+            row.set_length(of);
+            row.set_position(done);
+        }
         self.show(text, done == of);
     }
 
-    fn brought(&mut self, pending: u64, time: Time) {
-        let text = format!("{}; {} wait, {} s behind", self.total(), bytes(pending), seconds_since(time));
+    fn brought(&mut self, brought: u64, pending: u64, time: Time) {
+        self.brought = (self.brought.0 + brought, self.brought.1 + 1);
+        let rate =
+            self.rate.brought(brought, Instant::now()).map_or(String::new(), |rate| format!(", {}/s", bytes(rate)));
+        let text = format!("{}{rate}; {} wait, {} s behind", self.total(), bytes(pending), seconds_since(time));
+        self.spin();
         self.show(text, false);
+    }
+
+    /// Nobody knows how much there is to do.
+    fn spin(&self) {
+        if let Form::Row(row) = &self.form {
+            row.set_style(style(SPINNER));
+        }
     }
 
     fn total(&self) -> String {
@@ -89,9 +135,16 @@ impl Display {
     }
 }
 
+const SPINNER: &str = "{spinner} {wide_msg}";
+const BAR: &str = "{spinner} [{bar:30}] {wide_msg}";
+
+fn style(template: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template that is a constant").progress_chars("=> ")
+}
+
 fn row() -> ProgressBar {
     let row = ProgressBar::new_spinner();
-    row.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("a template that is a constant"));
+    row.set_style(style(SPINNER));
     row.enable_steady_tick(Duration::from_millis(120));
     row
 }
@@ -109,11 +162,10 @@ impl Listener for Display {
         }
         let was_caught_up = std::mem::replace(&mut self.is_caught_up, event == Event::CaughtUp);
         match event {
-            Event::Copied { bytes, of } => self.copied(bytes, of),
-            Event::Batch { bytes, pending, time } => {
-                self.brought = (self.brought.0 + bytes, self.brought.1 + 1);
-                self.brought(pending, time);
-            }
+            Event::Copied { bytes, of } => self.come("full copy", bytes, of, self.started),
+            Event::Compared { bytes: 0, .. } => self.compares = Instant::now(),
+            Event::Compared { bytes, of } => self.come("compared", bytes, of, self.compares),
+            Event::Batch { bytes, pending, time } => self.brought(bytes, pending, time),
             Event::Tag { name, is_exact } if !matches!(self.form, Form::Json) => {
                 let exact = if is_exact { ", a true point in time" } else { "" };
                 self.say(&format!("passed the tag {name}{exact}"));
@@ -122,6 +174,8 @@ impl Listener for Display {
                 self.say(&format!("is copied anew: {reason}"));
             }
             Event::CaughtUp if !was_caught_up => {
+                self.rate = Rate::default();
+                self.spin();
                 self.show(format!("up to date: {}", self.total()), true);
             }
             Event::CaughtUp | Event::Tag { .. } | Event::Anew { .. } => {}
@@ -134,5 +188,19 @@ impl Drop for Display {
         if let Form::Row(row) = &self.form {
             row.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_what_came_since_the_first_batch() {
+        let (mut rate, start) = (Rate::default(), Instant::now());
+        let seconds = |count| start + Duration::from_secs(count);
+        assert_eq!(rate.brought(1000, start), None);
+        assert_eq!(rate.brought(1000, seconds(2)), Some(500));
+        assert_eq!(rate.brought(5000, seconds(3)), Some(2000));
     }
 }

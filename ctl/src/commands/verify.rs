@@ -1,27 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `involfltctl verify`.
 
-use crate::blocks::{Blocks, Direct, MAX_READ};
+use super::drain::agent;
+use super::journal::Keep;
+use super::progress::Display;
+use super::signals;
+use crate::blocks::Direct;
 use crate::cli::Report;
-use crate::disk::path_of;
+use crate::disk::{Disk, among};
+use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::output::{BAD, GOOD, bytes};
+use crate::ranges::Ranges;
+use crate::replica::{Event, Listener, Overwrite, Progress, Pump, Replica, Side, Sink, Source, compare, target_path};
 use serde_json::json;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Ranges that are named at most.
 const NAMED: usize = 16;
-/// Bytes that are compared as one.
-const BLOCK: usize = 4096;
+
+/// How long a write takes at most.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Compares a disk with its replica, byte by byte. Exit code 0 when they are the same, 1 when they differ.
 ///
-/// Nothing may write to either meanwhile. To compare with a live disk, freeze it or compare a snapshot of it.
+/// Without more, nothing may write to either meanwhile. With --tag, the disk may be in use: a tag is placed among its changes,
+/// the target is brought up to that, and they are compared as they are there. `replicate` must not run meanwhile; afterwards
+/// it goes on.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   involfltctl verify /dev/sdb /dev/sdc
+  involfltctl verify sdb sdc --tag checked                  a disk that is in use
   involfltctl verify sdb /backup/sdb.img --json | jq .differs")]
 pub struct Verify {
     /// The disk.
@@ -30,66 +41,86 @@ pub struct Verify {
     /// The replica: a block device or a file, at least as large.
     #[arg(value_name = "TARGET", value_hint = clap::ValueHint::AnyPath)]
     target: String,
+    /// Compare at a tag of this name, which is placed now.
+    #[arg(long, value_name = "NAME")]
+    tag: Option<String>,
+    #[command(flatten)]
+    journal: Keep,
 }
 
 impl Verify {
     /// Compares them.
-    pub fn run(self) -> Result<Report> {
-        let (mut disk, size) = open(&self.disk)?;
-        let (mut target, room) = open(&self.target)?;
-        if room < size {
-            return Err(Error::input(format!("{}: has {room} bytes, and {} {size}", self.target, self.disk)));
-        }
-        let differs = compare((&self.disk, &mut disk), (&self.target, &mut target), size)?;
+    pub fn run(self, json: bool) -> Result<Report> {
+        let (target, room) = open(&self.target)?;
+        let mut display = Display::new(&self.disk, json);
+        let (differs, size) = match &self.tag {
+            None => self.at_rest(target, room, &mut display)?,
+            Some(tag) => self.at_tag(tag, target, &mut display)?,
+        };
+        drop(display);
         Ok(self.report(&differs, size))
     }
 
-    fn report(&self, differs: &[(u64, u64)], size: u64) -> Report {
-        let total: u64 = differs.iter().map(|(_, length)| length).sum();
-        let ranges: Vec<_> =
-            differs.iter().map(|(offset, bytes)| json!({ "offset": offset, "bytes": bytes })).collect();
-        let json = json!({ "disk": self.disk, "target": self.target, "bytes": size, "differs": ranges });
-        if differs.is_empty() {
-            let text = format!("{GOOD}the same{GOOD:#}: {} and {}, {}\n", self.disk, self.target, bytes(size));
+    fn at_rest(&self, mut target: Direct, room: u64, display: &mut Display) -> Result<(Ranges, u64)> {
+        if self.journal.at().is_some() {
+            return Err(Error::input("--journal: only with --tag is anything written to the target"));
+        }
+        let (mut disk, of) = open(&self.disk)?;
+        if room < of {
+            return Err(Error::input(format!("{}: has {room} bytes, and {} {of}", self.target, self.disk)));
+        }
+        let mut target = Side { name: &self.target, blocks: &mut target };
+        let differs = compare(&mut Side { name: &self.disk, blocks: &mut disk }, &mut target, of, &mut |bytes| {
+            display.event(Event::Compared { bytes, of });
+            Ok(())
+        })?;
+        Ok((differs, of))
+    }
+
+    fn at_tag(&self, tag: &str, mut target: Direct, display: &mut Display) -> Result<(Ranges, u64)> {
+        let disk = Disk::find(&self.disk)?;
+        if among(&Driver::open()?.protected()?, &disk.node).is_none() {
+            return Err(Error::input(format!("{}: is not filtered", self.disk)).note(REPLICATE));
+        }
+        let source = Source { disk: &disk.persistent_name, bytes: disk.bytes };
+        let mut replica = Replica::open(&self.target, source, Overwrite::No, self.journal.at())?;
+        if !matches!(replica.progress(), Progress::All { .. }) {
+            return Err(Error::input(format!("{}: has no full copy of {}", self.target, self.disk)).note(REPLICATE));
+        }
+        let (blocks, bytes) = open(&disk.node)?;
+        let agent = agent(disk, self.journal.at().is_some())?;
+        let stop = signals::stop()?;
+        let mut target = Side { name: &self.target, blocks: &mut target };
+        let differs = Pump::new(&agent, blocks, &stop, display).compare_at(tag, &mut replica, &mut target, SETTLE)?;
+        Ok((differs, bytes))
+    }
+
+    fn report(&self, differs: &Ranges, size: u64) -> Report {
+        let ranges: Vec<_> = differs.iter().collect();
+        let total: u64 = ranges.iter().map(|(_, length)| length).sum();
+        let named: Vec<_> = ranges.iter().map(|(offset, bytes)| json!({ "offset": offset, "bytes": bytes })).collect();
+        let json =
+            json!({ "disk": self.disk, "target": self.target, "tag": self.tag, "bytes": size, "differs": named });
+        let at = self.tag.as_ref().map_or(String::new(), |tag| format!(" at the tag {tag}"));
+        if ranges.is_empty() {
+            let text = format!("{GOOD}the same{GOOD:#}{at}: {} and {}, {}\n", self.disk, self.target, bytes(size));
             return Report::done(text, &json);
         }
-        let mut text = format!("{BAD}they differ{BAD:#} in {} of {}:\n", bytes(total), bytes(size));
-        let lines = differs.iter().take(NAMED).map(|(offset, length)| format!("  {length} bytes at {offset}\n"));
-        text.extend(lines);
-        if differs.len() > NAMED {
-            text += &format!("  and {} ranges more\n", differs.len() - NAMED);
+        let mut text = format!("{BAD}they differ{BAD:#}{at} in {} of {}:\n", bytes(total), bytes(size));
+        text.extend(ranges.iter().take(NAMED).map(|(offset, length)| format!("  {length} bytes at {offset}\n")));
+        if ranges.len() > NAMED {
+            text += &format!("  and {} ranges more\n", ranges.len() - NAMED);
         }
         Report { failed: Some(Kind::Failed), ..Report::done(text, &json) }
     }
 }
 
+const REPLICATE: &str = "it needs a replica that is kept up to date: `involfltctl replicate`";
+
+/// A disk or a file, and its size in bytes.
 fn open(name: &str) -> Result<(Direct, u64)> {
-    let device = path_of(name);
-    let path = if device.exists() { device } else { PathBuf::from(name) };
+    let path = target_path(name);
     let about = |error: std::io::Error| Error::input(format!("{}: {error}", path.display()));
     let size = File::open(&path).and_then(|mut file| file.seek(SeekFrom::End(0))).map_err(about)?;
-    Ok((Direct::open(Path::new(&path)).map_err(about)?, size))
-}
-
-/// Offset and length of each range that differs, in whole blocks.
-fn compare(disk: (&str, &mut Direct), target: (&str, &mut Direct), size: u64) -> Result<Vec<(u64, u64)>> {
-    let mut differs: Vec<(u64, u64)> = Vec::new();
-    for offset in (0..size).step_by(MAX_READ) {
-        let length = (size - offset).min(MAX_READ as u64) as usize;
-        let about = |name: &str, error| Error::failed(format!("{name}: at {offset}: {error}"));
-        let one = disk.1.read(offset, length).map_err(|error| about(disk.0, error))?;
-        let other = target.1.read(offset, length).map_err(|error| about(target.0, error))?;
-        if one == other {
-            continue;
-        }
-        for (index, (one, other)) in one.chunks(BLOCK).zip(other.chunks(BLOCK)).enumerate() {
-            let (at, length) = (offset + (index * BLOCK) as u64, one.len() as u64);
-            match differs.last_mut() {
-                _ if one == other => {}
-                Some((start, bytes)) if *start + *bytes == at => *bytes += length,
-                _ => differs.push((at, length)),
-            }
-        }
-    }
-    Ok(differs)
+    Ok((Direct::open(&path).map_err(about)?, size))
 }

@@ -2,6 +2,7 @@
 //! Replicas: where a disk's changes go to, and how it is known that none is missing.
 
 mod chain;
+mod compare;
 mod pump;
 mod remote;
 mod sink;
@@ -9,8 +10,10 @@ mod store;
 mod target;
 
 pub use chain::{Chain, Progress};
-pub use pump::{Ended, Event, Listener, Pump};
+pub use compare::{Side, compare};
+pub use pump::{Ended, Event, Listener, Next, Pump};
 pub use remote::Remote;
 pub use sink::{Durable, Sink, StreamSink, Tag};
 pub use store::{Kind, Local, Store};
+pub(crate) use target::target_path;
 pub use target::{JournalAt, Overwrite, Replica, Source};

@@ -52,6 +52,13 @@ pub enum Event {
         /// Whether the replica is what the disk was at the tag.
         is_exact: bool,
     },
+    /// A comparison has come so far.
+    Compared {
+        /// Bytes from the start.
+        bytes: u64,
+        /// Bytes of the disk.
+        of: u64,
+    },
     /// Nothing waits any more.
     CaughtUp,
 }
@@ -75,12 +82,23 @@ pub enum Ended {
     Broken,
 }
 
+/// What has come from the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// A batch, which the sink has and the driver has forgotten.
+    Batch(Batch),
+    /// Nothing waits.
+    Nothing,
+    /// Nothing that can be brought to the sink.
+    Ended(Ended),
+}
+
 /// A disk and its agent.
 pub struct Pump<'a, T, B> {
-    agent: &'a Agent<T>,
-    blocks: B,
-    stop: &'a AtomicBool,
-    listener: &'a mut dyn Listener,
+    pub(super) agent: &'a Agent<T>,
+    pub(super) blocks: B,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) listener: &'a mut dyn Listener,
     /// A sequence behind which no full copy has read from the disk: what that read may be newer than changes up to there. The
     /// driver knows of the other reads.
     read_until: u64,
@@ -192,23 +210,32 @@ impl<'a, T: Transport, B: Blocks> Pump<'a, T, B> {
             if self.is_stopped() {
                 return Ok(Ended::Stopped);
             }
-            let Some(batch) = self.next()? else { return Ok(Ended::Stopped) };
-            if let Some(resync) = batch.resync {
-                return Ok(Ended::Resync(resync));
+            match self.bring_next(sink)? {
+                Next::Batch(_) => continue,
+                Next::Nothing => self.listener.event(Event::CaughtUp),
+                Next::Ended(ended) => return Ok(ended),
             }
-            if !sink.progress().is_followed_by(batch.previous) {
-                return Ok(Ended::Broken);
-            }
-            if !batch.is_empty() {
-                self.bring(&batch, sink)?;
-                continue;
-            }
-            self.listener.event(Event::CaughtUp);
             match interval {
                 None => return Ok(Ended::CaughtUp),
                 Some(seconds) => self.agent.wait(seconds)?,
             }
         }
+    }
+
+    /// Brings the next batch to the sink, which has all before it.
+    pub fn bring_next(&mut self, sink: &mut dyn Sink) -> Result<Next> {
+        let Some(batch) = self.next()? else { return Ok(Next::Ended(Ended::Stopped)) };
+        if let Some(resync) = batch.resync {
+            return Ok(Next::Ended(Ended::Resync(resync)));
+        }
+        if !sink.progress().is_followed_by(batch.previous) {
+            return Ok(Next::Ended(Ended::Broken));
+        }
+        if batch.is_empty() {
+            return Ok(Next::Nothing);
+        }
+        self.bring(&batch, sink)?;
+        Ok(Next::Batch(batch))
     }
 
     fn bring(&mut self, batch: &Batch, sink: &mut dyn Sink) -> Result<()> {

@@ -238,7 +238,7 @@ impl Sink for Replica {
 }
 
 /// The path of a target: a kernel name is a disk where there is one of that name, else a file here.
-fn target_path(name: &str) -> PathBuf {
+pub(crate) fn target_path(name: &str) -> PathBuf {
     let device = path_of(name);
     if device.exists() { device } else { PathBuf::from(name) }
 }
@@ -285,7 +285,7 @@ fn check_empty(
 ) -> Result<()> {
     if !known && overwrite == Overwrite::No && has_data().map_err(|error| about(name, &error))? {
         return Err(Error::input(format!("{name}: holds data, and is not known as a replica"))
-            .note("`--overwrite` overwrites it"));
+            .note("`--overwrite`, of `replicate` and `apply`, overwrites it"));
     }
     Ok(())
 }

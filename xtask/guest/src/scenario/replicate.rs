@@ -3,15 +3,18 @@
 
 use super::ctl::{ctl, says};
 use super::states::{DEFAULT_LIMITS, set_limits, writes};
-use crate::sys::{Doing, Step, ensure};
-use crate::work::{self, file_system, plain};
+use crate::sys::{Doing, Step, ensure, open};
+use crate::work::{self, buffer::Buffer, file_system, plain};
 use crate::world::joined;
 use guest::layout::{Disk, LIVE, replica_node};
 use guest::protocol::CTL;
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -33,10 +36,11 @@ pub fn scenario() -> Step<String> {
     set_limits(DEFAULT_LIMITS)?;
     on_each(|disk, target| while_running(disk, target, &["--data"], || written(disk)))?;
     streams(&LIVE[SMALLEST])?;
+    compared_in_use(&LIVE[SMALLEST], &replica_node(SMALLEST))?;
     on_each(file_system_in_use)?;
     missed(&LIVE[SMALLEST], &replica_node(SMALLEST))?;
     on_each(finished)?;
-    Ok(format!("{} disks, each killed twice; one copied anew; streams", LIVE.len()))
+    Ok(format!("{} disks, each killed twice; one copied anew, one compared in use; streams", LIVE.len()))
 }
 
 /// A disk's stream through a pipe into a file, then a stream in a file; `verify` and this program compare.
@@ -142,6 +146,48 @@ fn missed(disk: &Disk, target: &str) -> Step {
     ensure(output.status.success() && said.contains("is copied anew"), || {
         format!("{}: {}: it is not said that it is copied anew: {said}", disk.name, output.status)
     })
+}
+
+/// A byte of a replica that nobody writes to meanwhile.
+const FLIPPED: u64 = work::CONTROL.start + 1234;
+
+/// The disk is compared with its replica while it is written to; then with one byte of the replica flipped.
+fn compared_in_use(disk: &Disk, target: &str) -> Step {
+    once(disk, target)?;
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            while !ends.load(Ordering::Relaxed) {
+                plain::scattered(disk.node, libc::O_DIRECT, &work::OPEN, 20)?;
+            }
+            Ok(())
+        });
+        let compared = flipped_and_found(disk, target);
+        ends.store(true, Ordering::Relaxed);
+        compared.and(joined(writer.join()))
+    })
+}
+
+fn flipped_and_found(disk: &Disk, target: &str) -> Step {
+    let compare = |tag, code| ctl(&["verify", disk.node, target, "--tag", tag], code);
+    compare("in-use", 0)?;
+    flip(target)?;
+    let found = compare("flipped", 1)?;
+    let ranges = found["differs"].as_array().map_or(&[][..], Vec::as_slice);
+    ensure(ranges.len() == 1 && ranges[0]["offset"] == FLIPPED / 512 * 512 && ranges[0]["bytes"] == 512, || {
+        format!("{}: the byte at {FLIPPED} differs, and {found}", disk.name)
+    })?;
+    flip(target)?;
+    compare("as-before", 0).map(drop)
+}
+
+fn flip(target: &str) -> Step {
+    let file = open(target, libc::O_DIRECT)?;
+    let mut buffer = Buffer::new(4096);
+    let start = FLIPPED / 4096 * 4096;
+    file.read_exact_at(buffer.bytes_mut(), start).doing(|| target.into())?;
+    buffer.bytes_mut()[(FLIPPED - start) as usize] ^= 1;
+    file.write_all_at(buffer.bytes(), start).doing(|| target.into())
 }
 
 fn once(disk: &Disk, target: &str) -> Step {
