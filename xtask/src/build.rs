@@ -81,6 +81,13 @@ impl<'a> Farm<'a> {
         Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir, root, fresh })
     }
 
+    /// A module that was built elsewhere, with what its checks, its signature and its packages need of its kernel.
+    pub fn adopt(&self, kernel: &LockedKernel, module: PathBuf, log: PathBuf, stage: &dyn Fn(&str)) -> Result<Built> {
+        let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || stage("build root"))?;
+        let kdir = kdir::headers(kernel, self.store, self.offline)?;
+        Ok(Built { module, log, kdir, root, fresh: false })
+    }
+
     /// Appends a PKCS#7 signature to a module with the `sign-file` of the module's own kernel. `work` is a directory with
     /// `module`, its `signature` and the `certificate`; the signed module is `signed` there.
     pub fn append_signature(&self, built: &Built, hash: &str, work: &Path) -> Result<()> {

@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask build-matrix`: every kernel of a selection built, checked, booted and reported.
 
-use crate::boot::Booter;
-use crate::build::{Built, Farm};
-use crate::check::{self, KernelFacts, Severity};
 use crate::display::{self, Format, Style};
-use crate::error::{AtPath, Error, Result};
-use crate::event::{Event, Listener};
-use crate::lock::{LockedKernel, Role};
-use crate::module_source::ModuleSource;
-use crate::publish::Publisher;
-use crate::resolve::{self, MatrixArgs, Refused, Resolution};
-use crate::result::{Results, Row, Status};
+use crate::error::Result;
+use crate::executor::Executor;
+use crate::plan::Plan;
+use crate::report;
+use crate::resolve::{self, MatrixArgs};
 use crate::setup::{self, Need};
 use crate::sign::{KeyOptions, Keys};
-use crate::store::{Store, remove, sha256_file};
-use crate::{parallel, report, vm, work_tree};
-use std::fs;
+use crate::store::Store;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::path::PathBuf;
 use xshell::Shell;
 
 /// Builds, checks and boots involflt.ko for every kernel of a selection, and reports in dist/.
@@ -28,7 +19,9 @@ use xshell::Shell;
 #[command(after_help = "Examples:
   cargo xtask build-matrix --setup                      install what is missing, then the default group
   cargo xtask build-matrix --select debian:bookworm     one release
-  cargo xtask build-matrix --locked --offline           exactly kernels.lock, from the store alone")]
+  cargo xtask build-matrix --locked --offline           exactly kernels.lock, from the store alone
+  cargo xtask build-matrix --executor slurm --sbatch=--partition=build
+                                                        on a cluster, with the store on a file system that it shares")]
 pub struct BuildMatrix {
     #[command(flatten)]
     matrix: MatrixArgs,
@@ -44,6 +37,8 @@ pub struct BuildMatrix {
     /// Make no packages and no repositories.
     #[arg(long, conflicts_with = "release")]
     no_packages: bool,
+    #[command(flatten)]
+    executor: Executor,
     #[command(flatten)]
     keys: KeyOptions,
     /// How progress is shown [default: live on a terminal, else plain].
@@ -61,10 +56,11 @@ impl BuildMatrix {
         setup::require(Need::BuildMatrix, self.setup, &*listener)?;
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
-        let keys = if self.no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
+        let no_packages = self.no_packages || self.executor.shard.is_some();
+        let keys = if no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
         let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist, keys };
-        let outcome = plan.run(&resolution, &store, &*listener)?;
+        let (outcome, resolution) = self.executor.run(&plan, resolution, &self.matrix, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
             print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
@@ -72,186 +68,4 @@ impl BuildMatrix {
         outcome.verdict()?;
         resolve::verdict(&resolution.refused)
     }
-}
-
-/// What is to be done with a list of kernels.
-pub struct Plan {
-    /// Whether the network is out of bounds.
-    pub offline: bool,
-    /// Whether the modules are booted.
-    pub boot: bool,
-    /// Kernels at once; the number of processors where it is not given.
-    pub jobs: Option<NonZero<usize>>,
-    /// Where the results go.
-    pub dist: PathBuf,
-    /// What packages are signed with; none are made without.
-    pub keys: Option<Keys>,
-}
-
-/// What came of it.
-pub struct Outcome {
-    /// One row for each kernel, in the order of the lock.
-    pub rows: Vec<Row>,
-    /// Modules that were compiled by this run and did not come from the store.
-    pub compiled: usize,
-}
-
-impl Outcome {
-    /// An error of exit code 1 when some kernel failed.
-    pub fn verdict(&self) -> Result<()> {
-        let failed: Vec<&str> = self.rows.iter().filter(|row| row.failed()).map(|row| row.id.as_str()).collect();
-        match failed.first() {
-            None => Ok(()),
-            Some(first) => Err(Error::kernel(format!(
-                "{} of {} kernels failed: {}",
-                failed.len(),
-                self.rows.len(),
-                failed.join(", ")
-            ))
-            .note(format!(
-                "cargo xtask build-matrix --select 'kernel={}'",
-                first.splitn(3, '-').last().unwrap_or(first)
-            ))),
-        }
-    }
-}
-
-impl Plan {
-    /// Works through the kernels; a kernel's failure is its own row. Fails only when nothing can be done at all.
-    pub fn run(&self, resolution: &Resolution, store: &Store, listener: &dyn Listener) -> Result<Outcome> {
-        let kernels = &resolution.kernels;
-        fs::create_dir_all(&self.dist).at_path(&self.dist)?;
-        let source = ModuleSource::read(&work_tree::top().join("module"))?;
-        let farm = Farm::new(store, &source, self.offline);
-        let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
-        let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
-        let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
-        let order = by_effort(kernels);
-        let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
-        let mut done = parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])));
-        done.sort_by_key(|(index, _)| *index);
-        let good = done.iter().filter_map(|(index, (_, built))| Some((&kernels[*index], built.clone()?))).collect();
-        self.publish(good, &work.farm, listener)?;
-        let rows: Vec<Row> = done.into_iter().map(|(_, (row, _))| row).collect();
-        resolve::record(kernels, &self.dist)?;
-        let results = Results { rows, left_out: resolution.refused.iter().map(Refused::left_out).collect() };
-        report::write(&self.dist, &results)?;
-        Ok(Outcome { rows: results.rows, compiled: work.compiled.into_inner() })
-    }
-
-    /// Packages and repositories of the kernels that were found good. Where none was, those of before stay.
-    fn publish(&self, good: Vec<(&LockedKernel, Built)>, farm: &Farm<'_>, listener: &dyn Listener) -> Result<()> {
-        let Some(keys) = self.keys.as_ref().filter(|_| !good.is_empty()) else { return Ok(()) };
-        let start = Instant::now();
-        let publisher = Publisher { farm, keys, listener };
-        let modules = publisher.modules(&good)?;
-        let packages = publisher.run(&modules, &self.dist)?;
-        let signed = if keys.development { "signed with a DEVELOPMENT KEY" } else { "signed" };
-        let text = format!("{packages} for {} kernels in {}, {signed}", modules.len(), self.dist.display());
-        listener.event(Event::Done { subject: "packages".into(), ok: true, text, millis: millis(start) });
-        Ok(())
-    }
-}
-
-/// What the workers share.
-struct Work<'a> {
-    dist: &'a Path,
-    farm: Farm<'a>,
-    booter: Option<Booter<'a>>,
-    compiled: AtomicUsize,
-    listener: &'a dyn Listener,
-}
-
-impl Work<'_> {
-    /// The kernel's row, and its module where nothing was wrong with it.
-    fn kernel(&self, kernel: &LockedKernel) -> (Row, Option<Built>) {
-        let start = Instant::now();
-        let mut row = Row::new(kernel);
-        let outcome = self.steps(kernel, &mut row);
-        row.error = outcome.as_ref().err().map(ToString::to_string);
-        let text = row.error.clone().unwrap_or_else(|| summary(&row));
-        self.listener.event(Event::Done { subject: row.id.clone(), ok: !row.failed(), text, millis: millis(start) });
-        (row, outcome.ok())
-    }
-
-    /// A step is marked as failed before it begins, so that an early return leaves it so.
-    fn steps(&self, kernel: &LockedKernel, row: &mut Row) -> Result<Built> {
-        let dir = self.dist.join(&row.id);
-        remove(&dir)?;
-        fs::create_dir_all(&dir).at_path(&dir)?;
-        row.built = Status::Failed;
-        let built = self.build(kernel, &dir, row)?;
-        row.built = Status::Passed;
-        row.checked = Status::Failed;
-        self.check(&built, row)?;
-        row.checked = Status::Passed;
-        if let Some(booter) = self.booter.as_ref().filter(|_| can_boot(kernel)) {
-            row.booted = Status::Failed;
-            row.vm_log = Some(format!("{}/vm.log", row.id));
-            let boot = booter.boot(kernel, &built.module, &dir.join("vm.log"), self.listener)?;
-            row.disks = boot.disks;
-            row.vm_millis = boot.millis;
-            row.booted = Status::Passed;
-        }
-        Ok(built)
-    }
-
-    fn build(&self, kernel: &LockedKernel, dir: &Path, row: &mut Row) -> Result<Built> {
-        let stage = |stage: &str| {
-            self.listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
-        };
-        row.build_log = Some(format!("{}/build.log", row.id));
-        let start = Instant::now();
-        let built = self.farm.build(kernel, &dir.join("build.log"), &stage)?;
-        if built.fresh {
-            self.compiled.fetch_add(1, Ordering::Relaxed);
-            row.build_millis = millis(start);
-        }
-        let module = dir.join("involflt.ko");
-        fs::copy(&built.module, &module).at_path(&module)?;
-        row.module = Some(format!("{}/involflt.ko", row.id));
-        row.module_sha256 = Some(sha256_file(&module)?);
-        Ok(built)
-    }
-
-    fn check(&self, built: &Built, row: &mut Row) -> Result<()> {
-        let log = fs::read_to_string(&built.log).at_path(&built.log)?;
-        row.warnings = check::objtool::warnings(&log);
-        let findings = check::module(&built.module, &KernelFacts::read(&built.kdir.host)?)?;
-        let mut failures = Vec::new();
-        for finding in findings {
-            match finding.severity {
-                Severity::Failure => failures.push(finding.text),
-                Severity::Warning => row.warnings.push(finding.text),
-            }
-        }
-        if failures.is_empty() { Ok(()) } else { Err(Error::kernel(failures.join("; "))) }
-    }
-}
-
-/// Images are taken out of Debian's packages only: kernels of rpm distributions are built and not booted.
-fn can_boot(kernel: &LockedKernel) -> bool {
-    kernel.packages.iter().any(|package| package.role == Role::Image && package.path.ends_with(".deb"))
-}
-
-/// Kernels that take longest first: those whose Rust metadata has to be made.
-fn by_effort(kernels: &[LockedKernel]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..kernels.len()).collect();
-    order.sort_by_key(|&index| kernels[index].platform);
-    order
-}
-
-fn summary(row: &Row) -> String {
-    let build = if row.build_millis == 0 { "built before" } else { "built" };
-    match row.missed() {
-        None => format!("{build}, checked"),
-        Some(missed) => {
-            let changed: u64 = row.disks.iter().map(|disk| disk.changed).sum();
-            format!("{build}, checked, booted: {changed} blocks changed, {missed} missed")
-        }
-    }
-}
-
-fn millis(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
 }

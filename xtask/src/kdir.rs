@@ -39,7 +39,7 @@ pub fn get(
     offline: bool,
     stage: &dyn Fn(&str),
 ) -> Result<Kdir> {
-    let headers = unpack(kernel, store, offline)?;
+    let headers = headers(kernel, store, offline)?;
     match kernel.platform {
         Platform::Cglue => Ok(headers),
         Platform::Rfl => with_rust(kernel, &headers, root, engine, store, offline, stage),
@@ -50,7 +50,8 @@ fn packages(kernel: &LockedKernel, role: Role) -> impl Iterator<Item = &LockedPa
     kernel.packages.iter().filter(move |package| package.role == role)
 }
 
-fn unpack(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kdir> {
+/// The KDIR as its packages have it: without Rust metadata.
+pub fn headers(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kdir> {
     let hashes: Vec<&str> = packages(kernel, Role::Kdir).map(|package| package.sha256.as_str()).collect();
     let key = key(hashes);
     let tree = store.entry("kdirs", &key, |partial| {

@@ -15,7 +15,9 @@ mod display;
 mod dkms;
 mod error;
 mod event;
+mod executor;
 mod fetch;
+mod gather;
 mod kdir;
 mod kernels;
 mod lock;
@@ -24,6 +26,7 @@ mod mirrors;
 mod module_source;
 mod package;
 mod parallel;
+mod plan;
 mod probes;
 mod publish;
 mod registry;
@@ -35,6 +38,7 @@ mod root;
 mod sbom;
 mod select;
 mod setup;
+mod shard;
 mod sign;
 mod source;
 mod static_program;
@@ -65,6 +69,7 @@ enum Command {
     Bench(vm::Bench),
     BuildMatrix(build_matrix::BuildMatrix),
     Completions(completions::Completions),
+    Gather(gather::Gather),
     Matrix(resolve::Matrix),
     Probes(probes::Probes),
     Release(kernels::ReleaseCommand),
@@ -93,6 +98,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Bench(command) => command.run(shell),
         Command::BuildMatrix(command) => command.run(shell),
         Command::Completions(command) => command.run::<Cli>(shell),
+        Command::Gather(command) => command.run(shell),
         Command::Matrix(command) => command.run(shell),
         Command::Probes(command) => command.run(shell),
         Command::Release(command) => command.run(shell),

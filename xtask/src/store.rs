@@ -44,11 +44,12 @@ impl Store {
         &self.root
     }
 
-    /// The directory of one kind of entry: `packages`, `kdirs`, `roots`, `core`, `results`, `facts`, `apt`.
+    /// The directory of one kind of entry: `packages`, `kdirs`, `roots`, `core`, `results`, `facts`, `apt`. It may be a link, to
+    /// another disk perhaps; containers want to know where it leads.
     pub fn kind(&self, kind: &str) -> Result<PathBuf> {
         let dir = self.root.join(kind);
         fs::create_dir_all(&dir).at_path(&dir)?;
-        Ok(dir)
+        dir.canonicalize().at_path(&dir)
     }
 
     /// Holds the store against garbage collection for as long as the result lives.

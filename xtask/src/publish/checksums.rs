@@ -3,7 +3,7 @@
 
 use crate::error::{AtPath, Result};
 use crate::sign::ArchiveKey;
-use crate::store::sha256_file;
+use crate::store::{self, Store, sha256_file};
 use crate::tree;
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::path::Path;
 /// The directories of `dist/` that are published.
 const PUBLISHED: [&str; 4] = ["apt", "keys", "rpm", "sbom"];
 
-/// Writes `dist/SHA256SUMS` and `dist/SHA256SUMS.asc`.
-pub fn write(dist: &Path, key: &ArchiveKey) -> Result<()> {
+/// Writes `dist/SHA256SUMS` and `dist/SHA256SUMS.asc`. The same sums have the same signature in every `dist/`: the store keeps it.
+pub fn write(dist: &Path, key: &ArchiveKey, store: &Store) -> Result<()> {
     let mut text = String::new();
     for dir in PUBLISHED.iter().filter(|dir| dist.join(dir).is_dir()) {
         for file in tree::files(&dist.join(dir))? {
@@ -21,10 +21,9 @@ pub fn write(dist: &Path, key: &ArchiveKey) -> Result<()> {
         }
     }
     let sums = dist.join("SHA256SUMS");
-    // The same sums keep their signature.
-    if fs::read_to_string(&sums).is_ok_and(|old| old == text) && dist.join("SHA256SUMS.asc").exists() {
-        return Ok(());
-    }
-    fs::write(&sums, text).at_path(&sums)?;
-    key.detach_sign(&sums, &dist.join("SHA256SUMS.asc"))
+    fs::write(&sums, &text).at_path(&sums)?;
+    let id = store::key([text.as_str(), key.fingerprint()]);
+    let signature = store.entry("signatures", &id, |partial| key.detach_sign(&sums, partial))?;
+    let to = dist.join("SHA256SUMS.asc");
+    fs::copy(&signature, &to).at_path(&to).map(|_| ())
 }

@@ -56,7 +56,7 @@ impl Publisher<'_> {
         self.stage("packages", "SBOMs");
         tree::replace(&boms::get(self.farm, &signed, modules)?, &dist.join("sbom"))?;
         tree::replace(&self.public_keys()?, &dist.join("keys"))?;
-        checksums::write(dist, &self.keys.archive)?;
+        checksums::write(dist, &self.keys.archive, self.farm.store)?;
         Ok(packages.len())
     }
 

@@ -3,13 +3,16 @@
 
 use super::{MatrixArgs, gone, matrix};
 use crate::display::{self, Format};
-use crate::error::{AtPath, Result};
+use crate::error::{AtPath, Error, Result};
+use crate::event::Listener;
+use crate::executor::{Kubernetes, MOST_SHARDS, github_matrix};
 use crate::kernels::{FAMILIES, Family};
 use crate::lock::{LockedKernel, Platform};
 use crate::store::{GONE, Store};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::Write;
+use std::num::NonZero;
 use xshell::Shell;
 
 /// Shows what would be built, without building it.
@@ -19,6 +22,8 @@ use xshell::Shell;
   cargo xtask matrix --locked
   cargo xtask matrix --select group:debian-all --select '!rt-amd64' --format json
   cargo xtask matrix --select 'group:debian-all platform=rfl'
+  cargo xtask matrix --locked --format github --chunk 200
+  cargo xtask matrix --locked --format kubernetes --image registry.example/involflt-farm | kubectl apply --filename -
   cargo xtask matrix --all                  every family of distributions, and what access it needs
 
 With --locked the table says which kernels of kernels.lock have left their archive; with --offline as well, as the
@@ -32,6 +37,11 @@ pub struct Matrix {
     /// Show the families of distributions that are declared, not the kernels: archive, packages, access, image
     #[arg(long, conflicts_with_all = ["select", "locked", "offline"])]
     all: bool,
+    /// With --format github or kubernetes: shards that the kernels are split into, at most
+    #[arg(long, value_name = "N", default_value_t = MOST_SHARDS)]
+    chunk: NonZero<usize>,
+    #[command(flatten)]
+    kubernetes: Kubernetes,
 }
 
 /// Forms of the listing.
@@ -41,6 +51,10 @@ enum Output {
     Table,
     /// An object with a list `kernels`: the fields of kernels.lock, `id` and `state`
     Json,
+    /// The matrix of a GitHub workflow, in one line: a job for each shard
+    Github,
+    /// An Indexed Job, in YAML for kubectl: a pod for each shard
+    Kubernetes,
 }
 
 /// A kernel and what is to be said of it.
@@ -60,27 +74,32 @@ impl Matrix {
             let text = match self.format {
                 Output::Table => families_table(),
                 Output::Json => families_json(),
+                Output::Github | Output::Kubernetes => {
+                    return Err(Error::input("--all has the forms table and json: families are no jobs"));
+                }
             };
             return std::io::stdout().write_all(text.as_bytes()).at_path("standard output");
         }
         let store = Store::open(self.matrix.store.as_deref())?;
         let listener = display::open(Some(Format::Plain));
         let kernels = matrix(&self.matrix, &store, &*listener)?;
-        let gone = if self.matrix.locked {
-            gone(&kernels, &self.matrix, &store, &*listener)?
-        } else {
-            vec![false; kernels.len()]
-        };
-        let entries: Vec<Entry> = kernels
-            .into_iter()
-            .zip(gone)
-            .map(|(kernel, gone)| Entry { id: kernel.id(), state: gone.then_some(GONE), kernel })
-            .collect();
         let text = match self.format {
-            Output::Table => table(&entries),
-            Output::Json => json(&entries),
+            Output::Table => table(&self.entries(kernels, &store, &*listener)?),
+            Output::Json => json(&self.entries(kernels, &store, &*listener)?),
+            Output::Github => github_matrix(&kernels, self.chunk),
+            Output::Kubernetes => self.kubernetes.job(&kernels, self.chunk)?,
         };
         std::io::stdout().write_all(text.as_bytes()).at_path("standard output")
+    }
+
+    fn entries(&self, kernels: Vec<LockedKernel>, store: &Store, listener: &dyn Listener) -> Result<Vec<Entry>> {
+        let gone = match self.matrix.locked {
+            true => gone(&kernels, &self.matrix, store, listener)?,
+            false => vec![false; kernels.len()],
+        };
+        let entry =
+            |(kernel, gone): (LockedKernel, bool)| Entry { id: kernel.id(), state: gone.then_some(GONE), kernel };
+        Ok(kernels.into_iter().zip(gone).map(entry).collect())
     }
 }
 

@@ -108,5 +108,9 @@ const TOOLS: &[Tool] = &[
     test("sshd", "openssh-server", "is that other host, on the loopback address; its service is not used"),
     test("strace", "strace", "sees to it that no secret is in a process's arguments"),
     test("shellcheck", "shellcheck", "reads the shell scripts"),
+    test("slurmctld", "slurmctld", "is the controller of a Slurm cluster"),
+    test("slurmd", "slurmd", "is a node of a Slurm cluster"),
+    test("sbatch", "slurm-client", "submits a matrix to a Slurm cluster"),
+    test("munged", "munge", "lets the parts of a Slurm cluster know each other"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
 ];

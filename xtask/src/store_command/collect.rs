@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Kinds whose entries [`Store::entry`] makes: it notes when each was last asked for.
-const ENTRIES: [&str; 17] = [
+const ENTRIES: [&str; 18] = [
     "boots",
     "core",
     "facts",
@@ -24,6 +24,7 @@ const ENTRIES: [&str; 17] = [
     "results",
     "roots",
     "sboms",
+    "signatures",
     "signed-modules",
     "signed-packages",
     "tools",

@@ -2,10 +2,10 @@
 //! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
 
 use super::{Context, Tally};
-use crate::build_matrix::Plan;
 use crate::error::Result;
 use crate::lock::LockedKernel;
 use crate::parallel;
+use crate::plan::Plan;
 use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;

@@ -5,6 +5,7 @@ mod archives;
 mod cli;
 mod ctl;
 mod dkms;
+mod executors;
 mod hostile;
 mod install;
 mod kernels;
@@ -86,6 +87,8 @@ enum Stage {
     SourcePackages,
     /// Keys in files and on a token, and all that can be wrong with them.
     Signing,
+    /// A matrix over a Slurm cluster on this machine.
+    Executors,
     /// Packages: reproducible, and clean for lintian and rpmlint.
     Packages,
     /// Published packages that were tampered with.
@@ -113,6 +116,7 @@ impl Stage {
             Stage::Dkms => dkms::run(context, tally),
             Stage::SourcePackages => source_packages::run(context, tally),
             Stage::Signing => signing::run(context, tally),
+            Stage::Executors => executors::run(context, tally),
             Stage::Packages => packages::run(context, tally),
             Stage::Verify => verify::run(context, tally),
             Stage::Archives => archives::run(context, tally),
