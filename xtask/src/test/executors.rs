@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A matrix over a real Slurm of two nodes, of which one is lost in the middle: the same `dist/` as here.
+//! A matrix over a real Slurm of two nodes, of which one is lost in the middle: the same `dist/` as here. What is written
+//! for other engines is read by their tools.
 
 mod cluster;
+mod manifests;
 
 use super::{Context, Tally};
 use crate::result::Row;
@@ -24,6 +26,8 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let dir = std::env::temp_dir().join(format!("involflt-executors-{}", std::process::id()));
     let outcome = remove(&dir).map_err(|error| error.to_string()).and_then(|()| slurm(context, &dir));
     let gone = remove(&dir).map_err(|error| error.to_string());
+    tally.check("the Job for Kubernetes", manifests::kubernetes(context), &context.again("executors"));
+    tally.check("workflows for GitHub", manifests::workflows(context), &context.again("executors"));
     tally.check(
         "a matrix over Slurm, a node killed",
         outcome.and_then(|text| gone.map(|()| text)),

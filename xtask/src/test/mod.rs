@@ -13,6 +13,7 @@ mod older;
 mod packages;
 mod page;
 mod proof;
+mod pypi;
 mod registry;
 mod rpm;
 mod sbom;

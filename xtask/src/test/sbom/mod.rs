@@ -2,10 +2,10 @@
 //! SBOMs against their formats, as the formats' own projects check them: cyclonedx-python-lib with CycloneDX's schema,
 //! spdx-tools with SPDX's rules.
 
+use super::pypi;
 use crate::error::{AtPath, Error, Result};
-use crate::store::{Store, key};
+use crate::store::Store;
 use crate::tree;
-use crate::unpack::ask;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ const PROGRAM: &str = include_str!("validate.py");
 
 /// Checks all SBOMs below `dir`; then a broken one of each format, in which something must be found. The number of them.
 pub fn valid(dir: &Path, store: &Store, offline: bool) -> Result<String> {
-    let libraries = libraries(store, offline)?;
+    let libraries = pypi::libraries("sbom-validators", REQUIREMENTS, store, offline)?;
     let files: Vec<PathBuf> = tree::files(dir)?.into_iter().map(|file| dir.join(file)).collect();
     let problems = problems(&libraries, &files)?;
     if !problems.is_empty() {
@@ -50,24 +50,4 @@ fn problems(libraries: &Path, files: &[PathBuf]) -> Result<String> {
         Some(1) if !output.stdout.is_empty() => Ok(said(&output.stdout)),
         _ => Err(Error::infra(format!("the SBOM validators do not run: {}", said(&output.stderr)))),
     }
-}
-
-/// The validators, of PyPI, put into the store once.
-fn libraries(store: &Store, offline: bool) -> Result<PathBuf> {
-    store.entry("tools", &format!("sbom-validators-{}", key([REQUIREMENTS])), |partial| {
-        if offline {
-            return Err(Error::infra("the SBOM validators are not in the store, and --offline was given")
-                .note("run the same command without --offline once"));
-        }
-        let list = partial.with_extension("txt");
-        fs::write(&list, REQUIREMENTS).at_path(&list)?;
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-compile"]);
-        pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(partial);
-        let said = ask(pip.arg("--requirement").arg(&list))?;
-        fs::remove_file(&list).at_path(&list)?;
-        said.map(drop).map_err(|said| {
-            Error::infra(format!("pip: {said}")).note("PyPI must be reachable once; the result is kept in the store")
-        })
-    })
 }
