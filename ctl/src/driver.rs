@@ -75,6 +75,13 @@ impl<T: Transport> Driver<T> {
         Ok(until_nul(&buffer).lines().map(str::to_owned).collect())
     }
 
+    /// The root file system is there, and writable: a driver that was loaded before that takes over what was kept of its disks.
+    /// To another one it says nothing new.
+    pub fn root_is_there(&self) -> Result<()> {
+        let request = &Request::ROOT_IS_THERE;
+        self.request(request, &mut request.argument(), &mut [], "the driver", CLOSED_CURES)
+    }
+
     /// Starts filtering of a disk; one that is filtered already stays as it is.
     pub fn start(&self, disk: &Disk) -> Result<()> {
         let request = &Request::START_FILTERING;

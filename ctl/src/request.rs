@@ -62,6 +62,8 @@ impl Request {
     /// Starts filtering of a disk.
     pub const START_FILTERING: Request =
         plain("START_FILTERING_DEVICE_V2", request::START_FILTERING_DEVICE_V2, dev_info::BYTES);
+    /// The root file system is there, and with it what the driver keeps.
+    pub const ROOT_IS_THERE: Request = plain("INIT_DRIVER_FULLY", request::INIT_DRIVER_FULLY, 4);
     /// Stops filtering of a disk.
     pub const STOP_FILTERING: Request = plain("STOP_FILTERING_DEVICE", request::STOP_FILTERING_DEVICE, GUID_BYTES);
     /// Forgets the changes of a disk.

@@ -7,8 +7,10 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
+#include <linux/moduleparam.h>
 #include <linux/random.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 #include <linux/umh.h>
 #include <linux/workqueue.h>
 #include "glue.h"
@@ -174,6 +176,15 @@ int inv_make_directory(const char *path)
 	static char *envp[] = { "HOME=/", "PATH=/sbin:/bin:/usr/sbin:/usr/bin", NULL };
 
 	return call_usermodehelper(argv[0], argv, envp, UMH_WAIT_PROC) ? -EIO : 0;
+}
+
+static char *inv_in_initrd;
+module_param_named(in_initrd, inv_in_initrd, charp, 0);
+MODULE_PARM_DESC(in_initrd, "yes: the root file system is not there yet");
+
+int inv_is_before_root(void)
+{
+	return inv_in_initrd && !strcasecmp(inv_in_initrd, "yes");
 }
 
 void inv_random(void *to, size_t bytes)

@@ -148,6 +148,8 @@ int inv_stored_write(struct inv_stored *file, __u64 at, const void *from, size_t
 int inv_stored_flush(struct inv_stored *file);
 int inv_make_directory(const char *path);
 void inv_random(void *to, size_t bytes);
+/* Whether the module was loaded with in_initrd=yes: there are no files yet that outlive the boot. */
+int inv_is_before_root(void);
 
 /*
  * Rust to glue: blocks of a file that can be written past its file system

@@ -36,6 +36,17 @@ impl Agent {
         agent
     }
 
+    /// An agent of a driver that was loaded before there was a root file system.
+    fn before_root() -> Self {
+        Host::common().begin_before_root();
+        Agent::new()
+    }
+
+    fn root_is_there(&mut self) {
+        put(BASE, &0u32.to_ne_bytes());
+        self.call(request::INIT_DRIVER_FULLY, BASE).unwrap();
+    }
+
     fn call(&mut self, word: u32, argument: u64) -> Result<(), Errno> {
         ioctl(&self.registry, &self.file, word, argument).map(drop)
     }
@@ -139,6 +150,28 @@ fn a_disk_is_stacked_that_was_filtered_and_not_stopped() {
     assert_eq!(stack(&mut agent), Err(Errno::INVAL));
 }
 
+#[test]
+fn a_disk_that_is_stacked_before_the_root_is_there_is_filtered_on_only_if_it_is_known() {
+    let agent = Agent::with_disk();
+    let stack = |agent: &mut Agent, path: &[u8], name: &[u8]| {
+        put(BASE + dev_info::TYPE, &dev_info::HOST_VOLUME.to_ne_bytes());
+        put_name(BASE + dev_info::GUID, 256, path);
+        put_name(BASE + dev_info::PNAME, 256, name);
+        agent.call(request::VOLUME_STACKING, BASE).unwrap();
+    };
+    agent.registry.stop_all().unwrap();
+    let mut agent = Agent::before_root();
+    stack(&mut agent, DISK, b"name");
+    stack(&mut agent, b"sdb:800", b"other");
+    agent.start(b"sdc:800").unwrap();
+    assert_eq!(agent.registry.disks().count(), 3);
+    agent.root_is_there();
+    let paths: Vec<_> = agent.registry.disks().map(|disk| disk.path.as_bytes().to_vec()).collect();
+    assert_eq!(paths, [DISK, b"sdc:800"], "one that was asked for stays, too");
+    agent.root_is_there();
+    assert_eq!(agent.registry.disks().count(), 2, "the second time it means nothing");
+}
+
 /// Whoever asks, what the driver says is what it has read from its files.
 #[test]
 fn tunables_stamps_and_the_shutdown_outlive_the_module() {
@@ -159,9 +192,8 @@ fn tunables_stamps_and_the_shutdown_outlive_the_module() {
     let files = Files::with(|all| all.clone());
     std::thread::spawn(move || {
         Files::with(|all| *all = files);
-        let mut agent = Agent::new();
-        put(BASE, &0u32.to_ne_bytes());
-        agent.call(request::INIT_DRIVER_FULLY, BASE).unwrap();
+        let mut agent = Agent::before_root();
+        agent.root_is_there();
         let mut told = |index| agent.attribute(common, index, None, 64).unwrap();
         assert_eq!((told(HIGH_WATER_RUNNING), told(LOW_WATER_RUNNING)), ("12".into(), "16384".into()));
         assert_eq!(told(CLEAN_SHUTDOWN), "1");
@@ -176,9 +208,8 @@ fn a_file_of_the_driver_that_is_no_number_changes_nothing() {
     let file = "/etc/vxagent/involflt/common/DirtyBlockHighWaterMarkServiceRunning";
     for text in ["", "-1", "many", "99999999999999999999999999", "18446744073709551616"] {
         Files::with(|all| all.files.insert(file.into(), text.into()));
-        let mut agent = Agent::new();
-        put(BASE, &0u32.to_ne_bytes());
-        agent.call(request::INIT_DRIVER_FULLY, BASE).unwrap();
+        let mut agent = Agent::before_root();
+        agent.root_is_there();
         let limit = attribute::common::HIGH_WATER_RUNNING;
         assert_eq!(agent.attribute(attribute::VALUE_COMMON, limit, None, 64).unwrap(), "65536", "{text:?}");
     }

@@ -412,6 +412,75 @@ fn the_disk_of_the_root_goes_on_when_it_is_filtered_before_its_root_is_writable(
     assert_eq!((module.hole(), module.drain().0), (None, vec![(4096, 4096)]));
 }
 
+/// It starts again, and its disk is filtered before there is a root file system.
+fn machine_starts_before_root() -> Module {
+    Files::boot();
+    Host::disks_appear();
+    Host::common().begin_before_root();
+    Module::with_disk()
+}
+
+/// The root is there, mounted writable for so many times now.
+fn root_is_there(module: &Module, count: u16) {
+    machine(count);
+    assert!(Host::common().end_before_root());
+    module.0.root_is_there();
+}
+
+#[test]
+fn a_disk_that_is_filtered_before_its_root_is_there_goes_on_where_it_was() {
+    one_change_then_stop();
+    let files = Files::with(|all| all.files.clone());
+    let module = machine_starts_before_root();
+    module.tracker().complete(1600, 8, false);
+    module.tracker().mark(79_992, 8);
+    let disk = module.0.find(DISK).unwrap();
+    assert!(disk.is_drain_blocked(), "what the first batch follows is not known yet");
+    Files::with(|all| assert_eq!(all.files[FILE], files[FILE], "there are no files yet"));
+    root_is_there(&module, 6);
+    assert!(!disk.is_drain_blocked());
+    assert_eq!((module.hole(), module.kept()), (None, Ok(())));
+    let (extents, previous) = module.drain();
+    assert_eq!(extents, [(4096, 4096), (819_200, 4096), (40_955_904, 4096)]);
+    assert_eq!(previous, Previous::NONE);
+    module.tracker().complete(8, 8, false);
+    machine_stops(module);
+    let module = machine_starts(7);
+    assert_eq!((module.hole(), module.drain().0), (None, vec![(4096, 4096)]));
+}
+
+#[test]
+fn a_disk_that_is_written_to_before_it_is_filtered_before_its_root_is_there_needs_a_resync() {
+    one_change_then_stop();
+    Files::boot();
+    Host::disks_appear();
+    Host::write_to_disks();
+    Host::common().begin_before_root();
+    let module = Module::with_disk();
+    root_is_there(&module, 6);
+    assert_eq!(module.hole(), Some(Hole::Unwatched));
+}
+
+#[test]
+fn a_machine_that_stops_before_its_root_is_taken_over_needs_a_resync() {
+    one_change_then_stop();
+    let module = machine_starts_before_root();
+    module.tracker().complete(1600, 8, false);
+    machine(6);
+    machine_stops(module);
+    assert!(Host::common().end_before_root());
+    assert_eq!(machine_starts(7).hole(), Some(Hole::Unwatched));
+}
+
+#[test]
+fn a_new_disk_may_be_filtered_before_its_root_is_there() {
+    let module = machine_starts_before_root();
+    module.tracker().complete(8, 8, false);
+    root_is_there(&module, 6);
+    assert_eq!((module.hole(), module.kept()), (None, Ok(())));
+    assert_eq!(module.drain(), (vec![(4096, 4096)], Previous::NONE));
+}
+
 #[test]
 fn a_boot_that_came_between_needs_a_resync() {
     for count in [5, 7, 0] {

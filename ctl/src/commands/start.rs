@@ -27,22 +27,33 @@ pub struct Start {
     /// The disks of /etc/involflt/involflt.conf; one that is not there is passed over.
     #[arg(long, conflicts_with = "disks")]
     configured: bool,
+    /// In an initramfs: the root file system is not there yet. What was kept of the disks is taken over by the next start
+    /// without this.
+    #[arg(long, requires = "configured")]
+    before_root: bool,
 }
 
 impl Start {
     /// Starts filtering with this machine's driver.
     pub fn run(self) -> Result<Report> {
         if self.configured {
-            return configured();
+            return configured(self.before_root);
         }
         // All names are looked at before anything is done.
         let disks = self.disks.iter().map(|name| Disk::find(name)).collect::<Result<Vec<_>>>()?;
-        Ok(many::report(&start(&Driver::open()?, &disks)?))
+        Ok(many::report(&start(&after_root()?, &disks)?))
     }
 }
 
+/// The driver, with what it keeps in the root file system.
+fn after_root() -> Result<Driver> {
+    let driver = Driver::open()?;
+    driver.root_is_there()?;
+    Ok(driver)
+}
+
 /// Nobody sits before a boot to correct a name: the other disks are filtered all the same.
-fn configured() -> Result<Report> {
+fn configured(before_root: bool) -> Result<Report> {
     let (there, absent): (Vec<_>, Vec<_>) =
         Config::read(Path::new(CONFIG))?.disks.into_iter().partition(|name| path_of(name).exists());
     let (mut disks, mut outcomes) = (Vec::new(), Vec::new());
@@ -53,7 +64,8 @@ fn configured() -> Result<Report> {
         }
     }
     outcomes.extend(absent.into_iter().map(|name| (name, Outcome::Skipped("not there, passed over"))));
-    outcomes.splice(0..0, start(&Driver::open()?, &disks)?);
+    let driver = if before_root { Driver::open()? } else { after_root()? };
+    outcomes.splice(0..0, start(&driver, &disks)?);
     Ok(many::report(&outcomes))
 }
 

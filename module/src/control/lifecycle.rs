@@ -3,12 +3,13 @@
 
 use crate::abi::{dev_info, request, version, GUID_BYTES};
 use crate::control::file::File;
+use crate::control::system;
 use crate::control::user::Struct;
 use crate::engine::{Name, Registry};
 use crate::persist::{common::keep_stamps, Keep};
 use crate::platform::{Errno, Platform, Result};
 
-/// Requests by which disks come and go. Each has a frame of its own: below it a file system needs what is left of the stack.
+/// Requests by which disks come and go, or what was kept of them. Each has a frame of its own: below it a file system needs what is left of the stack.
 #[inline(never)]
 pub(super) fn serve<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<()> {
     match word {
@@ -17,6 +18,7 @@ pub(super) fn serve<P: Platform>(registry: &Registry<P>, file: &File, word: u32,
         request::STOP_FILTERING_DEVICE => stop(registry, argument),
         request::REMOVE_FILTER_DEVICE => remove(registry, argument),
         request::VOLUME_UNSTACKING => unstack(registry, argument),
+        request::INIT_DRIVER_FULLY => system::complete(registry, argument),
         _ => unstack_all(registry),
     }
 }
@@ -50,15 +52,27 @@ fn start<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Res
     Ok(())
 }
 
-/// Starts a disk that was filtered before, as when the machine has started. The file is no disk's then.
+/// Starts a disk that was filtered before, as when the machine has started. The file is no disk's then. Before the root file
+/// system is there nobody knows which disks those are.
 #[inline(never)]
 fn stack<P: Platform>(registry: &Registry<P>, file: &File, argument: u64) -> Result<()> {
     let (path, persistent_name) = names::<P>(argument)?;
     file.set_disk(0);
+    if P::common().is_before_root() {
+        return stack_on_trust(registry, path, persistent_name);
+    }
     if !Keep::<P>::is_known(&persistent_name) {
         return Err(Errno::INVAL);
     }
     registry.start(path, persistent_name).map(drop)
+}
+
+#[inline(never)]
+fn stack_on_trust<P: Platform>(registry: &Registry<P>, path: Name<256>, persistent_name: Name<256>) -> Result<()> {
+    let is_new = registry.find(path.as_bytes()).is_none();
+    let disk = registry.find_id(registry.start(path, persistent_name)?);
+    disk.filter(|_| is_new).inspect(|disk| disk.take_on_trust());
+    Ok(())
 }
 
 fn stop<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {

@@ -47,7 +47,8 @@ pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argume
         | request::STOP_FILTERING_DEVICE
         | request::REMOVE_FILTER_DEVICE
         | request::VOLUME_UNSTACKING
-        | request::UNSTACK_ALL => lifecycle::serve(registry, file, word, argument).map(|()| 0),
+        | request::UNSTACK_ALL
+        | request::INIT_DRIVER_FULLY => lifecycle::serve(registry, file, word, argument).map(|()| 0),
         request::TAG_VOLUME_V2 => tag::held(registry, argument),
         request::IOBARRIER_TAG_VOLUME => tag::with_barrier(registry, argument),
         _ => whole(registry, file, word, argument).map(|()| 0),
@@ -106,7 +107,6 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
         }
         request::SYS_PRE_SHUTDOWN => system::before_shutdown(registry),
         request::SYS_SHUTDOWN => system::shutdown(registry, argument),
-        request::INIT_DRIVER_FULLY => system::complete::<P>(argument),
         request::SET_INVOLFLT_VERBOSITY => system::number::<P>(argument),
         request::SET_VOLUME_FLAGS => system::set_flags(registry, argument),
         request::GET_VOLUME_FLAGS => system::flags(registry, argument),

@@ -24,10 +24,14 @@ pub(super) fn shutdown<P: Platform>(registry: &Registry<P>, argument: u64) -> Re
     common::keep_clean_shutdown::<P>(true).map_err(|_| Errno::IO)
 }
 
-/// The root file system is there: what the driver keeps in it is taken over.
-pub(super) fn complete<P: Platform>(argument: u64) -> Result<()> {
+/// The root file system is there, and writable: what the driver keeps in it is taken over, where that was not done before.
+#[inline(never)]
+pub(super) fn complete<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
     number::<P>(argument)?;
-    common::load::<P>();
+    if P::common().end_before_root() {
+        common::load::<P>();
+        registry.root_is_there();
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! What all disks share: the clock, and the limits of what is kept in memory. Atomics only.
 
 use crate::engine::Clock;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Whether the agent's service is there. Numbers as in the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Common {
     pub limits: Limits,
     /// 0: the machine stopped while the agent's service ran, and was not asked to. The ABI's `CleanShutdown`.
     pub clean_shutdown: AtomicU64,
+    before_root: AtomicBool,
     service: AtomicU32,
     /// Files that are the agent's service.
     services: AtomicU32,
@@ -65,9 +66,25 @@ impl Common {
             clock: Clock::new(),
             limits,
             clean_shutdown: AtomicU64::new(1),
+            before_root: AtomicBool::new(false),
             service: AtomicU32::new(Service::NotStarted as u32),
             services: AtomicU32::new(0),
         }
+    }
+
+    /// Whether the root file system is not there yet: nothing is read from files or written to any.
+    pub fn is_before_root(&self) -> bool {
+        self.before_root.load(Ordering::Relaxed)
+    }
+
+    /// The driver is loaded before the root file system is there.
+    pub fn begin_before_root(&self) {
+        self.before_root.store(true, Ordering::Relaxed);
+    }
+
+    /// The root file system is there. Whether it was not before.
+    pub fn end_before_root(&self) -> bool {
+        self.before_root.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the agent's service is there.

@@ -54,6 +54,15 @@ pub struct Filtered<P: Platform> {
 }
 
 impl<P: Platform> Filtered<P> {
+    fn root_is_there(&mut self, disk: &Disk<P>) {
+        // As bits, which are stamped when they are delivered: the clock is set by what is kept.
+        self.drain.put_back(&disk.tracker);
+        if let Some(previous) = self.keep.root_is_there(&disk.persistent_name(), &disk.tracker) {
+            self.drain.follow(previous);
+            disk.block_drain(self.keep.is_drain_blocked());
+        }
+    }
+
     fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
         self.drain.put_back(tracker);
         self.keep.rehearse(tracker)
@@ -93,6 +102,7 @@ pub struct Disk<P: Platform> {
     persistent_name: P::Lock<Name<256>>,
     drain_blocked: AtomicBool,
     read_only: AtomicBool,
+    on_trust: AtomicBool,
     filtered: P::Mutex<Option<Filtered<P>>>,
 }
 
@@ -121,6 +131,11 @@ impl<P: Platform> Disk<P> {
     /// Says that it is read only. Nothing enforces that.
     pub fn set_read_only(&self, read_only: bool) {
         self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// It was started as one that is known, before anybody could look whether it is.
+    pub fn take_on_trust(&self) {
+        self.on_trust.store(true, Ordering::Relaxed);
     }
 
     /// Gives it another one. Fails with [`Errno::INVAL`] when it does not have the `old` one.
@@ -350,6 +365,7 @@ impl<P: Platform> Registry<P> {
             persistent_name: P::lock(persistent_name)?,
             drain_blocked: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
+            on_trust: AtomicBool::new(false),
             filtered: P::mutex::<Option<Filtered<P>>>(None)?,
         })?;
         let mut keep = if own_name { Keep::begin(&persistent_name, &tracker) } else { Keep::nothing(Errno::EXIST) };
@@ -398,6 +414,21 @@ impl<P: Platform> Registry<P> {
         disk.tracker.waits.wake();
         self.tags.happen();
         Ok(())
+    }
+
+    /// The root file system is there, and with it what was kept of the disks that are filtered already. Those that were taken
+    /// on trust, and are not known there, are filtered no longer.
+    pub fn root_is_there(&self) {
+        for disk in self.disks() {
+            if disk.on_trust.swap(false, Ordering::Relaxed) && !Keep::<P>::is_known(&disk.persistent_name()) {
+                // Where it cannot be detached it is filtered on, as a new disk.
+                if self.stop_disk(&disk, Changes::Forgotten).is_ok() {
+                    continue;
+                }
+            }
+            // A disk that is gone meanwhile has nothing to take over.
+            let _ = disk.with(|filtered| filtered.root_is_there(&disk));
+        }
     }
 
     /// The machine stops: each disk's last word goes to its file, past the file system, which is read-only by now. All files come

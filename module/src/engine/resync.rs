@@ -157,7 +157,8 @@ impl Resync {
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
     }
 
-    /// What was reported before the disk was filtered anew is still so. Nobody has raised anything since.
+    /// What was reported before the disk was filtered anew is still so. If something was raised since, it
+    /// is told as this is, and both are over once the agent has begun its resync.
     pub(crate) fn restore(&self, report: ResyncReport) {
         self.time.store(report.time, Ordering::Relaxed);
         self.state.store((report.hole.number() << REASON_SHIFT) | (report.count & COUNT_MASK), Ordering::Release);

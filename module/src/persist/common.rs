@@ -124,7 +124,11 @@ fn write<P: Platform>(name: &str, value: u64) -> Result<()> {
     file.flush()
 }
 
+/// Fails with [`Errno::AGAIN`] where the root file system is not there yet.
 fn file<P: Platform>(name: &str) -> Result<P::Bytes> {
+    if P::common().is_before_root() {
+        return Err(Errno::AGAIN);
+    }
     path::<P>(&[DIRECTORY, b"/", name.as_bytes()])
 }
 

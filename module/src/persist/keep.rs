@@ -53,7 +53,8 @@ impl<P: Platform> Keep<P> {
             file: Err(errno),
             past: Past::New,
             begun: Seen::NOTHING.disk,
-            drain_blocked: false,
+            // What was said of it is not known before the root file system is there; nothing is delivered until then.
+            drain_blocked: errno == Errno::AGAIN,
             pinned: None,
             rehearsed: None,
         }
@@ -99,6 +100,17 @@ impl<P: Platform> Keep<P> {
             tracker.hole(Hole::Unwatched);
             Previous::UNKNOWN
         })
+    }
+
+    /// The root file system is there. A disk that is filtered since before that takes over what its file has kept, as in
+    /// [`Self::begin`], and is given what [`Self::attached`] gives.
+    pub fn root_is_there(&mut self, name: &Name<256>, tracker: &Tracker<P>) -> Option<Previous> {
+        if !matches!(self.file, Err(Errno::AGAIN)) {
+            return None;
+        }
+        let seen = self.begun;
+        *self = Self::begin(name, tracker);
+        Some(self.attached(tracker, seen))
     }
 
     /// Whether nobody has written to the disk since its file was closed.

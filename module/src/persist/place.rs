@@ -20,12 +20,15 @@ pub struct Place<P: Platform> {
 }
 
 impl<P: Platform> Place<P> {
-    /// The place of the disk with a persistent name. Fails with [`Errno::INVAL`] for a name that no directory has, and with
-    /// [`Errno::NOMEM`].
+    /// The place of the disk with a persistent name. Fails with [`Errno::INVAL`] for a name that no directory has, with
+    /// [`Errno::AGAIN`] where the root file system is not there yet, and with [`Errno::NOMEM`].
     pub fn new(name: &Name<256>) -> Result<Self> {
         let name = name.as_bytes();
         if name == b"." || name == b".." || name.contains(&b'/') {
             return Err(Errno::INVAL);
+        }
+        if P::common().is_before_root() {
+            return Err(Errno::AGAIN);
         }
         Ok(Place {
             directory: path::<P>(&[DIRECTORY, name])?,

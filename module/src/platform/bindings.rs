@@ -121,6 +121,7 @@ unsafe extern "C" {
     pub fn inv_stored_write(file: *mut inv_stored, at: u64, from: *const c_void, bytes: usize) -> c_int;
     pub fn inv_stored_flush(file: *mut inv_stored) -> c_int;
     pub fn inv_make_directory(path: *const c_char) -> c_int;
+    pub fn inv_is_before_root() -> c_int;
     pub fn inv_random(to: *mut c_void, bytes: usize);
     pub fn inv_pin(path: *const c_char, out: *mut *mut inv_pinned) -> c_int;
     pub fn inv_unpin(pinned: *mut inv_pinned);

@@ -18,12 +18,17 @@ unsafe impl Sync for Global where Registry<ThisPlatform>: Sync {}
 
 static REGISTRY: Global = Global(UnsafeCell::new(None));
 
-/// Makes the registry, and takes over what the driver has kept.
+/// Makes the registry, and takes over what the driver has kept, where the root file system is there.
 ///
 /// # Safety
 /// There is no character device.
 pub unsafe fn begin() -> Result<()> {
-    crate::persist::common::load::<ThisPlatform>();
+    // SAFETY: module parameters are set before the module begins.
+    if unsafe { bindings::inv_is_before_root() } != 0 {
+        ThisPlatform::common().begin_before_root();
+    } else {
+        crate::persist::common::load::<ThisPlatform>();
+    }
     // SAFETY: by the caller's word nobody else is here.
     unsafe { make_registry() }
 }

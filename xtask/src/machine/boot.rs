@@ -19,9 +19,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Makes the disk and takes the kernels out of the root. `$1` is the directory for them.
+/// Bytes of a machine's disk, which its root file system has for itself.
+pub const DISK_SIZE: u64 = 4 << 30;
+/// Makes the disk and takes the kernels out of the root. `$1` is the directory for them, `$2` the size of the disk.
 const MAKE: &str = r#"rm -f "$1/disk"
-truncate -s 4G "$1/disk"
+truncate -s "$2" "$1/disk"
 mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d "$here/root" "$1/disk"
 cp -L "$here"/root/boot/vmlinuz-* "$here"/root/boot/initrd.img-* "$1"
 mkdir -p "$1/esp/EFI/BOOT" "$1/esp/EFI/debian"
@@ -85,7 +87,8 @@ impl Machine {
         let copy = Root::new(Layers::new(scratch(store)?, root.layers().all())?, root.log().to_path_buf());
         copy.write(guest::UNIT_PATH, 0o644, guest::UNIT.as_bytes())?;
         copy.run(&format!("mkdir -p $(dirname {0}); ln -s {1} {0}", guest::WANTED_BY, guest::UNIT_PATH))?.ok()?;
-        let output = copy.layers().command(MAKE, &[machine.dir.display().to_string()]).output().at_path("unshare")?;
+        let arguments = [machine.dir.display().to_string(), DISK_SIZE.to_string()];
+        let output = copy.layers().command(MAKE, &arguments).output().at_path("unshare")?;
         match output.status.success() {
             true => Ok(machine),
             false => {
@@ -93,6 +96,11 @@ impl Machine {
                 Err(Error::infra(format!("the machine's disk cannot be made: {}", tail(&said, 5))))
             }
         }
+    }
+
+    /// Its disk, a raw image: what a boot has left there, or what the next one is to find.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join("disk")
     }
 
     /// Boots it and waits for its end.

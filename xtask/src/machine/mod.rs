@@ -34,7 +34,7 @@ mod root;
 mod said;
 mod spec;
 
-pub use boot::{Boot, Booted, Machine};
+pub use boot::{Boot, Booted, DISK_SIZE, Machine};
 pub use root::Root;
 pub use said::Said;
 pub use spec::Spec;

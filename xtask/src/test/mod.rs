@@ -14,6 +14,7 @@ mod packages;
 mod page;
 mod proof;
 mod pypi;
+mod reboot;
 mod registry;
 mod rpm;
 mod sbom;

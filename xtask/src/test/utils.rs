@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is installed beside `involfltctl`, in a Debian machine with systemd: the initramfs filters the root's disk, the
-//! service filters nothing twice, udev has a disk filtered that appears later. Costs a boot, about a minute.
+//! service filters nothing twice, udev has a disk filtered that appears later; and all goes on after a reboot. Costs two
+//! boots, about a minute and a half.
 
-use super::{Context, Tally};
+use super::{Context, Tally, reboot};
 use crate::build::Farm;
 use crate::ctl_program;
 use crate::error::{AtPath, Error, Result};
 use crate::event::Event;
 use crate::lock::LockedKernel;
-use crate::machine::{Boot, Machine, Root, Said, Spec};
+use crate::machine::{Boot, Booted, Machine, Root, Spec};
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
 use std::fs;
@@ -34,7 +35,7 @@ const FILES: [(&str, u32, &str); 5] = [
 const CONFIG: &[u8] = b"disk = /dev/disk/by-id/virtio-root\ndisk = nullb0\ninitramfs = yes\n";
 
 /// What is asked of the machine, and what it must say.
-const QUESTIONS: [(&str, &str); 8] = [
+const QUESTIONS: [(&str, &str); 9] = [
     ("systemctl is-system-running --wait || systemctl list-units --failed --plain", "running"),
     // Who came first was the initramfs.
     ("journalctl --unit involflt.service --no-pager --output cat", "/dev/vda: filtered already"),
@@ -49,23 +50,20 @@ const QUESTIONS: [(&str, &str); 8] = [
     ("involfltctl doctor", "nothing is wrong"),
     // Stopping the service forgets nothing.
     ("systemctl stop involflt.service; involfltctl list", "/dev/vda"),
+    reboot::DRAIN,
 ];
+
+/// The machine's disk has a root file system that is mounted read-only first, and writable by systemd.
+const ARGUMENTS: &str = "ro";
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
-    match machine(context) {
-        Err(error) => tally.check("utils", Err(error.to_string()), AGAIN),
-        Ok(said) => {
-            for (said, (question, answer)) in said.into_iter().zip(QUESTIONS) {
-                let good = said.output.contains(answer);
-                let outcome = if good { Ok(answer.to_string()) } else { Err(said.output.trim().to_string()) };
-                tally.check(&format!("utils: {question}"), outcome, AGAIN);
-            }
-        }
+    if let Err(error) = machine(context, tally) {
+        tally.check("utils", Err(error.to_string()), AGAIN);
     }
 }
 
-fn machine(context: &Context<'_>) -> Result<Vec<Said>> {
+fn machine(context: &Context<'_>, tally: &mut Tally) -> Result<()> {
     let locked = MatrixArgs { locked: context.matrix.select.is_empty(), ..context.matrix.clone() };
     let kernels = resolve::matrix(&locked, context.store, context.listener)?;
     let kernel = kernels.iter().rfind(|kernel| kernel.release == RELEASE && kernel.flavour == "amd64");
@@ -73,16 +71,33 @@ fn machine(context: &Context<'_>) -> Result<Vec<Said>> {
     let root = Spec::of(RELEASE, &kernels)?.with_kernel(kernel).root(context.store, context.matrix.offline)?;
     let out = context.tree.join("dist/machines");
     fs::create_dir_all(&out).at_path(&out)?;
-    install(context.tree, &root, &module(context, kernel, &out)?, &kernel.kernel)?;
+    let program = ctl_program::build()?.binary;
+    install(context.tree, &root, &program, &module(context, kernel, &out)?, &kernel.kernel)?;
+    let machine = Machine::of(&root, context.store)?;
+    reboot::make_room(&machine)?;
+    let logs = ["utils.log", "reboot.log"].map(|name| out.join(name));
+    let boot = Boot { kernel: &kernel.kernel, owner_key: None, arguments: ARGUMENTS, commands: &[], log: &logs[0] };
     let questions = QUESTIONS.map(|(question, _)| question);
-    let booted = Machine::of(&root, context.store)?.boot(&Boot {
-        kernel: &kernel.kernel,
-        owner_key: None,
-        arguments: "",
-        commands: &questions,
-        log: &out.join("utils.log"),
-    })?;
-    booted.complaint.map_or(Ok(booted.results), |complaint| Err(Error::kernel(complaint)))
+    let booted = machine.boot(&Boot { commands: &questions, ..boot })?;
+    answered(tally, "utils", booted, &QUESTIONS);
+    let questions = reboot::QUESTIONS.map(|(question, _)| question);
+    let boot = Boot { commands: &questions, log: &logs[1], ..boot };
+    let (booted, verdict) = reboot::run(&machine, &boot, &program)?;
+    answered(tally, "reboot", booted, &reboot::QUESTIONS);
+    tally.check("reboot: the root's changes", verdict.map_err(|error| error.to_string()), AGAIN);
+    Ok(())
+}
+
+/// The kernel has not complained, and the machine has said what it must.
+fn answered(tally: &mut Tally, boot: &str, booted: Booted, questions: &[(&str, &str)]) {
+    if let Some(complaint) = booted.complaint {
+        tally.check(&format!("{boot}: the console"), Err(complaint), AGAIN);
+    }
+    for (said, (question, answer)) in booted.results.into_iter().zip(questions) {
+        let good = said.output.contains(answer);
+        let outcome = if good { Ok(answer.to_string()) } else { Err(said.output.trim().to_string()) };
+        tally.check(&format!("{boot}: {question}"), outcome, AGAIN);
+    }
 }
 
 fn module(context: &Context<'_>, kernel: &LockedKernel, out: &Path) -> Result<PathBuf> {
@@ -92,13 +107,13 @@ fn module(context: &Context<'_>, kernel: &LockedKernel, out: &Path) -> Result<Pa
     Ok(farm.build(kernel, &out.join("utils.build.log"), &stage)?.module)
 }
 
-fn install(tree: &Path, root: &Root, module: &Path, release: &str) -> Result<()> {
+fn install(tree: &Path, root: &Root, program: &Path, module: &Path, release: &str) -> Result<()> {
     let copy = |from: &Path, mode, to: &str| root.write(to, mode, &fs::read(from).at_path(from)?);
-    let program = ctl_program::build()?;
-    copy(&program.binary, 0o755, "/usr/sbin/involfltctl")?;
+    copy(program, 0o755, "/usr/sbin/involfltctl")?;
     copy(module, 0o644, &format!("/lib/modules/{release}/updates/involflt/involflt.ko"))?;
     FILES.iter().try_for_each(|(from, mode, to)| copy(&tree.join("packaging/utils").join(from), *mode, to))?;
     root.write("/etc/involflt/involflt.conf", 0o644, CONFIG)?;
+    reboot::prepare(root)?;
     root.run(&format!("depmod {release}; systemctl enable involflt.service; update-initramfs -u -k {release}"))?
         .ok()?;
     Ok(())

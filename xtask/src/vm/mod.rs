@@ -7,7 +7,7 @@ mod cpio;
 mod disks;
 pub mod emulator;
 mod image;
-mod judge;
+pub mod judge;
 mod kernel_log;
 pub mod powercut;
 mod programs;
