@@ -11,6 +11,8 @@
 //! }
 //! # Ok::<(), involfltctl::error::Error>(())
 //! ```
+//!
+//! [`agent`] drains a disk: the example `churn` is an agent made of it. [`replica`] brings the changes to where they are kept.
 
 pub mod agent;
 pub mod blocks;

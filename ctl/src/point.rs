@@ -47,7 +47,15 @@ impl<T: Transport> Driver<T> {
         let request = &Request::BARRIER_TAG;
         let mut argument = tag_argument(request, guid, 0);
         let sent = self.attempt(request, &mut argument, &mut [&mut [], &mut name(tag)?]);
-        sent.map_err(|errno| refused(request, errno, tag, TAG_CURES))
+        sent.map_err(|errno| self.tag_refused(request, errno))
+    }
+
+    /// A refusal of what is for all filtered disks, or is not done: it is about those that have dirty bits, if any have.
+    fn tag_refused(&self, request: &Request, errno: Errno) -> Error {
+        let has_bits = |disk: &String| self.statistics(disk).is_ok_and(|statistics| statistics.has_dirty_bits());
+        let disks: Vec<_> = self.protected().unwrap_or_default().into_iter().filter(has_bits).collect();
+        let subject = if disks.is_empty() { "the filtered disks".into() } else { disks.join(", ") };
+        refused(request, errno, &subject, TAG_CURES)
     }
 
     /// Tags disks, named as in [`Self::protected`]; the tags are held until [`Self::commit_tags`] or
@@ -57,7 +65,7 @@ impl<T: Transport> Driver<T> {
         let mut argument = tag_argument(request, guid, tag_info::FLAG_ATOMIC);
         let mut list = volumes(disks)?;
         let sent = self.attempt(request, &mut argument, &mut [&mut list, &mut name(tag)?]);
-        sent.map_err(|errno| refused(request, errno, tag, TAG_CURES))?;
+        sent.map_err(|errno| refused(request, errno, &disks.join(", "), TAG_CURES))?;
         let good = [volume_info::VALUE_DONE, volume_info::VALUE_METADATA];
         match failed(disks, &list, |status| good.contains(&status)) {
             None => Ok(()),
@@ -79,7 +87,7 @@ impl<T: Transport> Driver<T> {
         let request = &Request::TAG_COMMIT;
         let mut argument = request.argument();
         argument.put(barrier::FLAGS, &what.to_le_bytes());
-        self.at_point(request, argument, guid, POINT_CURES)
+        self.at_point(request, argument, guid)
     }
 
     /// Holds what comes to any filtered disk, for so many milliseconds at most.
@@ -87,13 +95,14 @@ impl<T: Transport> Driver<T> {
         let request = &Request::CREATE_BARRIER;
         let mut argument = request.argument();
         argument.put(barrier::TIMEOUT, &milliseconds.to_le_bytes());
-        self.at_point(request, argument, guid, TAG_CURES)
+        argument.put(barrier::GUID, guid.0.as_bytes());
+        self.attempt(request, &mut argument, &mut []).map_err(|errno| self.tag_refused(request, errno))
     }
 
     /// Lets it go.
     pub fn let_go(&self, guid: &Guid) -> Result<()> {
         let request = &Request::REMOVE_BARRIER;
-        self.at_point(request, request.argument(), guid, POINT_CURES)
+        self.at_point(request, request.argument(), guid)
     }
 
     /// Tags every filtered disk while [`Self::hold`] holds. The tags are held, too, until [`Self::commit_tags`].
@@ -101,13 +110,13 @@ impl<T: Transport> Driver<T> {
         let request = &Request::TAG;
         let mut argument = tag_argument(request, guid, tag_info::FLAG_ALL);
         let sent = self.attempt(request, &mut argument, &mut [&mut [], &mut name(tag)?]);
-        sent.map_err(|errno| refused(request, errno, tag, TAG_CURES))
+        sent.map_err(|errno| self.tag_refused(request, errno))
     }
 
-    fn at_point(&self, request: &Request, mut argument: Argument, guid: &Guid, cures: &[(Errno, &str)]) -> Result<()> {
+    fn at_point(&self, request: &Request, mut argument: Argument, guid: &Guid) -> Result<()> {
         argument.put(barrier::GUID, guid.0.as_bytes());
         let sent = self.attempt(request, &mut argument, &mut []);
-        sent.map_err(|errno| refused(request, errno, "the filtered disks", cures))
+        sent.map_err(|errno| refused(request, errno, "the filtered disks", POINT_CURES))
     }
 
     /// Freezes the file systems on block devices, for so many milliseconds at most. Where one of them fails, none stays
@@ -140,7 +149,7 @@ impl<T: Transport> Driver<T> {
         let mut list = volumes(devices)?;
         self.attempt(request, &mut argument, &mut [&mut list]).map_err(|errno| {
             let failed = failed(devices, &list, |status| status == volume_info::VALUE_DONE);
-            refused(request, errno, failed.map_or("file systems", String::as_str), POINT_CURES)
+            refused(request, errno, failed.unwrap_or(&devices.join(", ")), POINT_CURES)
         })
     }
 }

@@ -36,6 +36,13 @@ pub struct Resync {
 }
 
 impl Statistics {
+    /// Whether some of what waits is in dirty bits, as far as the numbers tell: then the disk takes no tag.
+    pub fn has_dirty_bits(&self) -> bool {
+        let count = |name| self.counters.get(name).copied().unwrap_or(0);
+        let notes = count("pending_extents") + count("pending_data_changes");
+        self.state == "bitmap" || (self.pending_bytes > 0 && notes == 0)
+    }
+
     /// Reads the driver's text. Keys that are not known and not numbers are left out; fails with one line of what is
     /// missing.
     pub fn parse(text: &str) -> Result<Self, String> {

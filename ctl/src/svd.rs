@@ -5,16 +5,8 @@
 //! A stream opens with the order of bytes, a header, and the stamp of its first change. Then come the changes with their data,
 //! or tags. It ends with the stamp of the last change.
 
+use involflt::abi::svd::{CHANGE, CONTENT, FIRST_TIME, HEADER, LAST_TIME, ORDER, USER};
 use std::ops::Range;
-
-/// The order of bytes of this machine.
-const ORDER: u32 = u32::from_le_bytes(*b"DRTL");
-const HEADER: u32 = u32::from_le_bytes(*b"SVD1");
-const FIRST: u32 = u32::from_le_bytes(*b"TFV2");
-const CONTENT: u32 = u32::from_le_bytes(*b"LODC");
-const CHANGE: u32 = u32::from_le_bytes(*b"DDV2");
-const USER: u32 = u32::from_le_bytes(*b"USER");
-const LAST: u32 = u32::from_le_bytes(*b"TLV2");
 
 /// A checksum that nobody fills in, and reserved words.
 const HEADER_BYTES: usize = 128;
@@ -39,7 +31,7 @@ impl Stream {
         }
         input.record(HEADER)?;
         input.take(HEADER_BYTES)?;
-        input.record(FIRST)?;
+        input.record(FIRST_TIME)?;
         input.take(STAMP_BYTES)?;
         let (mut changes, mut tags) = (Vec::new(), Vec::new());
         match input.kind()? {
@@ -50,7 +42,7 @@ impl Stream {
             }
             _ => changes = input.changes()?,
         }
-        input.record(LAST)?;
+        input.record(LAST_TIME)?;
         input.take(STAMP_BYTES)?;
         match bytes.len() - input.at {
             0 => Ok(Stream { bytes, changes, tags }),
@@ -153,7 +145,8 @@ mod tests {
 
     fn stream(middle: &[u8]) -> Vec<u8> {
         let stamp = |kind| record(kind, 0, &[&[3, 0, 0, 24][..], &[1; 16]].concat());
-        [&ORDER.to_le_bytes()[..], &record(HEADER, 0, &[0; 128]), &stamp(FIRST), middle, &stamp(LAST)].concat()
+        [&ORDER.to_le_bytes()[..], &record(HEADER, 0, &[0; 128]), &stamp(FIRST_TIME), middle, &stamp(LAST_TIME)]
+            .concat()
     }
 
     fn change(offset: u64, data: &[u8]) -> Vec<u8> {

@@ -152,11 +152,11 @@ impl Apply {
                 Record::Zeroes { offset, bytes } => replica.zeroes(offset, bytes)?,
                 Record::Tag(tag) => {
                     replica.tag(&tag)?;
-                    applied.tags.push(tag.name.clone());
-                    if self.until_tag.as_ref() == Some(&tag.name) {
+                    let is_end = self.until_tag.as_ref() == Some(&tag.name);
+                    applied.tags.push(tag.name);
+                    if is_end {
                         // From here on it is another disk's past.
-                        replica.sync(Progress::Nothing)?;
-                        return Ok(applied);
+                        return replica.sync(Progress::Nothing).map(|()| applied);
                     }
                 }
                 Record::Sync(last) => {

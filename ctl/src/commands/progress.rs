@@ -136,7 +136,7 @@ impl Display {
 }
 
 const SPINNER: &str = "{spinner} {wide_msg}";
-const BAR: &str = "{spinner} [{bar:30}] {wide_msg}";
+const BAR: &str = "[{bar:16}] {wide_msg}";
 
 fn style(template: &'static str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a template that is a constant").progress_chars("=> ")

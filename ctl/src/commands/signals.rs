@@ -25,6 +25,6 @@ pub fn stop() -> Result<Arc<AtomicBool>> {
 pub fn sleep(stop: &AtomicBool, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time && !stop.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(50).min(time));
+        thread::sleep(Duration::from_millis(50).min(time.saturating_sub(start.elapsed())));
     }
 }

@@ -988,6 +988,24 @@ pub mod dirty_block {
     }
 }
 
+/// What the records of a stream of changes, or of tags, begin with: four letters, as a u32.
+pub mod svd {
+    /// The stream's numbers are little-endian; the record is no longer than this word.
+    pub const ORDER: u32 = u32::from_le_bytes(*b"DRTL");
+    /// A header of 128 bytes that say nothing.
+    pub const HEADER: u32 = u32::from_le_bytes(*b"SVD1");
+    /// Stamp of the first change.
+    pub const FIRST_TIME: u32 = u32::from_le_bytes(*b"TFV2");
+    /// How many bytes of changes follow.
+    pub const CONTENT: u32 = u32::from_le_bytes(*b"LODC");
+    /// A change with its data.
+    pub const CHANGE: u32 = u32::from_le_bytes(*b"DDV2");
+    /// A tag.
+    pub const USER: u32 = u32::from_le_bytes(*b"USER");
+    /// Stamp of the last change, which ends the stream.
+    pub const LAST_TIME: u32 = u32::from_le_bytes(*b"TLV2");
+}
+
 /// Reasons for a resync, as the block carries them.
 pub mod resync_code {
     /// A change could not be noted for want of memory.

@@ -2,15 +2,8 @@
 //! The records of a stream of changes, or of tags, as agents read it. Numbers are in the machine's own order, which the
 //! first record tells. Source: section 3.4 of the ABI's description.
 
+use crate::abi::svd::{CHANGE, CONTENT, FIRST_TIME, HEADER, LAST_TIME, ORDER, USER};
 use crate::engine::Stamp;
-
-const ORDER: u32 = u32::from_le_bytes(*b"DRTL");
-const HEADER: u32 = u32::from_le_bytes(*b"SVD1");
-const FIRST_TIME: u32 = u32::from_le_bytes(*b"TFV2");
-const CONTENT: u32 = u32::from_le_bytes(*b"LODC");
-const CHANGE: u32 = u32::from_le_bytes(*b"DDV2");
-const LAST_TIME: u32 = u32::from_le_bytes(*b"TLV2");
-const USER: u32 = u32::from_le_bytes(*b"USER");
 
 /// Bytes of the order, the header and the first time.
 pub const OPENING: usize = 4 + 140 + 32;
