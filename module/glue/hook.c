@@ -318,10 +318,11 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 static void inv_submit_write(struct inv_device *dev, struct bio *bio)
 {
 	struct inv_range range = inv_decode_bio(dev->queue, bio);
+	bool changes = range.sectors || range.whole_disk;
 
-	if (range.sectors && inv_track_bio(dev, bio, &range))
+	if (changes && inv_track_bio(dev, bio, &range))
 		return;
-	if (range.sectors)
+	if (changes)
 		inv_rs_hole(dev->tracker, INV_HOLE_NO_MEMORY);
 	inv_mark(dev, &range);
 }

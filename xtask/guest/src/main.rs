@@ -6,6 +6,7 @@ mod bench;
 mod channel;
 mod contents;
 mod dm;
+mod md;
 mod module;
 mod order;
 mod powercut;
@@ -77,6 +78,9 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
     Ok(())
 }
 
+/// Scenarios load these as they want them.
+const ON_DEMAND: [&str; 4] = ["null_blk.ko", "dm_multipath.ko", "dm_round_robin.ko", "raid1.ko"];
+
 /// Loads the kernel's own modules.
 fn prepare() -> Step<Plan> {
     let plan = fs::read_to_string(PLAN).doing(|| PLAN.into())?;
@@ -87,9 +91,8 @@ fn prepare() -> Step<Plan> {
         let parameters = match (name.as_str(), plan.nvme_multipath) {
             ("nvme_core.ko", true) => c"multipath=Y",
             ("nvme_core.ko", false) => c"multipath=N",
-            // Other scenarios load it as they want it.
-            ("null_blk.ko", _) if plan.bench.is_empty() => continue,
-            ("null_blk.ko", _) => bench::NULL_BLK,
+            ("null_blk.ko", _) if !plan.bench.is_empty() => bench::NULL_BLK,
+            (name, _) if ON_DEMAND.contains(&name) => continue,
             _ => c"",
         };
         module::load_with(&format!("{MODULES}/{name}"), parameters)?;

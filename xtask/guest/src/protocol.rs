@@ -216,6 +216,12 @@ pub const SCENARIOS: &[Scenario] = &[
         name: BOOKMARKS,
         title: "replicas set to 50 tags on two disks, and to one on a frozen file system, are what the disks were",
     },
+    Scenario { name: "failures", title: "writes that fail, whole or in part, are changes without data" },
+    Scenario { name: "zones", title: "what is done to a zone, or to all of them, is a change of all that is in it" },
+    Scenario {
+        name: "layers",
+        title: "dm-multipath, md, and a filtered disk on a filtered disk: each has what was written",
+    },
     Scenario {
         name: "waits",
         title: "a wait and a poll end with enough changes, a wake-up, a signal, a stop; else in time",

@@ -10,6 +10,7 @@ use guest::layout::{DISKS, Disk};
 use guest::protocol::INVOLFLT;
 use nix::errno::Errno;
 use nix::libc;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +33,9 @@ pub fn load(_: &mut World) -> Step<String> {
 
 /// Unload is refused while a disk is filtered, even with the agent gone; clean after stop and after "unstack all".
 pub fn reload(_: &mut World) -> Step<String> {
+    for disk in &DISKS {
+        pages_are_stable(disk)?;
+    }
     for disk in &DISKS[..3] {
         let agent = Agent::attach(disk)?;
         refused()?;
@@ -56,6 +60,27 @@ pub fn reload(_: &mut World) -> Step<String> {
     // The disks are known now; stopped, they are new again.
     DISKS.iter().try_for_each(|disk| Agent::attach(disk)?.detach())?;
     Ok("refused 6 times, 4 times clean".into())
+}
+
+/// Pages on their way to a filtered disk do not change, and afterwards all is as it was before.
+fn pages_are_stable(disk: &'static Disk) -> Step {
+    let before = has_stable_pages(disk)?;
+    let agent = Agent::attach(disk)?;
+    let meanwhile = has_stable_pages(disk)?;
+    agent.detach()?;
+    let after = has_stable_pages(disk)?;
+    ensure(meanwhile && before == after, || {
+        format!("{}: stable pages: {before}, then filtered {meanwhile}, then {after}", disk.name)
+    })
+}
+
+fn has_stable_pages(disk: &Disk) -> Step<bool> {
+    let block = disk.node.replace("/dev/", "/sys/block/");
+    // Linux before 5.9 says it of what the page cache knows of a disk.
+    let files = [format!("{block}/queue/stable_writes"), format!("{block}/bdi/stable_pages_required")];
+    let text = files.iter().find_map(|file| fs::read_to_string(file).ok());
+    let text = text.ok_or_else(|| format!("none of {files:?} can be read"))?;
+    Ok(text.trim() == "1")
 }
 
 fn refused() -> Step {

@@ -6,7 +6,9 @@ mod c_agent;
 mod churn;
 mod ctl;
 mod data;
+mod failures;
 mod keep;
+mod layers;
 mod lifecycle;
 mod memory_pressure;
 mod nvme;
@@ -21,6 +23,7 @@ mod tags;
 mod tracking;
 mod waits;
 mod writes;
+mod zones;
 
 use crate::channel::Channel;
 use crate::sys::{Doing, Failure, Step};
@@ -67,6 +70,9 @@ fn function(name: &str) -> Option<Function> {
         "up-and-down" => states::up_and_down,
         "data" => data::scenario,
         "memory-pressure" => memory_pressure::scenario,
+        "failures" => |_| failures::scenario(),
+        "zones" => |_| zones::scenario(),
+        "layers" => |_| layers::scenario(),
         "bookmarks" => |_| bookmarks::scenario(),
         "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,

@@ -89,7 +89,8 @@ pub(super) fn written_is_drained(world: &World) -> Step {
     Ok(())
 }
 
-fn missing(agent: &Agent, written: &Extents) -> Step {
+/// Each of these extents was drained.
+pub(super) fn missing(agent: &Agent, written: &Extents) -> Step {
     for (offset, length) in written.iter() {
         ensure(agent.drained.covers(offset, length), || {
             format!("{}: {length} bytes at {offset} were written and not drained", agent.disk.name)
