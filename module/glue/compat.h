@@ -234,6 +234,13 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_bio_disk(bio)	((bio)->bi_disk)
 #endif
 
+/* A vector of a bio as it was given; before there were longer ones, it is of a page. */
+#if defined(INV_HAVE_MP_BVEC)
+#define inv_bvec(bio, iter)	mp_bvec_iter_bvec((bio)->bi_io_vec, iter)
+#else
+#define inv_bvec(bio, iter)	bvec_iter_bvec((bio)->bi_io_vec, iter)
+#endif
+
 /* The statistics of a whole disk. */
 #if defined(INV_HAVE_PART0_BDEV)
 #define inv_part0(disk)		((disk)->part0)
@@ -246,6 +253,8 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_disk_number(disk)	((disk)->diskseq)
 #elif defined(INV_HAVE_BDI_ID)
 #define inv_disk_number(disk)	((disk)->queue->backing_dev_info->id)
+#elif defined(INV_HAVE_KERNFS_ID)
+#define inv_disk_number(disk)	(disk_to_dev(disk)->kobj.sd->id.id)
 #else
 /* Another one each time: such a disk is never taken for one that was there before. */
 #define inv_disk_number(disk)	ktime_get_ns()

@@ -41,7 +41,7 @@ void inv_slab_free(void *slab)
 void inv_payload_copy(struct inv_payload *payload, void *to, size_t bytes)
 {
 	while (bytes && payload->iter.bi_size) {
-		struct bio_vec vec = mp_bvec_iter_bvec(payload->bio->bi_io_vec, payload->iter);
+		struct bio_vec vec = inv_bvec(payload->bio, payload->iter);
 		unsigned int length = min_t(size_t, vec.bv_len, bytes);
 
 		memcpy(to, page_address(vec.bv_page) + vec.bv_offset, length);

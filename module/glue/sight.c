@@ -6,8 +6,8 @@
 #endif
 #include "sight.h"
 
-#if defined(INV_HAVE_PART_STAT_LOCAL)
 /* A bio-based driver counts a write when it begins or when it has ended. */
+#if defined(INV_HAVE_PART_STAT_LOCAL)
 static bool inv_is_writing(struct gendisk *disk)
 {
 	long writing = 0;
@@ -17,7 +17,14 @@ static bool inv_is_writing(struct gendisk *disk)
 		writing += part_stat_local_read_cpu(inv_part0(disk), in_flight[1], cpu);
 	return writing != 0;
 }
+#else
+static bool inv_is_writing(struct gendisk *disk)
+{
+	return atomic_read(&inv_part0(disk)->in_flight[WRITE]) != 0;
+}
+#endif
 
+#if defined(INV_HAVE_STAT_DISCARD)
 static u64 inv_written(struct gendisk *disk)
 {
 	return part_stat_read(inv_part0(disk), ios[STAT_WRITE]) +
@@ -25,6 +32,13 @@ static u64 inv_written(struct gendisk *disk)
 	       part_stat_read(inv_part0(disk), ios[STAT_DISCARD]) +
 	       part_stat_read(inv_part0(disk), sectors[STAT_DISCARD]);
 }
+#else
+static u64 inv_written(struct gendisk *disk)
+{
+	return part_stat_read(inv_part0(disk), ios[WRITE]) +
+	       part_stat_read(inv_part0(disk), sectors[WRITE]);
+}
+#endif
 
 /*
  * blk-mq counts for its drivers, unless it was told not to. A bio-based driver
@@ -42,10 +56,3 @@ void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
 	if (!disk->queue->mq_ops && inv_is_writing(disk))
 		sight->writing = true;
 }
-#else
-/* What such a kernel counts is not counted at each write's end. */
-void inv_sight_add(struct inv_sight *sight, struct gendisk *disk)
-{
-	sight->unsure = true;
-}
-#endif
