@@ -11,9 +11,8 @@ ifneq ($(CONFIG_BLOCK),y)
 $(call refuse,this kernel lacks CONFIG_BLOCK)
 endif
 
-# Taken by the C driver's makefile: to leave it unheeded would be a module that is not what was asked for.
-ifneq ($(filter-out no,$(TELEMETRY)),)
-$(call refuse,TELEMETRY=$(TELEMETRY) is not possible: this driver has no telemetry: leave it out)
+ifneq ($(filter-out yes no,$(TELEMETRY)),)
+$(call refuse,TELEMETRY=$(TELEMETRY) is neither yes nor no)
 endif
 
 ifneq ($(CONFIG_SUSE_PATCHLEVEL),)
@@ -41,12 +40,12 @@ endif
 cannot_rebuild = $(shell sh core-object.sh --check 2>&1)
 ifeq ($(INVOLFLT_REBUILD_RUST),1)
 $(if $(cannot_rebuild),$(call refuse,$(cannot_rebuild)))
-core := involflt_core.o_rebuilt
+core := $(core_name).o_rebuilt
 else ifneq ($(INVOLFLT_REBUILD_RUST),0)
-core := $(if $(cannot_rebuild),,involflt_core.o_rebuilt)
+core := $(if $(cannot_rebuild),,$(core_name).o_rebuilt)
 endif
 ifeq ($(core),)
-core := involflt_core.o_shipped
+core := $(core_name).o_shipped
 ifeq ($(wildcard $(core)),)
 $(call refuse,$(core) is not here: $(or $(cannot_rebuild),leave INVOLFLT_REBUILD_RUST=0 out); or take the source tarball of the release which has it)
 endif

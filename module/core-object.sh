@@ -3,6 +3,7 @@
 # Makes involflt_core.o_shipped, the one Rust object for all kernels without Rust, of core's source and the driver's:
 #   sh core-object.sh DIRECTORY    DIRECTORY gets the object, and in `undefined` the names that it wants of a kernel
 #   sh core-object.sh --check      says what is missing for that, if anything is
+# TELEMETRY=yes in the environment makes the one with telemetry.
 # It needs rustc 1.85 or newer with its source. The same rustc and binutils make the same bytes in any directory.
 #
 # Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
@@ -23,6 +24,8 @@ library=$(rustc --print sysroot)/lib/rustlib/src/rust/library
 [ -e "$library/core/src/lib.rs" ] || missing "rustc's own source is not in $library"
 [ "$1" != --check ] || exit 0
 
+telemetry=
+[ "${TELEMETRY:-no}" = no ] || telemetry='feature="telemetry"'
 source=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 cd "$1"
@@ -40,7 +43,8 @@ printf '#![feature(compiler_builtins)]\n#![no_std]\n#![no_builtins]\n#![compiler
 compile --sysroot=/dev/null -L . --edition 2021 --crate-name compiler_builtins --crate-type rlib \
     --emit=obj=builtins.o,metadata=libcompiler_builtins.rmeta builtins.rs
 compile --sysroot=/dev/null -L . --extern force:compiler_builtins=libcompiler_builtins.rmeta --edition 2021 \
-    --crate-name involflt --crate-type rlib --emit=obj=involflt.o "$source/src/cglue_main.rs"
+    --crate-name involflt --crate-type rlib --emit=obj=involflt.o --check-cfg 'cfg(feature, values("telemetry"))' \
+    ${telemetry:+--cfg "$telemetry"} "$source/src/cglue_main.rs"
 grep -v '^#' "$source/glue/exports" > exports
 sed 's/^/-u /' exports > wanted
 ld -r --gc-sections @wanted -e inv_rs_ioctl -o linked.o involflt.o core.o

@@ -140,3 +140,10 @@ void inv_chardev_del(void)
 
 /* modinfo -F platform: rfl or cglue. */
 MODULE_INFO(platform, __stringify(INV_PLATFORM));
+
+/* modinfo -F telemetry: yes or no. */
+#if defined(INV_TELEMETRY)
+MODULE_INFO(telemetry, "yes");
+#else
+MODULE_INFO(telemetry, "no");
+#endif

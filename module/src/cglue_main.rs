@@ -9,6 +9,8 @@ pub mod engine;
 pub mod persist;
 pub mod platform;
 pub mod sync;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 
 #[path = "platform/bindings.rs"]
 pub mod bindings;

@@ -10,6 +10,8 @@ pub mod engine;
 pub mod persist;
 pub mod platform;
 pub mod sync;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 
 #[path = "platform/host/mod.rs"]
 pub mod host;

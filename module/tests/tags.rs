@@ -5,9 +5,9 @@ use involflt::abi::{
     attribute, barrier, dev_info, dirty_block as block, freeze, request, stats_v2, tag_info, tag_notify, tag_status,
     volume_flags, volume_info, GUID_BYTES,
 };
-use involflt::control::{alarm, ioctl, File};
+use involflt::control::{alarm, ioctl, work, File};
 use involflt::engine::{Registry, TagId};
-use involflt::host::{Host, OwnMemory};
+use involflt::host::{Files, Host, OwnMemory};
 use involflt::platform::{Errno, Mutex, User};
 
 const BASE: u64 = OwnMemory::BASE;
@@ -492,4 +492,82 @@ fn the_longest_times_are_tunables() {
     for text in ["0", "10001", "x"] {
         assert_eq!(set(BARRIER_TIMEOUT, text), Err(Errno::INVAL), "{text}");
     }
+}
+
+/// An agent on a machine that has a place for telemetry.
+fn recorded() -> Agent {
+    Files::with(|all| all.directories.insert("/var/log".into()));
+    Agent::new()
+}
+
+/// The records of a telemetry file, where there is one.
+fn records(number: u64) -> Option<Vec<serde_json::Value>> {
+    let path = format!("/var/log/involflt_telemetry_completed_{number}.log");
+    let text = Files::with(|all| all.files.get(&path).cloned())?;
+    let text = String::from_utf8(text).unwrap();
+    Some(text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["Map"].clone()).collect())
+}
+
+/// What each record says under a key, sorted.
+fn said(records: &[serde_json::Value], key: &str) -> Vec<String> {
+    let mut said: Vec<String> = records.iter().filter_map(|record| Some(record[key].as_str()?.to_string())).collect();
+    said.sort();
+    said
+}
+
+#[test]
+fn telemetry_tells_what_became_of_each_tag() {
+    let agent = recorded();
+    let held = [(DISKS[1], volume_info::FLAG_HELD)];
+    assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &held, 0), Ok(0));
+    agent.drain(0).unwrap();
+    agent.end(request::TAG_COMMIT_V2, POINT, barrier::VALUE_REVOKE).unwrap();
+    agent.registry.find(DISKS[0]).unwrap().tracker.mark(0, 8);
+    assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Err(Errno::PERM));
+    work(&agent.registry);
+    assert_eq!(records(0), None);
+    agent.pass(300_000);
+    agent.call(request::GET_NANOSECOND_TIME).unwrap();
+    assert!(Host::has_work());
+    work(&agent.registry);
+    let records = records(0).expect("a file after five minutes");
+    assert_eq!(said(&records, "TagState"), ["committed", "ioctl-failed", "revoked"]);
+    assert_eq!(said(&records, "DiskIdentity"), ["sda:8000", "sdb:8000"]);
+    assert_eq!(said(&records, "GlobalIoctlStatus"), ["-1", "0", "0"]);
+    assert_eq!(said(&records, "EventRecId"), ["1", "2", "3"]);
+    assert_eq!(said(&records, "TagMarkerGUID"), [std::str::from_utf8(&POINT).unwrap(); 3]);
+}
+
+#[test]
+fn telemetry_leaves_twelve_files_and_those_of_before() {
+    let agent = recorded();
+    let path = |number: u64| format!("/var/log/involflt_telemetry_completed_{number}.log");
+    Files::with(|all| all.files.insert(path(0), b"of before".to_vec()));
+    for _ in 0..20 {
+        assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Ok(0));
+        (0..2).for_each(|disk| drop(agent.drain(disk)));
+        agent.registry.telemetry.flush();
+    }
+    let numbers = |all: &mut Files| (0..30).filter(|number| all.files.contains_key(&path(*number))).collect::<Vec<_>>();
+    assert_eq!(Files::with(numbers), (0..11).collect::<Vec<u64>>());
+    assert_eq!(Files::with(|all| all.files[&path(0)].clone()), b"of before");
+    Files::with(|all| all.files.remove(&path(0)));
+    agent.registry.telemetry.flush();
+    assert_eq!(Files::with(numbers), (1..12).collect::<Vec<u64>>());
+    assert_eq!(records(11).unwrap().len(), 20);
+}
+
+#[test]
+fn telemetry_that_cannot_be_written_is_lost_and_says_so() {
+    let agent = recorded();
+    let tagged = || {
+        assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Ok(0));
+        (0..2).for_each(|disk| drop(agent.drain(disk)));
+        agent.registry.telemetry.flush();
+    };
+    Files::with(|all| all.fault = Some((0, Errno::NOSPC)));
+    tagged();
+    Files::with(|all| all.fault = None);
+    tagged();
+    assert_eq!(said(&records(0).unwrap(), "Lost"), ["0", "1"]);
 }

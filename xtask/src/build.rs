@@ -2,7 +2,7 @@
 //! One kernel's `involflt.ko`: compiled in the distribution's container, kept in the store by what went into it.
 
 use crate::container::{Engine, Job, Mount};
-use crate::core_object::{self, first_error};
+use crate::core_object::{self, Telemetry, first_error};
 use crate::error::{AtPath, Error, Result};
 use crate::kdir::{self, Kdir, make_open_dir};
 use crate::lock::{LockedKernel, Platform};
@@ -22,6 +22,8 @@ pub struct Farm<'a> {
     pub store: &'a Store,
     /// The driver's source.
     pub source: &'a ModuleSource,
+    /// Whether the modules record what becomes of tags.
+    pub telemetry: Telemetry,
     /// Whether the network may be used.
     pub offline: bool,
     /// Found when the first container is needed.
@@ -44,9 +46,14 @@ pub struct Built {
 }
 
 impl<'a> Farm<'a> {
-    /// A farm over a store.
+    /// A farm over a store, whose modules have no telemetry.
     pub fn new(store: &'a Store, source: &'a ModuleSource, offline: bool) -> Self {
-        Farm { store, source, offline, engine: OnceLock::new() }
+        Farm { store, source, telemetry: Telemetry::No, offline, engine: OnceLock::new() }
+    }
+
+    /// The same farm, of modules with telemetry or without.
+    pub fn with(self, telemetry: Telemetry) -> Self {
+        Farm { telemetry, ..self }
     }
 
     /// The container engine, tried out with `root` where none was needed before.
@@ -65,7 +72,7 @@ impl<'a> Farm<'a> {
         let kdir = kdir::get(kernel, &root, engine, self.store, self.offline, stage)?;
         let core = match kernel.platform {
             Platform::Rfl => None,
-            Platform::Cglue => Some(self.core_object(kernel, stage)?),
+            Platform::Cglue => Some(self.core_object(kernel, self.telemetry, stage)?),
         };
         let key = self.key(kernel, &kdir, &root, core.as_deref())?;
         let mut fresh = false;
@@ -108,29 +115,33 @@ impl<'a> Farm<'a> {
     }
 
     /// The Rust object of all kernels without Rust; of `kernel` only the archive counts.
-    pub fn core_object(&self, kernel: &LockedKernel, stage: &dyn Fn(&str)) -> Result<PathBuf> {
+    pub fn core_object(&self, kernel: &LockedKernel, telemetry: Telemetry, stage: &dyn Fn(&str)) -> Result<PathBuf> {
         let root =
             RootSpec::for_core(kernel).get(self.store, self.offline, || stage("build root of the Rust object"))?;
-        core_object::get(self.source, &root, self.engine(&root)?, self.store, || stage("Rust object"))
+        core_object::get(self.source, telemetry, &root, self.engine(&root)?, self.store, || stage("Rust object"))
     }
 
-    /// Writes the source as it is shipped: with the Rust object, compiled, and its SHA-256, which each build verifies.
+    /// Writes the source as it is shipped: with the Rust object, compiled, with telemetry and without, and the SHA-256 of both,
+    /// which each build verifies.
     ///
-    /// The object is made where the store has none; of `any` kernel of the distribution only the archive counts.
+    /// They are made where the store has none; of `any` kernel of the distribution only the archive counts.
     pub fn write_shipped(&self, any: &LockedKernel, to: &Path, stage: &dyn Fn(&str)) -> Result<()> {
-        let core = self.core_object(any, stage)?;
         self.source.write(to)?;
-        let shipped = to.join(core_object::NAME);
-        fs::copy(&core, &shipped).at_path(&shipped)?;
-        let sum = to.join(format!("{}.sha256", core_object::NAME));
-        let text = format!("{}  {}\n", crate::store::sha256_file(&core)?, core_object::NAME);
-        fs::write(&sum, text).at_path(&sum)
+        for telemetry in [Telemetry::No, Telemetry::Yes] {
+            let core = self.core_object(any, telemetry, stage)?;
+            let name = telemetry.object();
+            fs::copy(&core, to.join(name)).at_path(to.join(name))?;
+            let sum = to.join(format!("{name}.sha256"));
+            fs::write(&sum, format!("{}  {name}\n", crate::store::sha256_file(&core)?)).at_path(&sum)?;
+        }
+        Ok(())
     }
 
     fn key(&self, kernel: &LockedKernel, kdir: &Kdir, root: &Root, core: Option<&Path>) -> Result<String> {
         let core = core.map(crate::store::sha256_file).transpose()?.unwrap_or_default();
         let source = self.source.key();
-        Ok(key([source.as_str(), &kdir.key, &root.tool_chain, &core, &kernel.compiler, &kernel.kernel]))
+        let telemetry = self.telemetry.word();
+        Ok(key([source.as_str(), telemetry, &kdir.key, &root.tool_chain, &core, &kernel.compiler, &kernel.kernel]))
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that goes into a module's key")]
@@ -149,13 +160,19 @@ impl<'a> Farm<'a> {
         make_open_dir(&build)?;
         self.source.write(&build)?;
         if let Some(core) = core {
-            let name = build.join(core_object::NAME);
+            let name = build.join(self.telemetry.object());
             fs::copy(core, &name).at_path(&name)?;
         }
         remove(log)?;
         let mut mounts = kdir.mounts.clone();
         mounts.push(Mount::writable(&build, BUILD));
-        let job = Job { root: &root.path, mounts, directory: BUILD, command: make_command(kernel, kdir), log };
+        let job = Job {
+            root: &root.path,
+            mounts,
+            directory: BUILD,
+            command: make_command(kernel, kdir, self.telemetry),
+            log,
+        };
         if !engine.run(&job, self.store)? {
             return Err(Error::kernel(first_error(log)));
         }
@@ -166,7 +183,7 @@ impl<'a> Farm<'a> {
     }
 }
 
-fn make_command(kernel: &LockedKernel, kdir: &Kdir) -> Vec<String> {
+fn make_command(kernel: &LockedKernel, kdir: &Kdir, telemetry: Telemetry) -> Vec<String> {
     let platform = match kernel.platform {
         Platform::Rfl => "rfl",
         Platform::Cglue => "cglue",
@@ -175,6 +192,7 @@ fn make_command(kernel: &LockedKernel, kdir: &Kdir) -> Vec<String> {
     command.push(format!("KDIR={}", kdir.inside));
     command.push(format!("PLATFORM={platform}"));
     command.push(format!("CC={}", kernel.compiler));
+    command.push(format!("TELEMETRY={}", telemetry.word()));
     command.push("INVOLFLT_REBUILD_RUST=0".to_string());
     command.extend(kernel.service_pack.map(|pack| format!("PATCH_LEVEL={pack}")));
     if kernel.platform == Platform::Rfl {

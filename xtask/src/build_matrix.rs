@@ -34,6 +34,9 @@ pub struct BuildMatrix {
     /// Build and check only: boot nothing.
     #[arg(long)]
     no_boot: bool,
+    /// Build modules that record what becomes of tags (docs/telemetry.md).
+    #[arg(long)]
+    telemetry: bool,
     /// Make no packages and no repositories.
     #[arg(long, conflicts_with = "release")]
     no_packages: bool,
@@ -59,7 +62,8 @@ impl BuildMatrix {
         let no_packages = self.no_packages || self.executor.shard.is_some();
         let keys = if no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
-        let plan = Plan { offline: self.matrix.offline, boot: !self.no_boot, jobs: self.jobs, dist: self.dist, keys };
+        let (offline, boot, telemetry) = (self.matrix.offline, !self.no_boot, self.telemetry.into());
+        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist: self.dist, keys };
         let (outcome, resolution) = self.executor.run(&plan, resolution, &self.matrix, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {

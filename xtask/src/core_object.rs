@@ -12,8 +12,42 @@ use crate::store::{Store, key, remove};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the object is called in a module's build directory.
-pub const NAME: &str = "involflt_core.o_shipped";
+/// What the object is called where it is made.
+const NAME: &str = "involflt_core.o_shipped";
+
+/// Whether a module records what becomes of tags: `docs/telemetry.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Telemetry {
+    /// It is not compiled in.
+    #[default]
+    No,
+    /// It is.
+    Yes,
+}
+
+impl From<bool> for Telemetry {
+    fn from(telemetry: bool) -> Self {
+        if telemetry { Telemetry::Yes } else { Telemetry::No }
+    }
+}
+
+impl Telemetry {
+    /// As involflt.mak is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Telemetry::No => "no",
+            Telemetry::Yes => "yes",
+        }
+    }
+
+    /// What the object with it, or without, is called in a module's build directory.
+    pub fn object(self) -> &'static str {
+        match self {
+            Telemetry::No => NAME,
+            Telemetry::Yes => "involflt_core_telemetry.o_shipped",
+        }
+    }
+}
 
 /// What the object may want of a kernel: string functions, thunks, and the glue. Anything else would be a link error
 /// on one kernel or another, or worse, a symbol that only some of them export.
@@ -23,20 +57,28 @@ const ALLOWED_PREFIXES: &[&str] = &["__x86_indirect_thunk_", "inv_"];
 /// The object, made where the store has none.
 pub fn get(
     source: &ModuleSource,
+    telemetry: Telemetry,
     root: &Root,
     engine: &Engine,
     store: &Store,
     started: impl FnOnce(),
 ) -> Result<PathBuf> {
-    let key = key([source.key().as_str(), &root.tool_chain]);
+    let key = key([source.key().as_str(), telemetry.word(), &root.tool_chain]);
     let dir = store.entry("core", &key, |partial| {
         started();
-        make(source, root, engine, store, partial)
+        make(source, telemetry, root, engine, store, partial)
     })?;
     Ok(dir.join(NAME))
 }
 
-fn make(source: &ModuleSource, root: &Root, engine: &Engine, store: &Store, to: &Path) -> Result<()> {
+fn make(
+    source: &ModuleSource,
+    telemetry: Telemetry,
+    root: &Root,
+    engine: &Engine,
+    store: &Store,
+    to: &Path,
+) -> Result<()> {
     let log = store.kind("logs")?.join("core-object.log");
     remove(&log)?;
     let tree = to.join("source");
@@ -48,7 +90,9 @@ fn make(source: &ModuleSource, root: &Root, engine: &Engine, store: &Store, to: 
         root: &root.path,
         mounts: vec![Mount::read_only(&tree, "/source"), Mount::writable(&build, "/build")],
         directory: "/build",
-        command: ["sh", "/source/core-object.sh", "/build"].map(String::from).to_vec(),
+        command: ["env", &format!("TELEMETRY={}", telemetry.word()), "sh", "/source/core-object.sh", "/build"]
+            .map(String::from)
+            .to_vec(),
         log: &log,
     };
     if !engine.run(&job, store)? {

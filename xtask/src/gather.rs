@@ -2,6 +2,7 @@
 //! `cargo xtask gather`: what shards built, elsewhere, made into one `dist/`, as if it had been built here.
 
 use crate::build::{Built, Farm};
+use crate::core_object::Telemetry;
 use crate::display::{self, Format, Style};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
@@ -65,7 +66,9 @@ impl Gather {
             self.matrix.lock = Some(theirs);
         }
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
-        let plan = Plan { offline: self.matrix.offline, boot: false, jobs: None, dist: self.dist, keys };
+        // With it or without, the modules are built.
+        let telemetry = Telemetry::No;
+        let plan = Plan { offline: self.matrix.offline, boot: false, telemetry, jobs: None, dist: self.dist, keys };
         let outcome = gather(&self.shards, &plan, &resolution, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {

@@ -4,6 +4,7 @@
 use crate::boot::Booter;
 use crate::build::{Built, Farm};
 use crate::check::{self, KernelFacts, Severity};
+use crate::core_object::Telemetry;
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::{LockedKernel, Role};
@@ -26,6 +27,8 @@ pub struct Plan {
     pub offline: bool,
     /// Whether the modules are booted.
     pub boot: bool,
+    /// Whether they record what becomes of tags.
+    pub telemetry: Telemetry,
     /// Kernels at once; the number of processors where it is not given.
     pub jobs: Option<NonZero<usize>>,
     /// Where the results go.
@@ -68,7 +71,7 @@ impl Plan {
         let kernels = &resolution.kernels;
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
         let source = ModuleSource::read(&work_tree::top().join("module"))?;
-        let farm = Farm::new(store, &source, self.offline);
+        let farm = Farm::new(store, &source, self.offline).with(self.telemetry);
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
         let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };

@@ -81,7 +81,7 @@ impl RootSpec {
     /// The image that the vendor publishes for building modules.
     fn of_image(kernel: &LockedKernel) -> Self {
         let family = FAMILIES.iter().find(|family| family.name == kernel.distro);
-        let image = family.map(|family| family.image_of(&kernel.release));
+        let image = family.and_then(|family| family.image_of(&kernel.release));
         let release = format!("{}-{}", kernel.distro, kernel.release);
         RootSpec { distro: DEBIAN, release, mirror: String::new(), packages: Vec::new(), image }
     }

@@ -7,7 +7,7 @@ use crate::engine::{Churn, ChurnLimits, Name, Registry, Row, Session, LOOK, MAX_
 use crate::platform::{Errno, Event, Mutex, Platform, Result, User, Waited};
 
 /// A time in 100 ns since 1601; none stays 0.
-pub(super) fn since_1601(time: u64) -> u64 {
+pub(crate) fn since_1601(time: u64) -> u64 {
     match time {
         0 => 0,
         _ => time.saturating_add(EPOCH_1601),

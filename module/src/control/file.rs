@@ -66,5 +66,7 @@ pub fn release<P: Platform>(registry: &Registry<P>, file: &File) {
         registry.disks().for_each(|disk| disk.tracker.capture.stop_data());
         registry.times.service_went.set(P::unix_time());
         keep_stamps::<P>();
+        #[cfg(feature = "telemetry")]
+        registry.telemetry.flush();
     }
 }

@@ -95,5 +95,10 @@ fn unstack<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
 fn unstack_all<P: Platform>(registry: &Registry<P>) -> Result<()> {
     registry.stop_all()?;
     keep_stamps::<P>();
+    #[cfg(feature = "telemetry")]
+    {
+        registry.telemetry.look(registry);
+        registry.telemetry.flush();
+    }
     Ok(())
 }

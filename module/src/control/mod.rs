@@ -23,6 +23,8 @@ mod wait;
 use crate::abi::request;
 use crate::engine::Registry;
 use crate::platform::{Errno, Platform, Result};
+#[cfg(feature = "telemetry")]
+pub(crate) use churn::since_1601;
 pub use file::{release, File};
 pub use freeze::alarm;
 pub use wait::{poll, Ready};
@@ -30,6 +32,8 @@ pub use wait::{poll, Ready};
 /// What is done soon after somebody asked for it who could not sleep: the pool of data gets more memory.
 pub fn work<P: Platform>(registry: &Registry<P>) {
     registry.pool.grow();
+    #[cfg(feature = "telemetry")]
+    registry.telemetry.work();
 }
 
 /// Serves one request of the open file `file`. The answer is 0, or 1 where a part of it could not be done.
@@ -41,6 +45,13 @@ pub fn ioctl<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argume
         return Err(Errno::INVAL);
     }
     registry.look();
+    let answer = serve(registry, file, word, argument);
+    #[cfg(feature = "telemetry")]
+    registry.telemetry.look(registry);
+    answer
+}
+
+fn serve<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument: u64) -> Result<u32> {
     match word {
         request::START_FILTERING_DEVICE_V2
         | request::VOLUME_STACKING

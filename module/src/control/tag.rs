@@ -232,21 +232,37 @@ pub(super) fn with_barrier<P: Platform>(registry: &Registry<P>, argument: u64) -
     let timeout =
         if held.iter().any(|word| word.load(Ordering::Relaxed) != 0) { request.timeout(registry)? } else { 0 };
     let set = set::<P>(request.id, request.records, &disks)?;
-    let placed = registry.point.with(|point| {
-        if !all_take(registry, &set) {
+    #[cfg(feature = "telemetry")]
+    let asked = P::unix_time();
+    let placed = place_under_barrier(registry, &set, timeout, is_held);
+    #[cfg(feature = "telemetry")]
+    registry.telemetry.tagged(registry, &set, asked, placed.err());
+    let placed = placed?;
+    registry.decided(&set);
+    answer(placed, set.disks())
+}
+
+/// Places the set's tags while all writes are held, which is over then; with a `timeout`, in ms, those that `is_held` says of a
+/// disk's id are pending.
+fn place_under_barrier<P: Platform>(
+    registry: &Registry<P>,
+    set: &P::Shared<TagSet<P>>,
+    timeout: u32,
+    is_held: impl Fn(u64) -> bool,
+) -> Result<usize> {
+    registry.point.with(|point| {
+        if !all_take(registry, set) {
             return Err(Errno::PERM);
         }
         point.hold(set.id, registry.timeouts.barrier())?;
         let fate = |index| if is_held(set.disk(index)) { Fate::Held } else { Fate::Waiting };
-        let placed = place_on(registry, point, &set, fate);
+        let placed = place_on(registry, point, set, fate);
         if timeout != 0 {
             point.pend(set.clone(), timeout);
         }
         point.let_go(set.id, timeout)?;
         Ok(placed)
-    })??;
-    registry.decided(&set);
-    answer(placed, set.disks())
+    })?
 }
 
 /// From now on writes are held on all disks. Fails with [`Errno::NODEV`] where there is none, with [`Errno::PERM`] where one of

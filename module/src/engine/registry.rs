@@ -265,6 +265,9 @@ pub struct Registry<P: Platform> {
     pub timeouts: Timeouts,
     /// A tunable of the ABI that says nothing to this driver, `DirtyBlocksToPurgeWhenHighWaterMarkIsReached`.
     pub purged: AtomicU64,
+    /// What an agent can collect of what became of tags.
+    #[cfg(feature = "telemetry")]
+    pub telemetry: crate::telemetry::Telemetry<P>,
     /// When the churn is looked at again, in ms of uptime.
     pub(super) next_look: AtomicU64,
 }
@@ -292,6 +295,8 @@ impl<P: Platform> Registry<P> {
             tags: P::event()?,
             churn: P::mutex(Churn::new(now)?)?,
             news: P::event()?,
+            #[cfg(feature = "telemetry")]
+            telemetry: crate::telemetry::Telemetry::new()?,
             next_look: AtomicU64::new(0),
         })
     }

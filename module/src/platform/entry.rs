@@ -53,6 +53,9 @@ unsafe fn make_registry() -> Result<()> {
 pub unsafe fn end() {
     // SAFETY: `begin` has begun it.
     unsafe { bindings::inv_unwatch_stop() };
+    // SAFETY: nobody writes to the cell before this is done.
+    #[cfg(feature = "telemetry")]
+    unsafe { registry() }.inspect(|registry| registry.telemetry.flush());
     // SAFETY: by the caller's word nobody else is here.
     unsafe { *REGISTRY.0.get() = None };
 }

@@ -204,6 +204,10 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "changes outlive a reload; a file that was lost, and writes unseen, need a resync",
     },
     Scenario {
+        name: "telemetry",
+        title: "a module with telemetry leaves records of tags in a file, and one without leaves none",
+    },
+    Scenario {
         name: "replug",
         title: "disks are taken away while they are filtered and come back, and need a resync then",
     },

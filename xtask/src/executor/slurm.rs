@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Slurm: a job array with a task for each shard. Slurm queues, places, and starts tasks of lost nodes again.
 
+use crate::core_object::Telemetry;
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
@@ -72,6 +73,7 @@ fn task(plan: &Plan, args: &MatrixArgs, store: &Store, shards: &Path) -> Result<
     }
     task.extend(plan.jobs.map(|jobs| format!("--jobs={jobs}")));
     task.extend((!plan.boot).then(|| "--no-boot".into()));
+    task.extend((plan.telemetry == Telemetry::Yes).then(|| "--telemetry".into()));
     task.extend(args.offline.then(|| "--offline".into()));
     Ok(task)
 }

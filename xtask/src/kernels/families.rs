@@ -26,17 +26,18 @@ pub struct Family {
     pub kdir: &'static str,
     /// What reading the archive takes.
     pub access: &'static str,
-    /// Public container image to build in; `RELEASE` stands for the distribution's, as the image's tags have it.
-    pub image: &'static str,
+    /// Public container images to build in, of releases that begin so; `RELEASE` stands for the release with a dot before the
+    /// service pack, `MAJOR` for what is before its dot.
+    pub images: &'static [(&'static str, &'static str)],
 }
 
 impl Family {
-    /// The image of a release. Vendors tag theirs in different ways; what follows a space is for people.
-    pub fn image_of(&self, release: &str) -> String {
-        let image = self.image.split(' ').next().unwrap_or(self.image);
+    /// The image of a release.
+    pub fn image_of(&self, release: &str) -> Option<String> {
+        let (_, image) = self.images.iter().find(|(start, _)| release.starts_with(start))?;
         let release = release.replace("-sp", ".");
         let major = release.split('.').next().unwrap_or_default();
-        image.replace("RELEASE", &release).replace("ubi9", &format!("ubi{major}"))
+        Some(image.replace("RELEASE", &release).replace("MAJOR", major))
     }
 
     /// Whether `kernels.yaml` can name it: only then is there a resolver for it.
@@ -60,7 +61,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION-common", "linux-kbuild-VERSION"],
         kdir: HEADERS_KDIR,
         access: "public",
-        image: "docker.io/library/debian:RELEASE",
+        images: &[("", "docker.io/library/debian:RELEASE")],
     },
     Family {
         name: "ubuntu",
@@ -69,7 +70,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION (linux-azure-headers-VERSION and the like)"],
         kdir: HEADERS_KDIR,
         access: "public; an Ubuntu Pro token after standard support",
-        image: "docker.io/library/ubuntu:RELEASE",
+        images: &[("", "docker.io/library/ubuntu:RELEASE")],
     },
     Family {
         name: "sles",
@@ -81,7 +82,18 @@ pub const FAMILIES: &[Family] = &[
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "SUSE Customer Center credentials; LTSS after general support",
-        image: "registry.suse.com/bci/bci-sle15-kernel-module-devel:RELEASE (15 SPs)",
+        images: &[
+            ("12-sp3", "registry.suse.com/suse/sles12sp3"),
+            ("12-sp4", "registry.suse.com/suse/sles12sp4"),
+            ("12-sp5", "registry.suse.com/suse/sles12sp5"),
+            // Before the images for building modules there were those of the distribution alone.
+            ("15-sp1", "registry.suse.com/suse/sle15:RELEASE"),
+            ("15-sp2", "registry.suse.com/suse/sle15:RELEASE"),
+            ("15-sp3", "registry.suse.com/suse/sle15:RELEASE"),
+            ("15-sp", "registry.suse.com/bci/bci-sle15-kernel-module-devel:RELEASE"),
+            ("15", "registry.suse.com/suse/sle15:15.0"),
+            ("16", "registry.suse.com/bci/bci-sle16-kernel-module-devel:RELEASE"),
+        ],
     },
     Family {
         name: "opensuse-leap",
@@ -90,7 +102,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "public",
-        image: "registry.opensuse.org/opensuse/leap:RELEASE",
+        images: &[("", "registry.opensuse.org/opensuse/leap:RELEASE")],
     },
     Family {
         name: "opensuse-tumbleweed",
@@ -99,7 +111,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "public",
-        image: "registry.opensuse.org/opensuse/tumbleweed",
+        images: &[("", "registry.opensuse.org/opensuse/tumbleweed")],
     },
     Family {
         name: "rhel",
@@ -110,7 +122,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "subscription: an RHSM client certificate; EUS for older minors",
-        image: "registry.access.redhat.com/ubi9/ubi (ubi8, ubi10)",
+        images: &[("", "registry.access.redhat.com/ubiMAJOR/ubi")],
     },
     Family {
         name: "centos-stream",
@@ -119,7 +131,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public",
-        image: "quay.io/centos/centos:streamRELEASE",
+        images: &[("", "quay.io/centos/centos:streamRELEASE")],
     },
     Family {
         name: "alma",
@@ -128,7 +140,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public; older minors in vault.almalinux.org",
-        image: "docker.io/library/almalinux:RELEASE",
+        images: &[("", "docker.io/library/almalinux:RELEASE")],
     },
     Family {
         name: "rocky",
@@ -137,7 +149,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public; older minors in the vault of dl.rockylinux.org",
-        image: "docker.io/rockylinux/rockylinux:RELEASE",
+        images: &[("", "docker.io/rockylinux/rockylinux:RELEASE")],
     },
     Family {
         name: "oracle",
@@ -146,7 +158,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &["kernel-uek-devel"],
         kdir: RED_HAT_KDIR,
         access: "public (yum.oracle.com)",
-        image: "docker.io/library/oraclelinux:RELEASE",
+        images: &[("", "docker.io/library/oraclelinux:RELEASE")],
     },
     Family {
         name: "amazon",
@@ -155,7 +167,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public, through its mirror list",
-        image: "public.ecr.aws/amazonlinux/amazonlinux:RELEASE",
+        images: &[("", "public.ecr.aws/amazonlinux/amazonlinux:RELEASE")],
     },
     Family {
         name: "azure-linux",
@@ -164,7 +176,7 @@ pub const FAMILIES: &[Family] = &[
         packages: &RED_HAT,
         kdir: "/usr/src/linux-headers-RELEASE",
         access: "public (packages.microsoft.com)",
-        image: "mcr.microsoft.com/azurelinux/base/core:RELEASE.0",
+        images: &[("", "mcr.microsoft.com/azurelinux/base/core:RELEASE.0")],
     },
 ];
 
@@ -177,6 +189,23 @@ mod tests {
     fn only_families_with_a_resolver_are_called_resolved() {
         let resolved: Vec<_> = FAMILIES.iter().filter(|family| family.resolved()).map(|family| family.name).collect();
         assert_eq!(resolved, DISTROS.iter().map(|distro| distro.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_image_of_a_release_is_named_as_its_vendor_does() {
+        let image = |family: &str, release: &str| {
+            FAMILIES.iter().find(|one| one.name == family).unwrap().image_of(release).unwrap()
+        };
+        assert_eq!(image("sles", "12-sp5"), "registry.suse.com/suse/sles12sp5");
+        assert_eq!(image("sles", "15"), "registry.suse.com/suse/sle15:15.0");
+        assert_eq!(image("sles", "15-sp2"), "registry.suse.com/suse/sle15:15.2");
+        assert_eq!(image("sles", "15-sp6"), "registry.suse.com/bci/bci-sle15-kernel-module-devel:15.6");
+        assert_eq!(image("sles", "16.0"), "registry.suse.com/bci/bci-sle16-kernel-module-devel:16.0");
+        assert_eq!(image("rhel", "8.10"), "registry.access.redhat.com/ubi8/ubi");
+        assert_eq!(image("azure-linux", "3"), "mcr.microsoft.com/azurelinux/base/core:3.0");
+        let all =
+            FAMILIES.iter().all(|family| family.releases.iter().all(|release| family.image_of(release).is_some()));
+        assert!(all);
     }
 
     #[test]

@@ -124,7 +124,15 @@ fn families_table() -> String {
         text += &format!("{}: {}\n", family.name, family_state(family));
         text += &format!("  releases  {}\n", family.releases.join(" "));
         text += &format!("  packages  {}, in {}\n", family.packages.join(", "), family.kdir);
-        text += &format!("  access    {}\n  image     {}\n", family.access, family.image);
+        text += &format!("  access    {}\n", family.access);
+        text += &match family.images {
+            [(_, image)] => format!("  image     {image}\n"),
+            _ => {
+                let image =
+                    |release: &&str| Some(format!("  image     {}, for {release}\n", family.image_of(release)?));
+                family.releases.iter().filter_map(image).collect()
+            }
+        };
     }
     text
 }

@@ -2,6 +2,7 @@
 //! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
 
 use super::{Context, Tally};
+use crate::core_object::Telemetry;
 use crate::error::Result;
 use crate::lock::LockedKernel;
 use crate::parallel;
@@ -51,7 +52,7 @@ fn scenarios(context: &Context<'_>, index: usize) -> Vec<String> {
 }
 
 fn plan(context: &Context<'_>, offline: bool) -> Plan {
-    Plan { offline, boot: false, jobs: None, dist: context.tree.join("dist"), keys: None }
+    Plan { offline, boot: false, telemetry: Telemetry::No, jobs: None, dist: context.tree.join("dist"), keys: None }
 }
 
 fn resolved(kernels: &[LockedKernel]) -> Resolution {

@@ -39,10 +39,19 @@ END
 case $form in
     tarball)
         tar -xf /source/involflt-*.tar.xz
-        ! make -C involflt-*/module -f involflt.mak "KDIR=$kdir" TELEMETRY=yes > said 2>&1 || fail "TELEMETRY=yes is unheeded"
-        grep -F 'involflt: error: TELEMETRY=yes is not possible' said || fail "TELEMETRY=yes is not refused: $(cat said)"
-        make -C involflt-*/module -f involflt.mak "KDIR=$kdir" TELEMETRY=no
-        cp involflt-*/module/involflt.ko /out/tarball.ko
+        cd involflt-*/module
+        ! make -f involflt.mak "KDIR=$kdir" TELEMETRY=on > said 2>&1 || fail "TELEMETRY=on is unheeded"
+        grep -F 'involflt: error: TELEMETRY=on is neither yes nor no' said || fail "TELEMETRY=on: $(cat said)"
+        # Also one after the other in one tree; what the module says of itself, and whether it knows where records go.
+        for telemetry in yes no; do
+            make -f involflt.mak "KDIR=$kdir" TELEMETRY=$telemetry
+            tr '\0' '\n' < involflt.ko > strings
+            grep -aqx "telemetry=$telemetry" strings || fail "TELEMETRY=$telemetry: the module does not say so"
+            case $telemetry.$(grep -ac involflt_telemetry_completed strings || :) in
+                yes.0 | no.[1-9]*) fail "TELEMETRY=$telemetry: the code for it is there, or is not" ;;
+            esac
+        done
+        cp involflt.ko /out/tarball.ko
         ;;
     dsc)
         dpkg-source -x /source/involflt_*.dsc tree

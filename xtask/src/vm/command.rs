@@ -41,6 +41,9 @@ pub struct Vm {
     /// Module to load instead of the one built from this tree; for one kernel
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
+    /// Build modules that record what becomes of tags (docs/telemetry.md)
+    #[arg(long, conflicts_with = "module")]
+    telemetry: bool,
     /// Scenario to run; several --scenario add up [default: all]
     #[arg(long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
@@ -102,7 +105,7 @@ impl Vm {
         let source = ModuleSource::read(&tree.join("module"))?;
         let out_dir = tree.join("dist").join("vm");
         fs::create_dir_all(&out_dir).at_path(&out_dir)?;
-        let farm = Farm::new(&store, &source, self.matrix.offline);
+        let farm = Farm::new(&store, &source, self.matrix.offline).with(self.telemetry.into());
         let shared =
             Shared { command: &self, store: &store, farm, programs: Programs::build()?, out_dir, listener: &*listener };
         let outcomes = parallel::map(&kernels, self.jobs.into(), |kernel| shared.one(kernel));

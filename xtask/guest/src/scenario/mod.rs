@@ -20,6 +20,7 @@ mod resize;
 mod scale;
 mod states;
 mod tags;
+mod telemetry;
 mod tracking;
 mod waits;
 mod writes;
@@ -52,6 +53,7 @@ fn function(name: &str) -> Option<Function> {
         "drain-protocol" => tracking::drain_protocol,
         "statistics" => tracking::statistics,
         "tags" => tags::scenario,
+        "telemetry" => |_| telemetry::scenario(),
         "churn" => churn::scenario,
         "waits" => |_| waits::scenario(),
         "buffered-plugged" => writes::buffered_plugged,

@@ -58,8 +58,17 @@ fn end(control: &File, word: u32, flags: u32) -> io::Result<i32> {
     ioctl(control, word, &mut argument)
 }
 
+/// Places one tag of all disks, under a barrier of its own.
+pub(super) fn under_io_barrier(control: &File, text: &str) -> io::Result<i32> {
+    place_tag(control, request::IOBARRIER_TAG_VOLUME, text, None)
+}
+
 /// Places one tag, of all disks or of the one with that node.
 fn tag(control: &File, text: &str, node: Option<&str>) -> io::Result<i32> {
+    place_tag(control, request::TAG_VOLUME_V2, text, node)
+}
+
+fn place_tag(control: &File, word: u32, text: &str, node: Option<&str>) -> io::Result<i32> {
     let mut name = [0; tag_info::NAME_BYTES];
     name.put(0, &(text.len() as u16).to_le_bytes());
     name.put(2, text.as_bytes());
@@ -72,7 +81,7 @@ fn tag(control: &File, text: &str, node: Option<&str>) -> io::Result<i32> {
     argument.put(tag_info::GUID, POINT);
     argument.put(tag_info::LIST, &(volume.as_mut_ptr().expose_provenance() as u64).to_le_bytes());
     argument.put(tag_info::NAMES, &(name.as_mut_ptr().expose_provenance() as u64).to_le_bytes());
-    ioctl(control, request::TAG_VOLUME_V2, &mut argument)
+    ioctl(control, word, &mut argument)
 }
 
 fn volume(node: &str) -> Vec<u8> {
