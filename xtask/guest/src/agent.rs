@@ -113,6 +113,20 @@ impl Agent {
         Ok(Agent { file, disk, drained: Extents::default(), batches: 0, contents: None })
     }
 
+    /// Tells a driver that was loaded before its root was there that it is.
+    pub fn root_is_there(&self) -> Step {
+        ioctl(&self.file, request::INIT_DRIVER_FULLY, &mut [0; 4]).doing(|| "init driver fully".into()).map(drop)
+    }
+
+    /// Why the driver says that the disk needs a resync, if it does.
+    pub fn resync_reason(&self) -> Step<Option<String>> {
+        let statistics = self.statistics()?;
+        match statistics.text("resync_required")?.as_str() {
+            "no" => Ok(None),
+            _ => statistics.text("resync_reason").map(Some),
+        }
+    }
+
     /// Stops filtering of the disk.
     pub fn detach(self) -> Step {
         let mut name = guid(self.disk.node);

@@ -147,6 +147,29 @@ pub mod powercut {
     pub const STATE_SIZE: u64 = 16 * MIB;
 }
 
+/// The disk of a machine that is rebooted.
+pub mod reboots {
+    use super::{Disk, FileSystem, MIB};
+
+    /// The root's, which has what the driver keeps of it. xfs needs as much.
+    pub const ROOT: Disk = Disk {
+        name: "root",
+        node: "/dev/vda",
+        image_offset: 0,
+        size: 304 * MIB,
+        file_system: FileSystem::Ext4,
+        partitioned: false,
+    };
+    /// Where the bitmap file is in its file system.
+    pub const BITMAP: &str = "/vxagent/involflt/dev_vda/InMage-dev_vda.VolumeLog";
+
+    /// Whether all changes are drained before the stop of the boot with this seed. Those of a boot that drains none are all in
+    /// the bitmap file.
+    pub fn drains(seed: u64) -> bool {
+        seed.is_multiple_of(2)
+    }
+}
+
 /// Offset in bytes of the replica of [`LIVE`] at `index`, and for the number of disks the size of all.
 pub fn replica_offset(index: usize) -> u64 {
     LIVE[..index].iter().map(|disk| disk.size).sum()

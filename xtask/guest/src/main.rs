@@ -11,6 +11,7 @@ mod module;
 mod order;
 mod powercut;
 mod privilege;
+mod reboots;
 mod scenario;
 #[path = "../../../module/tests/svd/mod.rs"]
 mod svd;
@@ -70,6 +71,9 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
     }
     if plan.powercut {
         return powercut::run(channel);
+    }
+    if let Some(kind) = &plan.reboots {
+        return reboots::run(kind, channel);
     }
     find_disks()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "osrelease".into())?;

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Kernel argument, and so variable of the environment, with the number that all random ones come from.
-const SEED: &str = "powercut_seed";
+pub const SEED: &str = "powercut_seed";
 /// Kernel argument of a machine that stops by itself: after so many milliseconds of work at most.
 const STOPS: &str = "powercut_stops";
 /// Where the file system is that outlives the machine.
@@ -32,12 +32,12 @@ pub fn run(channel: &mut Channel) -> Step {
     [SOURCE.node, REPLICA, STATE].iter().try_for_each(|node| wait_until(node, true))?;
     keep_state()?;
     module::load(INVOLFLT)?;
-    let resync = resync_reason()?;
+    let resync = Agent::attach(&SOURCE)?.resync_reason()?;
     let standing = Standing { resync, copy: catch_up()? };
     channel.send(&Message::Survived { standing, different: first_difference()? });
     channel.send(&Message::Working);
     work()?;
-    let resync = resync_reason()?;
+    let resync = Agent::attach(&SOURCE)?.resync_reason()?;
     let standing = Standing { copy: resync.is_some() || !is_whole()?, resync };
     // As at every orderly stop: what is mounted is written back and read-only, then the machine is switched off.
     nix::unistd::sync();
@@ -59,15 +59,6 @@ fn keep_state() -> Step {
         symlink(&kept, path).doing(|| path.into())?;
     }
     Ok(())
-}
-
-/// Why the driver says that the disk needs a resync, if it does.
-fn resync_reason() -> Step<Option<String>> {
-    let statistics = Agent::attach(&SOURCE)?.statistics()?;
-    match statistics.text("resync_required")?.as_str() {
-        "no" => Ok(None),
-        _ => statistics.text("resync_reason").map(Some),
-    }
 }
 
 /// Whether the replica has a whole copy: a replication that was killed may have left a part.

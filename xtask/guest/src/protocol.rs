@@ -33,6 +33,8 @@ pub struct Plan {
     pub nvme_multipath: bool,
     /// Whether to work until the power is cut, instead of running scenarios.
     pub powercut: bool,
+    /// Whether to live with a root file system of this kind that is on a filtered disk, instead of running scenarios.
+    pub reboots: Option<String>,
     /// What to measure instead of running scenarios; then no disk is there but what the modules make.
     pub bench: Vec<Setting>,
 }

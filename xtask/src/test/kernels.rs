@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;
+use crate::vm::reboots::FileSystem;
 use guest::protocol::{BOOKMARKS, REPLICATE, SCENARIOS};
 use std::sync::Mutex;
 
@@ -105,7 +106,7 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
     cut_power(context, &mut tally.lock().expect("no thread panics with the lock held"), kernels, rows, &programs);
 }
 
-/// Power cuts of the first kernel that has a module: a few, and as many as the issue asks for in a long run.
+/// Power cuts and reboots of the first kernel that has a module: a few, and more in a long run.
 fn cut_power(
     context: &Context<'_>,
     tally: &mut Tally,
@@ -132,6 +133,12 @@ fn cut_power(
         .map_err(|error| error.to_string());
     let again = format!("cargo xtask vm powercut --runs {runs} --seed 1 --select {}", kernel.kernel);
     tally.check(&format!("{} power cuts", kernel.id()), outcome, &again);
+    let runs = if context.long { 30 } else { 2 };
+    let outcome = vm::reboots::run(&vm::powercut::Request { runs, ..request }, FileSystem::Ext4, context.listener)
+        .map(|done| format!("{} reboots, {} blocks changed in {}, 0 missed", done.reboots, done.changed, done.judged))
+        .map_err(|error| error.to_string());
+    let again = format!("cargo xtask vm reboots --runs {runs} --seed 1 --select {}", kernel.kernel);
+    tally.check(&format!("{} reboots", kernel.id()), outcome, &again);
 }
 
 /// `None` where the kernel has no module, which is counted as a failure of its build.

@@ -5,8 +5,8 @@
 use crate::error::{AtPath, Error, Result};
 use crate::machine::{Boot, Booted, DISK_SIZE, Machine, Root};
 use crate::vm::judge::{self, BLOCK, Part};
+use crate::vm::kept;
 use guest::extents::Extents;
-use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
@@ -56,24 +56,11 @@ pub fn make_room(machine: &Machine) -> Result<()> {
 /// `tool` is an `involfltctl` that runs here.
 pub fn run(machine: &Machine, boot: &Boot<'_>, tool: &Path) -> Result<(Booted, Result<String>)> {
     let before = machine.disk().with_file_name("disk-before");
-    checked(Command::new("cp").arg("--sparse=always").args([machine.disk(), before.clone()]))?;
+    kept::checked(Command::new("cp").arg("--sparse=always").args([machine.disk(), before.clone()]))?;
     let booted = machine.boot(boot)?;
-    let verdict = bitmap(machine, tool).and_then(|tracked| judge(&before, &machine.disk(), tracked));
+    let verdict =
+        kept::changes(&machine.disk(), BITMAP, tool).and_then(|tracked| judge(&before, &machine.disk(), tracked));
     Ok((booted, verdict))
-}
-
-/// What the bitmap file in the root says has changed.
-fn bitmap(machine: &Machine, tool: &Path) -> Result<Extents> {
-    let file = machine.disk().with_file_name("bitmap");
-    checked(Command::new("debugfs").arg("-R").arg(format!("dump {BITMAP} {}", file.display())).arg(machine.disk()))?;
-    let said = checked(Command::new(tool).args(["bitmap", "dump", "--json"]).arg(&file))?;
-    let said: Value = serde_json::from_slice(&said).map_err(|error| Error::kernel(format!("bitmap dump: {error}")))?;
-    let mut extents = Extents::default();
-    for extent in said["extents"].as_array().into_iter().flatten() {
-        let number = |name: &str| extent[name].as_u64().unwrap_or(0);
-        extents.insert(number("offset"), number("bytes"));
-    }
-    Ok(extents)
 }
 
 /// No changed block is missed; and the judge finds the one that the initramfs has written, where it is kept from it.
@@ -91,15 +78,4 @@ fn judge(before: &Path, after: &Path, mut tracked: Extents) -> Result<String> {
         return Err(Error::kernel(format!("the write of the initramfs was kept from the judge: {control:?}")));
     }
     Ok(format!("{} blocks of the root's disk changed, none missed", found.changed))
-}
-
-/// What a program prints that does what it is asked for.
-fn checked(command: &mut Command) -> Result<Vec<u8>> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Error::infra(format!("{program}: {error}")))?;
-    let said = || [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(Error::kernel(format!("{program}: {}", said().trim()))),
-    }
 }

@@ -2,6 +2,7 @@
 //! `cargo xtask vm`.
 
 use super::powercut::PowerCut;
+use super::reboots::RebootsCommand;
 use super::{Programs, Request, VmOutcome, check_scenarios, run, scenarios};
 use crate::build::Farm;
 use crate::display::{self, Format};
@@ -30,6 +31,7 @@ use xshell::Shell;
   cargo xtask vm --select 6.1.0-56-amd64 --module ./involflt.ko
   cargo xtask vm --list
   cargo xtask vm powercut --runs 30
+  cargo xtask vm reboots --runs 200
 
 Exit codes: 0 every kernel passed, 1 one did not, 2 bad input, 69 a tool, a package or the network is missing.")]
 #[command(args_conflicts_with_subcommands = true)]
@@ -63,6 +65,7 @@ pub struct Vm {
 enum Other {
     #[command(name = "powercut")]
     PowerCut(PowerCut),
+    Reboots(RebootsCommand),
 }
 
 /// A kernel's outcome as `--format json` prints it.
@@ -87,8 +90,10 @@ struct Shared<'a> {
 impl Vm {
     /// Boots every selected kernel. Fails with the kind [`Kind::Kernel`] when one of them does not pass.
     pub fn run(mut self, _: &Shell) -> Result<()> {
-        if let Some(Other::PowerCut(command)) = self.command.take() {
-            return command.run();
+        match self.command.take() {
+            Some(Other::PowerCut(command)) => return command.run(),
+            Some(Other::Reboots(command)) => return command.run(),
+            None => {}
         }
         if self.list {
             scenarios().for_each(|scenario| println!("{:<18}{}", scenario.name, scenario.title));

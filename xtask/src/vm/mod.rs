@@ -8,11 +8,14 @@ mod disks;
 pub mod emulator;
 mod image;
 pub mod judge;
+pub mod kept;
 mod kernel_log;
 pub mod powercut;
 mod programs;
 mod qemu;
+pub mod reboots;
 mod record;
+mod repeat;
 
 pub use bench::Bench;
 pub use command::Vm;
@@ -179,6 +182,7 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         scenarios: plan_scenarios(request),
         nvme_multipath: nvme_multipath(request.kernel),
         powercut: false,
+        reboots: None,
         bench: Vec::new(),
     })?;
     Ok(path)

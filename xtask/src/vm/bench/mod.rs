@@ -150,8 +150,14 @@ fn write_initramfs(path: &Path, image: &image::Image, module: &Path, settings: &
     let read = |path: &Path| fs::read(path).at_path(path);
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let modules = image.modules.iter().map(|path| name(path)).collect();
-    let plan =
-        Plan { modules, scenarios: Vec::new(), nvme_multipath: false, powercut: false, bench: settings.to_vec() };
+    let plan = Plan {
+        modules,
+        scenarios: Vec::new(),
+        nvme_multipath: false,
+        powercut: false,
+        reboots: None,
+        bench: settings.to_vec(),
+    };
     let plan = serde_json::to_vec(&plan).map_err(|error| Error::infra(format!("the plan: {error}")))?;
     let mut cpio = cpio::Cpio::new(fs::File::create(path).at_path(path)?);
     let mut write = || {

@@ -2,13 +2,13 @@
 //! Power cuts: a VM that is cut at a random moment or stopped, again and again, and never has a replica that differs silently.
 
 mod command;
-mod disk;
-mod machine;
+pub mod disk;
+pub mod machine;
 mod nbd;
-mod random;
+pub mod random;
 
 pub use command::PowerCut;
-pub use machine::{End, Found};
+use machine::{End, Found};
 
 use super::{Programs, image, write_initramfs};
 use crate::error::{AtPath, Error, Result};
@@ -93,6 +93,7 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
         scenarios: Vec::new(),
         nvme_multipath: false,
         powercut: true,
+        reboots: None,
         bench: Vec::new(),
     })?;
     let log = request.out_dir.join(format!("{id}.powercut.log"));

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A machine that is rebooted again and again, whose root's disk is filtered before the root is there: no file may change by that.
+//! Before a stop somebody tries to do away with the bitmap file.
+
+use crate::agent::Agent;
+use crate::channel::Channel;
+use crate::module;
+use crate::order::wait_until;
+use crate::powercut::SEED;
+use crate::sys::{Doing, Step, ensure};
+use crate::work::Random;
+use guest::layout::reboots::{BITMAP, ROOT, drains};
+use guest::protocol::{INVOLFLT, Message, Standing};
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::mount::{MsFlags, mount};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+
+const AT: &str = "/mnt/root";
+const FILES: &str = "/mnt/root/files";
+/// Names and hashes of all files, as they were before the stop.
+const LIST: &str = "/mnt/root/files.json";
+
+type List = BTreeMap<String, u64>;
+
+/// Looks at what the last boot has left, changes files, and stops.
+pub fn run(kind: &str, channel: &mut Channel) -> Step {
+    let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    wait_until(ROOT.node, true)?;
+    module::load_with(INVOLFLT, c"in_initrd=yes")?;
+    let mut agent = Agent::attach(&ROOT)?;
+    mount_root(kind)?;
+    agent.root_is_there()?;
+    let resync = agent.resync_reason()?;
+    compare()?;
+    if resync.is_some() {
+        agent.take_hole()?;
+    }
+    channel.send(&Message::Survived { standing: Standing { resync, copy: false }, different: None });
+    channel.send(&Message::Working);
+    let random = &mut Random::new(seed);
+    (0..60).try_for_each(|_| change(random))?;
+    note()?;
+    nix::unistd::sync();
+    if drains(seed) {
+        agent.drain_unread()?;
+    }
+    let is_gone = tamper(random.below(8))?;
+    let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, AT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {AT}"))?;
+    // Only ext4 keeps the file in its place.
+    let resync = (is_gone || kind != "ext4").then(|| "some".to_string());
+    channel.send(&Message::Stopping { standing: Standing { resync, copy: false } });
+    Ok(())
+}
+
+fn mount_root(kind: &str) -> Step {
+    fs::create_dir_all(AT).doing(|| AT.into())?;
+    mount(Some(ROOT.node), AT, Some(kind), MsFlags::empty(), None::<&str>).doing(|| format!("mount {}", ROOT.node))?;
+    for directory in [FILES, "/mnt/root/vxagent", "/etc"] {
+        fs::create_dir_all(directory).doing(|| directory.into())?;
+    }
+    symlink("/mnt/root/vxagent", "/etc/vxagent").doing(|| "/etc/vxagent".into())
+}
+
+/// Creates, extends, renames or removes a file.
+fn change(random: &mut Random) -> Step {
+    let mut path = || format!("{FILES}/{}", random.below(200));
+    let (path, other) = (path(), path());
+    let done = match random.below(4) {
+        0 => fs::remove_file(&path),
+        1 => fs::rename(&path, &other),
+        2 => File::options().append(true).open(&path).and_then(|file| fill(file, random)),
+        _ => File::create(&path).and_then(|file| fill(file, random)),
+    };
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing(|| path),
+        _ => Ok(()),
+    }
+}
+
+fn fill(mut file: File, random: &mut Random) -> io::Result<()> {
+    let bytes: Vec<u8> = (0..random.below(40_000)).map(|_| random.below(256) as u8).collect();
+    file.write_all(&bytes)?;
+    if random.below(4) == 0 { file.sync_all() } else { Ok(()) }
+}
+
+/// All files there are.
+fn list() -> Step<List> {
+    let mut list = List::new();
+    for entry in fs::read_dir(FILES).doing(|| FILES.into())? {
+        let path = entry.doing(|| FILES.into())?.path();
+        let mut hasher = DefaultHasher::new();
+        fs::read(&path).doing(|| path.display().to_string())?.hash(&mut hasher);
+        list.insert(path.display().to_string(), hasher.finish());
+    }
+    Ok(list)
+}
+
+fn note() -> Step {
+    let json = serde_json::to_vec(&list()?).doing(|| LIST.into())?;
+    fs::write(LIST, json).doing(|| LIST.into())
+}
+
+/// No file has changed since it was noted; at the first boot nothing was.
+fn compare() -> Step {
+    let Ok(noted) = fs::read(LIST) else { return Ok(()) };
+    let noted: List = serde_json::from_slice(&noted).doing(|| LIST.into())?;
+    let there = list()?;
+    let differs = |(name, hash): &(&String, &u64)| there.get(*name) != Some(hash);
+    let changed: Vec<_> = noted.iter().filter(differs).map(|(name, _)| name).collect();
+    ensure(changed.is_empty() && noted.len() == there.len(), || format!("files have changed by a reboot: {changed:?}"))
+}
+
+/// Tries to do away with the bitmap file, or with what is in it. Whether that was done.
+fn tamper(how: u64) -> Step<bool> {
+    let bitmap = format!("{AT}{BITMAP}");
+    let done = match how {
+        0 => fs::remove_file(&bitmap),
+        1 => {
+            let other = format!("{FILES}.other");
+            fs::write(&other, [7; 65536]).and_then(|()| fs::rename(&other, &bitmap))
+        }
+        2 => File::options().write(true).open(&bitmap).and_then(|file| file.set_len(4096)),
+        3 => File::options().write(true).open(&bitmap).and_then(|file| {
+            let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            fallocate(file, punch, 0, 65536).map_err(io::Error::from)
+        }),
+        _ => return Ok(false),
+    };
+    Ok(done.is_ok())
+}

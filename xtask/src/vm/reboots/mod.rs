@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Orderly reboots of a machine with its root on a filtered disk: no file changes, no resync but where it must be, no missed block.
+
+mod command;
+
+pub use command::RebootsCommand;
+
+use super::powercut::Request;
+use super::powercut::disk::Disk;
+use super::powercut::machine::{End, Machine};
+use super::powercut::random::Random;
+use super::{image, judge, kept, write_initramfs};
+use crate::error::{AtPath, Error, Result};
+use crate::event::{Event, Listener};
+use crate::store;
+use guest::extents::Extents;
+use guest::layout::reboots::{BITMAP, ROOT, drains};
+use guest::protocol::Plan;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// The root's file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileSystem {
+    /// With blocks that the driver pins.
+    Ext4,
+    /// Where it pins none.
+    Xfs,
+}
+
+impl FileSystem {
+    fn name(self) -> &'static str {
+        match self {
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+        }
+    }
+
+    fn make(self, path: &Path) -> Result<()> {
+        let mut command = Command::new(format!("mkfs.{}", self.name()));
+        let arguments: &[&str] = if self == FileSystem::Ext4 { &["-q", "-b", "4096"] } else { &["-q"] };
+        super::disks::run(command.args(arguments).arg(path))
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reboots {
+    /// How many there were.
+    pub reboots: u32,
+    /// After how many a resync was required, as it had to be.
+    pub resyncs: u32,
+    /// Boots of which all changed blocks were looked for.
+    pub judged: u32,
+    /// Blocks that changed in those.
+    pub changed: u64,
+}
+
+/// Reboots the machine so many times.
+///
+/// Fails with the kind [`crate::error::Kind::Kernel`] where it does not start again, a file has changed, a resync is required that
+/// need not be or is not that must be, and where a changed block is missed.
+pub fn run(request: &Request<'_>, kind: FileSystem, listener: &dyn Listener) -> Result<Reboots> {
+    let id = request.kernel.id();
+    let image = image::image(request.kernel, request.store, request.offline, &image::DISKS_AND_FILE_SYSTEMS)?;
+    let dir = request.store.kind("vm-runs")?.join(format!("{id}-reboots-{}", std::process::id()));
+    store::remove(&dir)?;
+    fs::create_dir_all(&dir).at_path(&dir)?;
+    let initramfs = dir.join("initramfs");
+    write_initramfs(&initramfs, &image, request.module, request.programs, |modules| Plan {
+        modules,
+        scenarios: Vec::new(),
+        nvme_multipath: false,
+        powercut: false,
+        reboots: Some(kind.name().to_string()),
+        bench: Vec::new(),
+    })?;
+    let images = Images { before: dir.join("before.img"), after: dir.join("after.img") };
+    File::create(&images.after).and_then(|file| file.set_len(ROOT.size)).at_path(&images.after)?;
+    kind.make(&images.after)?;
+    let disk = [Mutex::new(Disk::new(fs::read(&images.after).at_path(&images.after)?))];
+    let log = request.out_dir.join(format!("{id}.reboots.log"));
+    let machine = Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disk };
+    let stage = |number| {
+        let stage = format!("reboots: {number} of {}", request.runs);
+        listener.event(Event::Stage { subject: id.clone(), stage });
+    };
+    let reboots = reboots(request, &machine, &images, &stage);
+    store::remove(&dir)?;
+    reboots.map_err(|error| error.at(format!("{id}: seed {}", request.seed)))
+}
+
+/// The disk as it was when the machine was last switched off, and the time before.
+struct Images {
+    before: PathBuf,
+    after: PathBuf,
+}
+
+fn reboots(request: &Request<'_>, machine: &Machine<'_>, images: &Images, stage: &dyn Fn(u32)) -> Result<Reboots> {
+    let mut random = Random::new(request.seed);
+    let mut done = Reboots::default();
+    let mut must = false;
+    for number in 0..=request.runs {
+        stage(number);
+        let place = |error: Error| error.at(format!("start {number}"));
+        let seed = request.seed + u64::from(number);
+        let found = machine.boot(End::Stop(Duration::ZERO), seed).map_err(place)?;
+        let resync = found.standing.resync;
+        if resync.is_some() != must {
+            let text = format!("resync required: {resync:?}, where it {} be", if must { "must" } else { "must not" });
+            return Err(place(Error::kernel(text)));
+        }
+        done.reboots = number;
+        done.resyncs += u32::from(must);
+        let must_next = found.left.is_some_and(|left| left.resync.is_some());
+        images.take(&machine.disks[0], &mut random)?;
+        // Of the first boot, of one that has drained, and where the file must not be believed, it does not say all.
+        if number > 0 && !must && !must_next && !drains(seed) {
+            done.changed += images.judge(&request.programs.ctl).map_err(place)?;
+            done.judged += 1;
+        }
+        must = must_next;
+    }
+    Ok(done)
+}
+
+impl Images {
+    /// The machine is off; what it has not flushed is lost.
+    fn take(&self, disk: &Mutex<Disk>, random: &mut Random) -> Result<()> {
+        let mut disk = disk.lock().expect("nothing panics with a disk");
+        disk.cut(random);
+        let bytes = disk.read(0, ROOT.size as usize).map_err(|_| Error::infra("the root's disk has another size"))?;
+        fs::rename(&self.after, &self.before).at_path(&self.after)?;
+        fs::write(&self.after, bytes).at_path(&self.after)
+    }
+
+    /// Every changed block is in the bitmap file. How many there are; without the file all of them would be missed.
+    fn judge(&self, tool: &Path) -> Result<u64> {
+        let part = judge::Part { offset: 0, size: ROOT.size };
+        let judged = |drained: &Extents| judge::judge(&self.before, &self.after, part, drained);
+        let found = judged(&kept::changes(&self.after, BITMAP, tool)?)?;
+        if found.missed != 0 || judged(&Extents::default())?.missed != found.changed {
+            return Err(Error::kernel(format!(
+                "of {} changed blocks {} missed: {found:?}",
+                found.changed, found.missed
+            )));
+        }
+        Ok(found.changed)
+    }
+}
