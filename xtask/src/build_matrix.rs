@@ -4,14 +4,17 @@
 use crate::display::{self, Format, Style};
 use crate::error::Result;
 use crate::executor::Executor;
+use crate::lock::LockedKernel;
 use crate::plan::Plan;
 use crate::report;
-use crate::resolve::{self, MatrixArgs};
+use crate::resolve::{self, MatrixArgs, lockfile};
+use crate::result::Row;
 use crate::setup::{self, Need};
 use crate::sign::{KeyOptions, Keys};
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use xshell::Shell;
 
 /// Builds, checks and boots involflt.ko for every kernel of a selection, and reports in dist/.
@@ -20,6 +23,7 @@ use xshell::Shell;
   cargo xtask build-matrix --setup                      install what is missing, then the default group
   cargo xtask build-matrix --select debian:bookworm     one release
   cargo xtask build-matrix --locked --offline           exactly kernels.lock, from the store alone
+  cargo xtask build-matrix --since dist/kernels.lock    what has come or changed since the last time
   cargo xtask build-matrix --executor slurm --sbatch=--partition=build
                                                         on a cluster, with the store on a file system that it shares")]
 pub struct BuildMatrix {
@@ -37,6 +41,10 @@ pub struct BuildMatrix {
     /// Build modules that record what becomes of tags (docs/telemetry.md).
     #[arg(long)]
     telemetry: bool,
+    /// Work on kernels that are new or changed since this lock, and on those of which the results have no good row; keep the
+    /// other rows and their modules
+    #[arg(long, value_name = "LOCK", conflicts_with = "executor")]
+    since: Option<PathBuf>,
     /// Make no packages and no repositories.
     #[arg(long, conflicts_with = "release")]
     no_packages: bool,
@@ -62,8 +70,12 @@ impl BuildMatrix {
         let no_packages = self.no_packages || self.executor.shard.is_some();
         let keys = if no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
+        let kept = match &self.since {
+            Some(lock) => kept(&lockfile::read(lock)?.kernels, &resolution.kernels, &self.dist)?,
+            None => BTreeMap::new(),
+        };
         let (offline, boot, telemetry) = (self.matrix.offline, !self.no_boot, self.telemetry.into());
-        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist: self.dist, keys };
+        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist: self.dist, keys, kept };
         let (outcome, resolution) = self.executor.run(&plan, resolution, &self.matrix, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
@@ -72,4 +84,15 @@ impl BuildMatrix {
         outcome.verdict()?;
         resolve::verdict(&resolution.refused)
     }
+}
+
+/// The rows of `dist` of kernels that are in both lists, and the same.
+fn kept(before: &[LockedKernel], now: &[LockedKernel], dist: &Path) -> Result<BTreeMap<String, Row>> {
+    let matrix = dist.join(report::MATRIX);
+    if !matrix.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = report::read(&matrix)?.rows.into_iter();
+    let is_same = |row: &Row| now.iter().any(|kernel| kernel.id() == row.id && before.contains(kernel));
+    Ok(rows.filter(is_same).map(|row| (row.id.clone(), row)).collect())
 }

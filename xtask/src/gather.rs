@@ -13,7 +13,7 @@ use crate::resolve::{self, MatrixArgs, Resolution};
 use crate::result::{Row, Status};
 use crate::setup::{self, Need};
 use crate::sign::{KeyOptions, Keys};
-use crate::store::{Store, sha256_file};
+use crate::store::Store;
 use crate::{parallel, report, tree, work_tree};
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,9 +66,16 @@ impl Gather {
             self.matrix.lock = Some(theirs);
         }
         let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
-        // With it or without, the modules are built.
-        let telemetry = Telemetry::No;
-        let plan = Plan { offline: self.matrix.offline, boot: false, telemetry, jobs: None, dist: self.dist, keys };
+        let plan = Plan {
+            offline: self.matrix.offline,
+            boot: false,
+            // With it or without, the modules are built.
+            telemetry: Telemetry::No,
+            jobs: None,
+            dist: self.dist,
+            keys,
+            kept: BTreeMap::new(),
+        };
         let outcome = gather(&self.shards, &plan, &resolution, &store, &*listener)?;
         drop(listener);
         if self.format != Some(Format::Json) {
@@ -163,19 +170,8 @@ impl Merge<'_> {
         if row.failed() {
             return Ok(None);
         }
-        let module = dir.join("involflt.ko");
-        if row.module_sha256 != Some(sha256_file(&module)?) {
-            return Err(Error::kernel(format!(
-                "{}: not the module that {} tells of",
-                module.display(),
-                from.display()
-            ))
-            .note("build its shard again"));
-        }
-        let stage = |stage: &str| self.listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
-        let built = self.farm.adopt(kernel, module, dir.join("build.log"), &stage)?;
-        row.warnings.clear();
-        plan::check(&built, row)?;
-        Ok(Some(built))
+        plan::adopt(self.farm, kernel, self.dist, from, row, self.listener)
+            .map(Some)
+            .map_err(|error| error.note("build its shard again"))
     }
 }

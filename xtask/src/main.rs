@@ -49,6 +49,7 @@ mod tree;
 mod unpack;
 mod verify;
 mod vm;
+mod watch;
 mod work_tree;
 
 use clap::{Parser, Subcommand};
@@ -80,6 +81,7 @@ enum Command {
     Test(test::Test),
     Verify(verify::Verify),
     Vm(vm::Vm),
+    Watch(watch::Watch),
 }
 
 fn main() -> ExitCode {
@@ -109,5 +111,6 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Test(command) => command.run(shell),
         Command::Verify(command) => command.run(shell),
         Command::Vm(command) => command.run(shell),
+        Command::Watch(command) => command.run(shell),
     }
 }

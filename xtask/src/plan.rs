@@ -15,6 +15,7 @@ use crate::result::{Results, Row, Status};
 use crate::sign::Keys;
 use crate::store::{Store, remove, sha256_file};
 use crate::{parallel, report, vm, work_tree};
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub dist: PathBuf,
     /// What packages are signed with; none are made without.
     pub keys: Option<Keys>,
+    /// Rows of `dist` that still hold, by kernel: they are taken as they are, and their modules.
+    pub kept: BTreeMap<String, Row>,
 }
 
 /// What came of it.
@@ -74,7 +77,7 @@ impl Plan {
         let farm = Farm::new(store, &source, self.offline).with(self.telemetry);
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
-        let work = Work { dist: &self.dist, farm, booter, compiled: AtomicUsize::new(0), listener };
+        let work = Work { dist: &self.dist, kept: &self.kept, farm, booter, compiled: AtomicUsize::new(0), listener };
         let order = by_effort(kernels);
         let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
         let mut done = parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])));
@@ -118,6 +121,7 @@ impl Plan {
 /// What the workers share.
 struct Work<'a> {
     dist: &'a Path,
+    kept: &'a BTreeMap<String, Row>,
     farm: Farm<'a>,
     booter: Option<Booter<'a>>,
     compiled: AtomicUsize,
@@ -128,12 +132,34 @@ impl Work<'_> {
     /// The kernel's row, and its module where nothing was wrong with it.
     fn kernel(&self, kernel: &LockedKernel) -> (Row, Option<Built>) {
         let start = Instant::now();
+        if let Some((row, built)) = self.keep(kernel) {
+            let (subject, text) = (row.id.clone(), "as it was".into());
+            self.listener.event(Event::Done { subject, ok: true, text, millis: millis(start) });
+            return (row, Some(built));
+        }
         let mut row = Row::new(kernel);
         let outcome = self.steps(kernel, &mut row);
         row.error = outcome.as_ref().err().map(ToString::to_string);
         let text = row.error.clone().unwrap_or_else(|| summary(&row));
         self.listener.event(Event::Done { subject: row.id.clone(), ok: !row.failed(), text, millis: millis(start) });
         (row, outcome.ok())
+    }
+
+    /// The kernel's row of before and its module, where they hold.
+    fn keep(&self, kernel: &LockedKernel) -> Option<(Row, Built)> {
+        let mut row = self.kept.get(&kernel.id())?.clone();
+        let is_to_boot = self.booter.is_some() && can_boot(kernel) && row.booted != Status::Passed;
+        if row.failed() || is_to_boot {
+            return None;
+        }
+        match adopt(&self.farm, kernel, self.dist, self.dist, &mut row, self.listener) {
+            Ok(built) => Some((row, built)),
+            Err(error) => {
+                let text = format!("is built anew: {error}");
+                self.listener.event(Event::Note { subject: kernel.id(), text });
+                None
+            }
+        }
     }
 
     /// A step is marked as failed before it begins, so that an early return leaves it so.
@@ -177,8 +203,31 @@ impl Work<'_> {
     }
 }
 
+/// A module in `dist` that was built before, or elsewhere, as the report in `from` tells: it is checked again before anybody
+/// signs it.
+pub fn adopt(
+    farm: &Farm<'_>,
+    kernel: &LockedKernel,
+    dist: &Path,
+    from: &Path,
+    row: &mut Row,
+    listener: &dyn Listener,
+) -> Result<Built> {
+    let dir = dist.join(&row.id);
+    let module = dir.join("involflt.ko");
+    if row.module_sha256 != Some(sha256_file(&module)?) {
+        let (module, from) = (module.display(), from.display());
+        return Err(Error::kernel(format!("{module}: not the module that {from} tells of")));
+    }
+    let stage = |stage: &str| listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
+    let built = farm.adopt(kernel, module, dir.join("build.log"), &stage)?;
+    row.warnings.clear();
+    check(&built, row)?;
+    Ok(built)
+}
+
 /// What the link made, held against its kernel; warnings go into the row.
-pub fn check(built: &Built, row: &mut Row) -> Result<()> {
+fn check(built: &Built, row: &mut Row) -> Result<()> {
     let log = fs::read_to_string(&built.log).at_path(&built.log)?;
     row.warnings = check::objtool::warnings(&log);
     let findings = check::module(&built.module, &KernelFacts::read(&built.kdir.host)?)?;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask resolve`: asks the archives and writes `kernels.lock`.
 
-use super::{MatrixArgs, Resolution, lockfile, resolution, verdict};
+use super::{Changes, MatrixArgs, Resolution, lockfile, resolution, verdict};
 use crate::display::{self, Format};
 use crate::error::{Error, Kind, Result};
-use crate::lock::LockedKernel;
 use crate::store::Store;
-use std::collections::BTreeSet;
 use xshell::Shell;
 
 /// Turns the selectors of kernels.yaml into kernels.lock: exact kernels and packages, out of the archives' own indices.
@@ -42,23 +40,9 @@ impl Resolve {
         let path = self.matrix.lock_path();
         // A lock that cannot be read is about to be replaced: it only means that all kernels are new.
         let before = lockfile::read(&path).map_or(Vec::new(), |lock| lock.kernels);
-        let report = changes(&before, &kernels);
+        let report = format!(", {} kernels{}", kernels.len(), Changes::between(&before, &kernels));
         let changed = lockfile::write(&path, &lockfile::render(kernels))?;
         println!("{}: {}{report}", path.display(), if changed { "written" } else { "unchanged" });
         verdict(&refused)
     }
-}
-
-/// `, 10 kernels (1 new, 1 gone)`, and a line for each of these.
-fn changes(before: &[LockedKernel], now: &[LockedKernel]) -> String {
-    let ids = |kernels: &[LockedKernel]| kernels.iter().map(LockedKernel::id).collect::<BTreeSet<_>>();
-    let (old, new) = (ids(before), ids(now));
-    let mut text = format!(", {} kernels", now.len());
-    let (added, gone): (Vec<_>, Vec<_>) = (new.difference(&old).collect(), old.difference(&new).collect());
-    if !added.is_empty() || !gone.is_empty() {
-        text += &format!(" ({} new, {} gone)", added.len(), gone.len());
-    }
-    text.extend(added.into_iter().map(|id| format!("\n  + {id}")));
-    text.extend(gone.into_iter().map(|id| format!("\n  - {id}")));
-    text
 }

@@ -4,6 +4,7 @@
 mod agreement;
 mod apt;
 mod candidate;
+mod changes;
 mod command;
 mod facts;
 mod index;
@@ -18,6 +19,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Changes;
 pub use command::Resolve;
 pub use listing::Matrix;
 pub use version::compare as compare_versions;

@@ -3,6 +3,7 @@
 //! same archives when they are hostile.
 
 mod fixture;
+mod gains;
 mod hostile;
 mod server;
 mod ubuntu;
@@ -32,11 +33,14 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-const SP5: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55.88", service_pack: 5 };
+const SP5: SlesKernel<'_> =
+    SlesKernel { version: "5.14.21", build: "150500.55.88", service_pack: 5, breaks_promise: false };
 /// Later, of the same service pack and with the same symbols.
-const LATER: SlesKernel<'_> = SlesKernel { version: "5.14.21", build: "150500.55.91", service_pack: 5 };
+const LATER: SlesKernel<'_> =
+    SlesKernel { version: "5.14.21", build: "150500.55.91", service_pack: 5, breaks_promise: false };
 /// Its name says SP6, its KDIR SP5.
-const LIAR: SlesKernel<'_> = SlesKernel { version: "6.4.0", build: "150600.23.25", service_pack: 5 };
+const LIAR: SlesKernel<'_> =
+    SlesKernel { version: "6.4.0", build: "150600.23.25", service_pack: 5, breaks_promise: false };
 const RHEL: RhelKernel<'_> = RhelKernel { version: "5.14.0", build: "284.86.1.el9_2" };
 const UBUNTU: UbuntuKernel<'_> = UbuntuKernel { abi: "6.8.0-151", flavour: "generic", source: "linux", is_built: true };
 /// Another flavour, of the suite's own series.
@@ -65,6 +69,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, sign, package, dnf", rhel, &again);
             tally.check("stand-ins for Ubuntu 24.04: resolve, lock, build, sign, package", bench.ubuntu(), &again);
             hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.keys.archive, tally, &again);
+            tally.check("an archive that gains kernels: watch, build-matrix --since", gains::run(&bench), &again);
         }
     }
     tally.check("archives: scratch", remove(&work).map(|()| "nothing is left".into()).map_err(text), &again);
@@ -76,6 +81,8 @@ struct Bench<'a> {
     served: PathBuf,
     server: Server,
     keys: Keys,
+    /// What the stand-ins are made of.
+    real: LockedKernel,
 }
 
 impl<'a> Bench<'a> {
@@ -90,16 +97,16 @@ impl<'a> Bench<'a> {
         let keys = Keys::open(&KeyOptions::default(), context.listener).map_err(text)?;
         fs::write(work.join("key.asc"), keys.archive.public_armoured().map_err(text)?).map_err(text)?;
         let server = Server::start(&served)?;
-        let bench = Bench { context, work: work.to_path_buf(), served, server, keys };
-        bench.fill(&bench.kdir(real)?)?;
+        let bench = Bench { context, work: work.to_path_buf(), served, server, keys, real: real.clone() };
+        bench.fill(&bench.kdir()?)?;
         Ok(Some(bench))
     }
 
-    fn kdir(&self, kernel: &LockedKernel) -> Result<Kdir, String> {
+    fn kdir(&self) -> Result<Kdir, String> {
         let source = ModuleSource::read(&self.context.tree.join("module")).map_err(text)?;
         let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
         let log = self.context.store.kind("logs").map_err(text)?.join("test-archives.log");
-        farm.build(kernel, &log, &|_| ()).map(|built| built.kdir).map_err(text)
+        farm.build(&self.real, &log, &|_| ()).map(|built| built.kdir).map_err(text)
     }
 
     /// Every repository that the resolver will ask for, each in another compression.
@@ -255,12 +262,8 @@ impl<'a> Bench<'a> {
     fn breaks_the_promise(&self, modules: &[SignedModule<'_>]) -> Result<(), String> {
         let first = &modules[0];
         let symvers = fs::read_to_string(&first.symvers).map_err(text)?;
-        let other = |line: &str| match line.split_once("\tkfree\t") {
-            Some((_, rest)) => format!("0x00000001\tkfree\t{rest}\n"),
-            None => format!("{line}\n"),
-        };
         let file = self.work.join("Module.symvers");
-        fs::write(&file, symvers.lines().map(other).collect::<String>()).map_err(text)?;
+        fs::write(&file, fixture::with_other_kfree(&symvers)).map_err(text)?;
         let mut kernel = first.kernel.clone();
         kernel.kernel = kernel.kernel.replace("55.88", "55.99").replace("284.86", "284.99");
         kernel.packages[0].version = kernel.packages[0].version.replace("55.88", "55.99").replace("284.86", "284.99");

@@ -53,7 +53,15 @@ fn scenarios(context: &Context<'_>, index: usize) -> Vec<String> {
 }
 
 fn plan(context: &Context<'_>, offline: bool) -> Plan {
-    Plan { offline, boot: false, telemetry: Telemetry::No, jobs: None, dist: context.tree.join("dist"), keys: None }
+    Plan {
+        offline,
+        boot: false,
+        telemetry: Telemetry::No,
+        jobs: None,
+        dist: context.tree.join("dist"),
+        keys: None,
+        kept: Default::default(),
+    }
 }
 
 fn resolved(kernels: &[LockedKernel]) -> Resolution {

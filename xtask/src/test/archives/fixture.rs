@@ -18,6 +18,8 @@ pub struct SlesKernel<'a> {
     pub build: &'a str,
     /// What the KDIR says of itself.
     pub service_pack: u32,
+    /// Whether one of its symbols has another checksum than those of other kernels of the pack.
+    pub breaks_promise: bool,
 }
 
 impl SlesKernel<'_> {
@@ -38,6 +40,10 @@ impl SlesKernel<'_> {
         }
         write(&place.join("Makefile"), &format!("include /{top}/Makefile\n"))?;
         rename_kernel(&place, &self.release())?;
+        if self.breaks_promise {
+            let symvers = place.join("Module.symvers");
+            write(&symvers, &with_other_kfree(&fs::read_to_string(&symvers).map_err(|error| error.to_string())?))?;
+        }
         let suse = [
             ("CONFIG_SUSE_KERNEL", "y".to_string()),
             ("CONFIG_SUSE_VERSION", "15".to_string()),
@@ -96,6 +102,15 @@ impl RhelKernel<'_> {
         let (version, release) = (self.version, self.build);
         rpm(&Rpm { name: "kernel-devel", version, release, arch: "x86_64", provides }, &root, work, to)
     }
+}
+
+/// A `Module.symvers` with another checksum of `kfree`.
+pub fn with_other_kfree(symvers: &str) -> String {
+    let other = |line: &str| match line.split_once("\tkfree\t") {
+        Some((_, rest)) => format!("0x00000001\tkfree\t{rest}\n"),
+        None => format!("{line}\n"),
+    };
+    symvers.lines().map(other).collect()
 }
 
 /// The release under which a KDIR builds, in the three places that say it.
