@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Every lint, one line each. What depends on kernels is only said of those that were asked.
-pub fn all(probes: &[Probe], answers: &[&Answers], module: &Path) -> Result<Vec<String>> {
-    let mut lints = unused(probes, module)?;
-    lints.extend(probes.iter().filter_map(|probe| constant(probe, answers)));
+/// What is idle for the kernels that were asked, one line each.
+pub fn idle(probes: &[Probe], answers: &[&Answers], module: &Path) -> Result<Vec<String>> {
+    let mut lints: Vec<String> = probes.iter().filter_map(|probe| constant(probe, answers)).collect();
     let macros = |answers: &&Answers| -> BTreeSet<String> {
         let yes = probes.iter().filter(|probe| answers.found.get(&probe.name) == Some(&true));
         yes.map(Probe::define).collect()

@@ -25,10 +25,13 @@ use xshell::Shell;
 ///
 /// With a KDIR: each probe's answer, and the header line or the compiler's error behind it. Without: kernels with the
 /// same answers, and lints: a probe that nothing uses, one that answers the same everywhere, glue that no kernel selects.
+/// The last two depend on the kernels: they are lints of a selection that was given, and only told of the group default.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask probes /lib/modules/$(uname -r)/build     explain this kernel's answers
   cargo xtask probes --locked                           compare the kernels of kernels.lock
+  cargo xtask probes --select group:default --select group:ubuntu
+                                                        nothing is idle for all of these
 
 Exit codes: 0 no lint (or a KDIR explained), 1 a lint, 2 not a KDIR, 69 no archive or no container engine.")]
 pub struct Probes {
@@ -66,7 +69,13 @@ impl Probes {
             parallel::map(&kernels, parallel::processors(), ask).into_iter().collect::<Result<_>>()?;
         print!("{}", alike(&asked));
         let answers: Vec<&Answers> = asked.iter().map(|(_, answers)| answers).collect();
-        lint::verdict(&lint::all(probes, &answers, module)?)
+        let idle = lint::idle(probes, &answers, module)?;
+        let mut lints = lint::unused(probes, module)?;
+        match self.matrix.select.is_empty() {
+            true => idle.iter().for_each(|line| println!("idle here, which another selection may need: {line}")),
+            false => lints.extend(idle),
+        }
+        lint::verdict(&lints)
     }
 }
 

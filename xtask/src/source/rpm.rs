@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The src.rpm, made by rpmbuild, and the files of an OBS package: the spec and `_service` beside the tarball.
+//! The src.rpm, made by rpmbuild, and the files of an OBS package: the spec, `_service` and `_multibuild` beside the tarball.
 
 use super::run;
 use crate::error::{AtPath, Result};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Files of an OBS package, which lie beside the tarball.
-const OBS: &[&str] = &["involflt.spec", "_service"];
+const OBS: &[&str] = &["involflt.spec", "_service", "_multibuild"];
 
 /// Makes both in `out`, where the tarball is already.
 pub fn make(rendered: &[(String, Vec<u8>)], out: &Path) -> Result<()> {

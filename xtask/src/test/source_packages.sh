@@ -15,7 +15,7 @@ done
 mkdir "/tmp/$form"
 cd "/tmp/$form"
 
-# Fills in what the distribution's macros would: names, and the file list.
+# Fills in what the distribution's macros would: names, and the file list. $4 is for rpmbuild.
 rebuild() {
     cat > ~/.rpmmacros <<END
 $1
@@ -30,7 +30,7 @@ The module. \\
 %files -n $2 \\
 /lib/modules/$kernel/$3/involflt/involflt.ko*
 END
-    rpmbuild --rebuild --nodeps --quiet --define "_topdir $PWD" /source/involflt-*.src.rpm
+    rpmbuild --rebuild --nodeps --quiet ${4:-} --define "_topdir $PWD" /source/involflt-*.src.rpm
     find RPMS -name "$2-[0-9]*.rpm" -exec rpm2archive -n {} ';'
     find RPMS -name '*.tar' -exec tar -xf {} ';'
     cp "lib/modules/$kernel/$3/involflt/involflt.ko" "/out/$form.ko"
@@ -63,6 +63,9 @@ case $form in
         find /tmp/unpacked -name involflt.ko -exec cp {} /out/dsc.ko ';'
         ;;
     suse) rebuild '%suse_version 1500' involflt-kmp-default updates ;;
-    rhel) rebuild '%rhel 9' kmod-involflt extra ;;
+    rhel)
+        rebuild '%rhel 9' kmod-involflt-telemetry extra '--with telemetry'
+        tr '\0' '\n' < /out/rhel.ko | grep -aqx telemetry=yes || fail "--with telemetry: the module has none"
+        ;;
     *) fail "no such form: $form" ;;
 esac
