@@ -26,7 +26,7 @@ include $(KDIR)/include/config/auto.conf
 include checks.mak
 endif
 
-probes := $(sort $(basename $(notdir $(wildcard $(CURDIR)/probes/*.c))))
+probes := $(filter-out together,$(sort $(basename $(notdir $(wildcard $(CURDIR)/probes/*.c)))))
 kbuild := $(MAKE) -C $(KDIR) $(if $(filter command% env%,$(origin CC)),CC='$(strip $(CC))') $(if $(KERNELRELEASE),KERNELRELEASE=$(KERNELRELEASE))
 kbuild += PLATFORM=$(PLATFORM) INVOLFLT_CORE=$(core) INVOLFLT_TELEMETRY=$(filter yes,$(TELEMETRY))
 
@@ -34,21 +34,10 @@ kbuild += PLATFORM=$(PLATFORM) INVOLFLT_CORE=$(core) INVOLFLT_TELEMETRY=$(filter
 all: probe
 	$(kbuild) M=$(CURDIR) modules
 
-# Most probes fail on any one kernel: that is what they are for. The two controls
-# tell a missing feature from a broken tool chain.
+# Most probes fail on any one kernel: that is what they are for. Two controls tell a missing feature from a broken tool chain.
 probe: $(core)
-	@$(kbuild) M=$(CURDIR)/probes -k -s $(addsuffix .o,$(probes)) > probes/probes.log 2>&1 || true
-	@test -e probes/control_present.o || { \
-		cat probes/probes.log >&2; \
-		echo "involflt: error: the control probe does not compile in $(KDIR): are this kernel's compiler and headers whole?" >&2; \
-		exit 1; }
-	@test ! -e probes/control_absent.o || { \
-		echo "involflt: error: the probe that must fail compiles in $(KDIR)" >&2; exit 1; }
-	@{ echo "/* What the probes found in this KDIR; made by involflt.mak. */"; \
-	  for probe in $(filter-out control_%,$(probes)); do \
-		test ! -e probes/$$probe.o || echo "#define INV_HAVE_$$probe" | tr a-z A-Z | sed 's/^#DEFINE/#define/'; \
-	  done; } > glue/probed.h
-	@rm -f $(foreach probe,$(probes),probes/$(probe).o probes/.$(probe).o.cmd)
+	+@sh probe.sh "$(kbuild)" $(probes) > glue/probed.h.new
+	@mv glue/probed.h.new glue/probed.h
 
 # A damaged object would build, and fail in the kernel.
 .PHONY: $(core_name).o_shipped
@@ -71,4 +60,4 @@ $(core_name).o_rebuilt: core-object.sh glue/exports $(shell find src -name '*.rs
 clean:
 	rm -rf core-object *.o *.ko *.mod *.mod.c .*.cmd glue/*.o glue/.*.cmd src/*.o src/.*.cmd
 	rm -f involflt_core.o_rebuilt involflt_core_telemetry.o_rebuilt Module.symvers modules.order .module-common.o
-	rm -f glue/probed.h probes/probes.log
+	rm -f glue/probed.h glue/probed.h.new probes/probes.log probes/together.c

@@ -13,12 +13,12 @@ pub struct ModuleSource {
 }
 
 /// Top-level files, and directories that are taken whole.
-const FILES: &[&str] = &["Kbuild", "Makefile", "checks.mak", "core-object.sh", "involflt.mak"];
+const FILES: &[&str] = &["Kbuild", "Makefile", "checks.mak", "core-object.sh", "involflt.mak", "probe.sh"];
 const DIRS: &[&str] = &["glue", "probes", "src"];
 /// What a build by hand may have left behind is not source.
 const SOURCE_NAMES: &[&str] = &["Kbuild", "exports"];
 const SOURCE_ENDINGS: &[&str] = &["c", "h", "rs"];
-const GENERATED: &str = "probed.h";
+const GENERATED: &[&str] = &["probed.h", "together.c"];
 
 impl ModuleSource {
     /// Reads the source below `module`.
@@ -69,7 +69,9 @@ fn collect(module: &Path, dir: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    name != GENERATED && !name.ends_with(".mod.c") && (SOURCE_NAMES.contains(&name) || SOURCE_ENDINGS.contains(&ending))
+    !GENERATED.contains(&name)
+        && !name.ends_with(".mod.c")
+        && (SOURCE_NAMES.contains(&name) || SOURCE_ENDINGS.contains(&ending))
 }
 
 #[cfg(test)]
@@ -79,7 +81,14 @@ mod tests {
     #[test]
     fn what_a_build_left_behind_is_not_source() {
         assert!(is_source(Path::new("glue/hook.c")) && is_source(Path::new("glue/exports")));
-        for left in ["glue/probed.h", "glue/hook.o", "involflt.mod.c", "probes/probes.log", "glue/.hook.o.cmd"] {
+        for left in [
+            "glue/probed.h",
+            "probes/together.c",
+            "glue/hook.o",
+            "involflt.mod.c",
+            "probes/probes.log",
+            "glue/.hook.o.cmd",
+        ] {
             assert!(!is_source(Path::new(left)), "{left}");
         }
     }

@@ -25,6 +25,15 @@ pub struct Answers {
     pub errors: BTreeMap<String, String>,
 }
 
+/// How the probes are compiled. The answers are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In one compilation, as a build does it.
+    Together,
+    /// One by one, as a build does where it must.
+    Alone,
+}
+
 impl Answers {
     /// The same for all KDIRs with the same answers to the same probes: 12 hexadecimal digits.
     pub fn signature(&self) -> String {
@@ -50,7 +59,7 @@ impl Answers {
     }
 
     /// Asks the KDIR of a kernel in the kernel's own build root.
-    pub fn of_kernel(farm: &Farm<'_>, kernel: &LockedKernel, probes: &[Probe]) -> Result<(Answers, Kdir)> {
+    pub fn of_kernel(farm: &Farm<'_>, kernel: &LockedKernel, probes: &[Probe], how: How) -> Result<(Answers, Kdir)> {
         let root = RootSpec::for_kernel(kernel).get(farm.store, farm.offline, || ())?;
         let engine = farm.engine(&root)?;
         let kdir = kdir::get(kernel, &root, engine, farm.store, farm.offline, &|_| ())?;
@@ -62,6 +71,7 @@ impl Answers {
         let mut command = vec!["make".to_string()];
         command.extend(arguments(&kdir.inside));
         command.push(format!("CC={}", kernel.compiler));
+        command.extend((how == How::Alone).then(|| "INVOLFLT_PROBES=alone".into()));
         let job = Job { root: &root.path, mounts, directory: "/build", command, log: &log };
         match engine.run(&job, farm.store)? {
             true => Ok((Answers::read(&work.0, probes)?, kdir)),

@@ -9,13 +9,13 @@ mod probe;
 
 use crate::build::Farm;
 use crate::display::{self, Format};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
 use crate::store::Store;
 use crate::{parallel, work_tree};
-use answers::Answers;
+use answers::{Answers, How};
 use probe::Probe;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Probes {
         let _in_use = store.in_use()?;
         let kernels = resolve::matrix(&self.matrix, &store, &*listener)?;
         let farm = Farm::new(&store, source, self.matrix.offline);
-        let ask = |kernel| Ok((kernel, Answers::of_kernel(&farm, kernel, probes)?.0));
+        let ask = |kernel| Ok((kernel, Answers::of_kernel(&farm, kernel, probes, How::Together)?.0));
         let asked: Vec<(&LockedKernel, Answers)> =
             parallel::map(&kernels, parallel::processors(), ask).into_iter().collect::<Result<_>>()?;
         print!("{}", alike(&asked));
@@ -77,6 +77,14 @@ impl Probes {
         }
         lint::verdict(&lints)
     }
+}
+
+/// The first probe that a kernel answers in another way when it is compiled alone.
+pub fn differs_alone(farm: &Farm<'_>, kernel: &LockedKernel) -> Result<Option<String>> {
+    let probes = Probe::all(&work_tree::top().join("module"))?;
+    let found = |how| Ok::<_, Error>(Answers::of_kernel(farm, kernel, &probes, how)?.0.found);
+    let (together, alone) = (found(How::Together)?, found(How::Alone)?);
+    Ok(alone.into_iter().find(|(name, found)| together.get(name) != Some(found)).map(|(name, _)| name))
 }
 
 /// One paragraph for each probe.

@@ -2,11 +2,14 @@
 //! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
 
 use super::{Context, Tally};
+use crate::build::Farm;
 use crate::core_object::Telemetry;
 use crate::error::Result;
 use crate::lock::LockedKernel;
+use crate::module_source::ModuleSource;
 use crate::parallel;
 use crate::plan::Plan;
+use crate::probes::differs_alone;
 use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;
@@ -24,6 +27,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     print_covering_set(context, &kernels);
     let Some(rows) = build(context, tally, &kernels) else { return };
     build_again(context, tally, &kernels);
+    probes(context, tally, &kernels);
     boot(context, tally, &kernels, &rows);
 }
 
@@ -44,6 +48,27 @@ fn print_covering_set(context: &Context<'_>, kernels: &[LockedKernel]) {
 fn is_run(context: &Context<'_>, index: usize, scenario: &str) -> bool {
     let turn = (index + index / 2) % LONG.len();
     !context.matrix.select.is_empty() || !LONG.concat().contains(&scenario) || LONG[turn].contains(&scenario)
+}
+
+/// On the first kernel of each release, the probes that are compiled together answer as each does alone.
+fn probes(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
+    let firsts = kernels.iter().enumerate().filter(|(index, kernel)| {
+        !kernels[..*index].iter().any(|before| (&before.distro, &before.suite) == (&kernel.distro, &kernel.suite))
+    });
+    let firsts: Vec<&LockedKernel> = firsts.map(|(_, kernel)| kernel).collect();
+    let compare = || {
+        let source = ModuleSource::read(&context.tree.join("module"))?;
+        let farm = Farm::new(context.store, &source, context.matrix.offline);
+        let compared = parallel::map(&firsts, parallel::processors(), |kernel| differs_alone(&farm, kernel));
+        compared.into_iter().collect::<Result<Vec<_>>>()
+    };
+    let outcome = compare().map_err(|error| error.to_string()).and_then(|compared| {
+        match firsts.iter().zip(compared).find_map(|(kernel, probe)| Some((kernel, probe?))) {
+            None => Ok(format!("{} kernels", firsts.len())),
+            Some((kernel, probe)) => Err(format!("{}: the probe {probe} answers otherwise alone", kernel.id())),
+        }
+    });
+    tally.check("probes compiled together answer as alone", outcome, &context.again("kernels"));
 }
 
 /// Names of the scenarios for the kernel at that place.
