@@ -248,7 +248,7 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_part0(disk)		(&(disk)->part0)
 #endif
 
-/* A number that no other disk gets until the next boot. */
+/* A number that no other disk gets until the next boot, and no other medium where INV_HAVE_DISKSEQ. */
 #if defined(INV_HAVE_DISKSEQ)
 #define inv_disk_number(disk)	((disk)->diskseq)
 #elif defined(INV_HAVE_BDI_ID)

@@ -28,6 +28,7 @@ enum inv_hole {
 	INV_HOLE_UNKNOWN_OP = 2,
 	INV_HOLE_NEW_PATH = 3,
 	INV_HOLE_UNHOOKED = 4,
+	INV_HOLE_MEDIUM = 13,
 };
 
 /* What a poll finds. */

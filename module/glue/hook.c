@@ -54,8 +54,9 @@ struct inv_device {
 	bool stable;
 	struct inv_holdable holdable;
 
-	/* the disk when its table was put in place or taken back last */
+	/* the disk, and the medium in it */
 	u64 number;
+	/* what was written to it when its table was put in place or taken back last */
 	struct inv_sight sight;
 
 	/* blk-mq disks */
@@ -601,8 +602,21 @@ void inv_device_settle(struct inv_device *dev)
 		inv_unfreeze(dev->queues[i]->queue, inv_freeze(dev->queues[i]->queue));
 }
 
+/* What waits is of the medium that was there before. */
+static void inv_look_for_medium(struct inv_device *dev)
+{
+#if defined(INV_HAVE_DISKSEQ)
+	u64 number = inv_disk_number(dev->disk);
+
+	if (number != dev->number)
+		inv_rs_hole(dev->tracker, INV_HOLE_MEDIUM);
+	dev->number = number;
+#endif
+}
+
 u64 inv_device_refresh(struct inv_device *dev)
 {
+	inv_look_for_medium(dev);
 	if (inv_is_nvme_head(dev->disk))
 		inv_hook_new_paths(dev);
 	return get_capacity(dev->disk);

@@ -126,7 +126,7 @@ impl<P: Platform> Capture<P> {
             }),
             parts => self.keep_parts(change, parts, most, payload),
         };
-        if !kept && self.leave_data() {
+        if !kept && self.change_state(State::Data, State::Metadata) {
             self.data_falls.fetch_add(1, Ordering::Relaxed);
         }
         kept
@@ -189,14 +189,10 @@ impl<P: Platform> Capture<P> {
 
     /// Captures no more data, but extents.
     pub fn stop_data(&self) {
-        self.leave_data();
+        self.change_state(State::Data, State::Metadata);
     }
 
-    /// Whether data was captured until now.
-    fn leave_data(&self) -> bool {
-        self.change_state(State::Data, State::Metadata)
-    }
-
+    /// Whether it was the state `from`.
     fn change_state(&self, from: State, to: State) -> bool {
         self.state.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }

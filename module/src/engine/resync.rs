@@ -21,6 +21,8 @@ pub enum Hole {
     OutOfRange,
     /// The disk has another size than before.
     Resized,
+    /// There is another medium in the disk.
+    Medium,
     /// The machine stopped while the disk's bitmap file was in use.
     Unclean,
     /// The disk may have been written to while it was not filtered.
@@ -43,6 +45,7 @@ impl Hole {
             1 => Hole::Passthrough,
             3 => Hole::NewPath,
             4 => Hole::Unhooked,
+            13 => Hole::Medium,
             _ => Hole::UnknownOp,
         }
     }
@@ -53,7 +56,8 @@ impl Hole {
             Hole::NoMemory => resync_code::NO_MEMORY,
             Hole::OutOfRange | Hole::Resized => resync_code::OUT_OF_RANGE,
             Hole::NewPath => resync_code::NEW_PATH,
-            Hole::Unhooked | Hole::FileGone | Hole::FileForeign | Hole::FileDamaged => resync_code::SEE_TEXT,
+            Hole::Unhooked | Hole::Medium => resync_code::SEE_TEXT,
+            Hole::FileGone | Hole::FileForeign | Hole::FileDamaged => resync_code::SEE_TEXT,
             Hole::Unclean => resync_code::UNCLEAN,
             Hole::Unwatched => resync_code::UNWATCHED,
             Hole::FileUnreadable => resync_code::BITMAP_READ,
@@ -71,6 +75,7 @@ impl Hole {
             Hole::Unhooked => "the disk was not filtered for a moment",
             Hole::OutOfRange => "a change past the known end of the disk",
             Hole::Resized => "the disk's size has changed",
+            Hole::Medium => "there is another medium in the disk",
             Hole::Unclean => "the machine stopped without a clean end of tracking",
             Hole::Unwatched => "the disk may have changed while it was not filtered",
             Hole::FileGone => "the bitmap file is gone",
@@ -96,6 +101,7 @@ impl Hole {
             Hole::FileForeign => 10,
             Hole::FileDamaged => 11,
             Hole::FileUnreadable => 12,
+            Hole::Medium => 13,
         }
     }
 
@@ -114,6 +120,7 @@ impl Hole {
             10 => Hole::FileForeign,
             11 => Hole::FileDamaged,
             12 => Hole::FileUnreadable,
+            13 => Hole::Medium,
             _ => Hole::UnknownOp,
         }
     }

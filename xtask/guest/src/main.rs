@@ -83,7 +83,7 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
 }
 
 /// Scenarios load these as they want them.
-const ON_DEMAND: [&str; 4] = ["null_blk.ko", "dm_multipath.ko", "dm_round_robin.ko", "raid1.ko"];
+const ON_DEMAND: [&str; 5] = ["null_blk.ko", "loop.ko", "dm_multipath.ko", "dm_round_robin.ko", "raid1.ko"];
 
 /// Loads the kernel's own modules.
 fn prepare() -> Step<Plan> {

@@ -224,6 +224,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "failures", title: "writes that fail, whole or in part, are changes without data" },
     Scenario { name: "zones", title: "what is done to a zone, or to all of them, is a change of all that is in it" },
+    Scenario { name: "medium", title: "another medium in the disk, of the same size, is a resync" },
     Scenario {
         name: "layers",
         title: "dm-multipath, md, and a filtered disk on a filtered disk: each has what was written",

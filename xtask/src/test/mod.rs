@@ -8,6 +8,7 @@ mod dkms;
 mod executors;
 mod hostile;
 mod install;
+mod iscsi;
 mod kernels;
 mod older;
 mod packages;
@@ -45,23 +46,24 @@ use xshell::Shell;
 /// Tests everything: source, units, commands, and the module on every kernel in a VM.
 ///
 /// By default every kernel of the lock's default group is built, checked and booted once; each scenario runs on at least one
-/// kernel of each release. --long takes every kernel of group:debian-all.
+/// kernel of each release. --long takes every kernel of group:debian-all, and
+/// the stage iscsi.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask test --setup                       what CI runs
   cargo xtask test --select debian:bookworm      the same, on fewer kernels
   cargo xtask test --only source --only commands two stages
-  cargo xtask test --long                        every kernel of group:debian-all")]
+  cargo xtask test --long                        every kernel of group:debian-all, and iscsi")]
 pub struct Test {
     #[command(flatten)]
     matrix: MatrixArgs,
     /// Install missing tools with apt first (with sudo when not root).
     #[arg(long, conflicts_with = "offline")]
     setup: bool,
-    /// Every kernel of group:debian-all instead of the default group.
+    /// Every kernel of group:debian-all instead of the default group, and the stage iscsi.
     #[arg(long, conflicts_with = "select")]
     long: bool,
-    /// Only this stage; may be given more than once [default: all, in this order].
+    /// Only this stage; may be given more than once [default: all but iscsi, in this order].
     #[arg(long, value_enum, value_name = "STAGE")]
     only: Vec<Stage>,
 }
@@ -83,6 +85,8 @@ enum Stage {
     Kernels,
     /// Units, udev rules and initramfs hook, in a Debian machine.
     Utils,
+    /// An iSCSI disk, replicated in a Debian machine.
+    Iscsi,
     /// DKMS builds on machines of each release, without Rust.
     Dkms,
     /// The source packages, built without network, cargo and rustc.
@@ -115,6 +119,7 @@ impl Stage {
             Stage::Registry => registry::run(context, tally),
             Stage::Kernels => kernels::run(context, tally),
             Stage::Utils => utils::run(context, tally),
+            Stage::Iscsi => iscsi::run(context, tally),
             Stage::Dkms => dkms::run(context, tally),
             Stage::SourcePackages => source_packages::run(context, tally),
             Stage::Signing => signing::run(context, tally),
@@ -129,8 +134,11 @@ impl Stage {
     }
 }
 
-fn stages(only: &[Stage]) -> Vec<Stage> {
-    let wanted = |stage: &&Stage| only.is_empty() || only.contains(stage);
+fn stages(only: &[Stage], long: bool) -> Vec<Stage> {
+    let wanted = |stage: &&Stage| match only {
+        [] => long || **stage != Stage::Iscsi,
+        only => only.contains(stage),
+    };
     Stage::value_variants().iter().filter(wanted).copied().collect()
 }
 
@@ -170,7 +178,7 @@ impl Test {
         let (long, matrix) = (self.long, self.matrix);
         let context = Context { tree: work_tree::top(), matrix, store: &store, listener: &*listener, long };
         let mut tally = Tally::default();
-        for stage in stages(&self.only) {
+        for stage in stages(&self.only, long) {
             let start = Instant::now();
             stage.run(&context, &mut tally);
             println!("stage {stage:?}: {} s", start.elapsed().as_secs());

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 /// Part of the entry's key: count it up when what is unpacked changes.
 const FORMAT: &str = "2";
 /// Modules that the VM's disks and file systems need; what a kernel has built in is not there to be loaded.
-pub const DISKS_AND_FILE_SYSTEMS: [&str; 13] = [
+pub const DISKS_AND_FILE_SYSTEMS: [&str; 14] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -23,6 +23,7 @@ pub const DISKS_AND_FILE_SYSTEMS: [&str; 13] = [
     "dm_round_robin",
     "raid1",
     "null_blk",
+    "loop",
     "crc32c_generic",
     "ext4",
     "xfs",
@@ -231,7 +232,7 @@ mod tests {
     const BUILTIN: &str = "kernel/drivers/virtio/virtio_pci.ko\nkernel/drivers/block/virtio_blk.ko\n\
         kernel/drivers/scsi/virtio_scsi.ko\nkernel/drivers/scsi/sd_mod.ko\nkernel/drivers/nvme/host/nvme.ko\n\
         kernel/drivers/md/dm-mod.ko\nkernel/drivers/md/dm-multipath.ko\nkernel/drivers/md/dm-round-robin.ko\n\
-        kernel/drivers/md/raid1.ko\nkernel/drivers/block/null_blk/null_blk.ko\n";
+        kernel/drivers/md/raid1.ko\nkernel/drivers/block/loop.ko\nkernel/drivers/block/null_blk/null_blk.ko\n";
 
     #[test]
     fn a_module_comes_after_what_it_depends_on() {

@@ -10,6 +10,7 @@ mod failures;
 mod keep;
 mod layers;
 mod lifecycle;
+mod medium;
 mod memory_pressure;
 mod nvme;
 mod passthrough;
@@ -74,6 +75,7 @@ fn function(name: &str) -> Option<Function> {
         "memory-pressure" => memory_pressure::scenario,
         "failures" => |_| failures::scenario(),
         "zones" => |_| zones::scenario(),
+        "medium" => |_| medium::scenario(),
         "layers" => |_| layers::scenario(),
         "bookmarks" => |_| bookmarks::scenario(),
         "replicate" => |_| replicate::scenario(),
