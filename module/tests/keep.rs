@@ -428,6 +428,17 @@ fn root_is_there(module: &Module, count: u16) {
 }
 
 #[test]
+fn a_resync_that_was_due_before_a_clean_stop_is_due_after_it() {
+    machine(5);
+    let module = Module::with_disk();
+    module.0.remove(DISK).unwrap();
+    Host::write_to_disks();
+    module.start(DISK, NAME);
+    machine_stops(module);
+    assert_eq!(machine_starts(6).hole(), Some(Hole::Unwatched));
+}
+
+#[test]
 fn a_disk_that_is_filtered_before_its_root_is_there_goes_on_where_it_was() {
     one_change_then_stop();
     let files = Files::with(|all| all.files.clone());
