@@ -25,7 +25,7 @@ library=$(rustc --print sysroot)/lib/rustlib/src/rust/library
 [ "$1" != --check ] || exit 0
 
 telemetry=
-[ "${TELEMETRY:-no}" = no ] || telemetry='feature="telemetry"'
+[ "${TELEMETRY:-no}" = no ] || telemetry=yes
 source=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 cd "$1"
@@ -44,7 +44,7 @@ compile --sysroot=/dev/null -L . --edition 2021 --crate-name compiler_builtins -
     --emit=obj=builtins.o,metadata=libcompiler_builtins.rmeta builtins.rs
 compile --sysroot=/dev/null -L . --extern force:compiler_builtins=libcompiler_builtins.rmeta --edition 2021 \
     --crate-name involflt --crate-type rlib --emit=obj=involflt.o --check-cfg 'cfg(feature, values("telemetry"))' \
-    ${telemetry:+--cfg "$telemetry"} "$source/src/cglue_main.rs"
+    ${telemetry:+--cfg 'feature="telemetry"'} "$source/src/cglue_main.rs"
 grep -v '^#' "$source/glue/exports" > exports
 sed 's/^/-u /' exports > wanted
 ld -r --gc-sections @wanted -e inv_rs_ioctl -o linked.o involflt.o core.o
