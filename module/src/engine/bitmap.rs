@@ -46,6 +46,7 @@ impl<W: Deref<Target = [AtomicU64]>> Bitmap<W> {
     }
 
     /// Sets the bits `first..end`, as far as they are in the bitmap.
+    #[inline]
     pub fn set(&self, first: u64, end: u64) {
         let end = end.min(self.blocks);
         let mut at = first;

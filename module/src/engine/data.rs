@@ -247,6 +247,7 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
         }
     }
 
+    #[inline]
     fn chunks(&self, node: u64) -> Chunks {
         Chunks {
             first: self.get(node, word::HEAD) as u32,

@@ -94,6 +94,7 @@ impl<P: Platform> Pool<P> {
         self.chunks.load(Ordering::Relaxed) as u64 * CHUNK as u64
     }
 
+    #[inline]
     fn take(&self) -> Option<u32> {
         let mut top = self.top.load(Ordering::Acquire);
         loop {
@@ -124,6 +125,7 @@ impl<P: Platform> Pool<P> {
     }
 
     /// Puts a chain on the stack. Whoever takes from it sees all that was done to the chunks before.
+    #[inline]
     fn give(&self, chunks: Chunks) {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
@@ -346,6 +348,7 @@ pub struct Cursor<'a, P: Platform> {
 
 impl<P: Platform> Cursor<'_, P> {
     /// Where the next of `bytes` bytes go, and how many of them. Past the chain's end nothing goes anywhere.
+    #[inline]
     fn advance(&mut self, bytes: usize) -> Option<(u32, usize, usize)> {
         if self.offset == CHUNK {
             self.chunk = self.pool.behind(self.chunk)?;
@@ -357,6 +360,7 @@ impl<P: Platform> Cursor<'_, P> {
     }
 
     /// Writes bytes.
+    #[inline]
     pub fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let Some((chunk, offset, length)) = self.advance(bytes.len()) else { return };
@@ -385,6 +389,7 @@ impl<P: Platform> Cursor<'_, P> {
     }
 
     /// Writes the payload's next `bytes` bytes.
+    #[inline]
     pub fn fill(&mut self, mut bytes: usize, payload: &mut P::Payload) {
         while bytes != 0 {
             let Some((chunk, offset, length)) = self.advance(bytes) else { return };

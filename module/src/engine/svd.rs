@@ -65,6 +65,7 @@ pub fn content(bytes: u64) -> [u8; CONTENT_BYTES] {
 }
 
 /// A change of `length` bytes at `offset`, so much later than the first one; its data follows.
+#[inline]
 pub fn change(offset: u64, length: u32, delta: u32) -> [u8; CHANGE_BYTES as usize] {
     Record::new(CHANGE, 0).u32(length).u64(offset).u32(delta).u32(delta).bytes
 }

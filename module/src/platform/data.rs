@@ -53,6 +53,7 @@ impl Arena<ThisPlatform> for Slabs {
         unsafe { bindings::inv_slab_free(memory as *mut c_void) };
     }
 
+    #[inline]
     fn write(&self, chunk: u32, offset: usize, from: &[u8]) {
         if let Some(place) = self.place(chunk, offset, from.len()) {
             // SAFETY: the slab has so many bytes there, which belong to whoever has the chunk.
@@ -67,6 +68,7 @@ impl Arena<ThisPlatform> for Slabs {
         }
     }
 
+    #[inline]
     fn fill(&self, chunk: u32, offset: usize, bytes: usize, from: &mut Payload) {
         if let Some(place) = self.place(chunk, offset, bytes) {
             // SAFETY: as in `write`; the payload is there while its completion is told.
