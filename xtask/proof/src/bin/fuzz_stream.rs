@@ -13,6 +13,10 @@ fn main() {
 
 // The files themselves: the whole of involfltctl would take the sanitizer half a minute.
 #[cfg(fuzzing)]
+#[allow(dead_code)]
+#[path = "../../../../ctl/src/position.rs"]
+mod position;
+#[cfg(fuzzing)]
 #[allow(dead_code, unused_imports)]
 #[path = "../../../../ctl/src/stream/mod.rs"]
 mod stream;
@@ -33,7 +37,7 @@ mod fuzz {
 
     const KINDS: [&[u8; 4]; 8] = [b"HEAD", b"EXTN", b"ZERO", b"TAGX", b"SYNC", b"RSYN", b"DONE", b"WHAT"];
     /// Magic, version and kind of a header: what no fuzzer should have to find by itself.
-    const HEADER: [u8; 16] = *b"involflt\x01\0\0\0\0\0\0\0";
+    const HEADER: [u8; 16] = *b"involflt\x02\0\0\0\0\0\0\0";
 
     fuzz_target!(|data: &[u8]| {
         apply(data);
