@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 const MIB: u64 = 1 << 20;
 /// More than the 8 MiB that may wait.
 const WRITTEN: u64 = 12 * MIB;
-/// Disks that an answer has room for.
-const ROOM: usize = 8;
+/// Disks that an answer has room for: those of other scenarios too, which are told of if anything was told by then.
+const ROOM: usize = 64;
 const HEADER: usize = all::HEADER as usize;
 const ANSWER: usize = notify::HEADER as usize + GUID_BYTES;
 const BYTES: usize = ANSWER + HEADER + ROOM * churn_disk::BYTES;
@@ -96,7 +96,7 @@ pub fn scenario(world: &mut World) -> Step<String> {
     let (started, ended) = (news.disk(churn_disk::STARTED), news.disk(churn_disk::ENDED));
     ensure(seconds > 0 && started > 0 && ended == 0, || format!("{seconds} s from {started} to {ended}"))?;
     let disks = news.all(all::DISKS) as u32;
-    ensure(disks as usize == DISKS.len(), || format!("{disks} disks were told of"))?;
+    ensure(disks as usize >= DISKS.len(), || format!("{disks} disks were told of"))?;
     let transaction = news.all(all::TRANSACTION);
     ensure(transaction != 0, || "what was told cannot be acknowledged".into())?;
 
