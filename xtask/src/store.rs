@@ -141,6 +141,17 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     if package.path.ends_with(".rpm") {
         return download_rpm(package, archive, to);
     }
+    // apt-helper knows no lists: apt's mirror method wants to know the source that a file is of.
+    match archive.strip_prefix("mirror+") {
+        None => download_deb(package, archive, to),
+        Some(list) => {
+            let (list, scratch) = (format!("mirrorlist+{list}"), to.with_added_extension("mirrors"));
+            mirrors::each(&list, &scratch, Patience::INDEX, |mirror| download_deb(package, &mirror.url, to))
+        }
+    }
+}
+
+fn download_deb(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
     let output = Command::new(APT_HELPER)
         .args(["-o", "Acquire::Retries=3", "download-file", &url])

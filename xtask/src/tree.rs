@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Puts a copy of a directory in the place of another one: a reader sees the old one or the new one.
 pub fn replace(from: &Path, to: &Path) -> Result<()> {
-    let (new, old) = (to.with_extension("new"), to.with_extension("old"));
+    let (new, old) = (to.with_added_extension("new"), to.with_added_extension("old"));
     remove(&new)?;
     remove(&old)?;
     let output = Command::new("cp").args(["-R", "--preserve=timestamps"]).arg(from).arg(&new).output().at_path("cp")?;
@@ -45,13 +45,13 @@ mod tests {
     #[test]
     fn what_was_there_before_is_gone() {
         let top = std::env::temp_dir().join(format!("involflt-tree-{}", std::process::id()));
-        for (dir, file) in [("from/sub", "new"), ("to", "old")] {
+        for (dir, file) in [("from/sub", "new"), ("to-6.1.0-1", "old"), ("to-6.1.new", "other")] {
             fs::create_dir_all(top.join(dir)).unwrap();
             fs::write(top.join(dir).join(file), "").unwrap();
         }
-        replace(&top.join("from"), &top.join("to")).unwrap();
-        assert_eq!(files(&top.join("to")).unwrap(), [PathBuf::from("sub/new")]);
-        assert!(!top.join("to.old").exists() && !top.join("to.new").exists());
+        replace(&top.join("from"), &top.join("to-6.1.0-1")).unwrap();
+        let left = ["from/sub/new", "to-6.1.0-1/sub/new", "to-6.1.new/other"].map(PathBuf::from);
+        assert_eq!(files(&top).unwrap(), left);
         fs::remove_dir_all(&top).unwrap();
     }
 }

@@ -44,7 +44,9 @@ pub fn read(form: Form, text: &str) -> Result<Vec<Mirror>> {
 }
 
 fn lines(text: &str) -> Result<Vec<Mirror>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    // What apt-transport-mirror(1) has behind a tab says for what a mirror is good, and its rank.
+    let urls = text.lines().map(|line| line.split('\t').next().unwrap_or(line).trim());
+    let lines = urls.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mirrors = lines.map(|line| Ok(remote(line)?.then(|| Mirror::at(line))));
     mirrors.filter_map(Result::transpose).collect()
 }
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_list_has_a_mirror_a_line() {
-        let text = "# nearest first\nhttps://a/x/\n\nrsync://b/x\nhttp://c/x\r\n";
+        let text = "# nearest first\nhttps://a/x/\n\nrsync://b/x\nhttp://c/x\tpriority:2\r\n";
         assert_eq!(urls(Form::Lines, text), ["https://a/x", "http://c/x"]);
         assert!(refused(Form::Lines, "# nothing\n").contains("no mirror"));
         assert!(refused(Form::Lines, "http://a\nfile:///etc\n").contains("\"file:///etc\""));
