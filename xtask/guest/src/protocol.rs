@@ -22,7 +22,7 @@ pub const MKDIR: &str = "/bin/mkdir";
 pub const EXTENTS_A_LINE: usize = 500;
 
 /// What the guest is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// File names in [`MODULES`], in the order of loading.

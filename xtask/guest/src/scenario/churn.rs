@@ -3,7 +3,7 @@
 
 use super::states::{DEFAULT_LIMITS, set_limits};
 use super::waits::harmless_signal;
-use crate::agent::DEVICE;
+use crate::agent::{DEVICE, persistent_name};
 use crate::sys::{Doing, Fields, Step, ensure, ioctl, ioctl_word, is_errno, open};
 use crate::work::{self, buffer::Buffer};
 use crate::world::{World, joined};
@@ -37,6 +37,12 @@ impl News {
 
     fn disk(&self, field: u64) -> u64 {
         self.all(all::HEADER + field)
+    }
+
+    /// How often a disk is told of.
+    fn times(&self, name: &str) -> usize {
+        let rows = self.0[ANSWER + HEADER..].chunks(churn_disk::BYTES).take(self.all(all::DISKS) as u32 as usize);
+        rows.filter(|row| row.starts_with(name.as_bytes()) && row[name.len()] == 0).count()
     }
 }
 
@@ -95,8 +101,10 @@ pub fn scenario(world: &mut World) -> Step<String> {
     let seconds: u64 = (0..11).map(|bucket| news.disk(churn_disk::CHURN + 8 * bucket)).sum();
     let (started, ended) = (news.disk(churn_disk::STARTED), news.disk(churn_disk::ENDED));
     ensure(seconds > 0 && started > 0 && ended == 0, || format!("{seconds} s from {started} to {ended}"))?;
-    let disks = news.all(all::DISKS) as u32;
-    ensure(disks as usize >= DISKS.len(), || format!("{disks} disks were told of"))?;
+    for disk in &DISKS {
+        let times = news.times(&persistent_name(disk.node));
+        ensure(times == 1, || format!("{} was told of {times} times", disk.name))?;
+    }
     let transaction = news.all(all::TRANSACTION);
     ensure(transaction != 0, || "what was told cannot be acknowledged".into())?;
 

@@ -2,6 +2,7 @@
 //! A Slurm cluster on the loopback address: munged, slurmctld, and two nodes of one processor each.
 
 use crate::container::privileged;
+use crate::unpack::ask;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -35,8 +36,12 @@ impl Cluster {
     pub fn start(dir: &Path) -> Result<Self, String> {
         fs::create_dir_all(dir.join("state")).map_err(|error| error.to_string())?;
         fs::write(dir.join("slurm.conf"), config(dir)?).map_err(|error| error.to_string())?;
-        said("dd", &["if=/dev/urandom", &format!("of={}/key", dir.display()), "bs=1024", "count=1"])?;
-        said("chmod", &["400", &format!("{}/key", dir.display())])?;
+        run(Command::new("dd").arg(format!("of={}/key", dir.display())).args([
+            "if=/dev/urandom",
+            "bs=1024",
+            "count=1",
+        ]))?;
+        run(Command::new("chmod").arg("400").arg(dir.join("key")))?;
         let mut cluster = Cluster { dir: dir.into(), processes: Vec::new() };
         let munged =
             ["key-file=key", "socket=munge.socket", "pid-file=munged.pid", "seed-file=seed", "log-file=munged.log"]
@@ -84,13 +89,7 @@ impl Cluster {
 
     /// What a Slurm command says.
     fn ask(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(program);
-        let output = command.args(arguments).env("SLURM_CONF", self.config()).output();
-        let output = output.map_err(|error| format!("{program}: {error}"))?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_string()),
-            false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        }
+        run(Command::new(program).args(arguments).env("SLURM_CONF", self.config()))
     }
 
     /// The task that runs on the second node, as `JOB_TASK`.
@@ -134,12 +133,10 @@ impl Cluster {
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-    }
+/// What a tool says.
+fn run(command: &mut Command) -> Result<String, String> {
+    let said = ask(command).map_err(|error| error.to_string())??;
+    Ok(String::from_utf8_lossy(&said).trim().to_string())
 }
 
 fn config(dir: &Path) -> Result<String, String> {

@@ -5,6 +5,7 @@ use super::super::pypi;
 use super::Context;
 use crate::error::{AtPath, Error};
 use crate::store::{remove, sha256_file};
+use crate::tree;
 use crate::unpack::ask;
 use std::fs;
 use std::io::Write;
@@ -48,10 +49,8 @@ pub fn kubernetes(context: &Context<'_>) -> Result<String, String> {
 /// actionlint has nothing to say of our workflows, and each action is pinned by its hash.
 pub fn workflows(context: &Context<'_>) -> Result<String, String> {
     let dir = context.tree.join(".github/workflows");
-    let entries = fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>();
-    files.as_mut().map(|files| files.sort()).map_err(|error| error.to_string())?;
-    let files = files.map_err(|error| error.to_string())?;
+    let names = tree::files(&dir).map_err(|error| error.to_string())?;
+    let files: Vec<PathBuf> = names.into_iter().map(|name| dir.join(name)).collect();
     for file in &files {
         pinned(&fs::read_to_string(file).map_err(|error| error.to_string())?)
             .map_err(|action| format!("{}: `{action}` is not pinned by a hash", file.display()))?;

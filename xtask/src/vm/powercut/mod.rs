@@ -90,11 +90,8 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     let initramfs = dir.join("initramfs");
     write_initramfs(&initramfs, &image, request.module, request.programs, |modules| Plan {
         modules,
-        scenarios: Vec::new(),
-        nvme_multipath: false,
         powercut: true,
-        reboots: None,
-        bench: Vec::new(),
+        ..Plan::default()
     })?;
     let log = request.out_dir.join(format!("{id}.powercut.log"));
     let machine = Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disks };

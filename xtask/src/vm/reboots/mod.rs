@@ -72,11 +72,8 @@ pub fn run(request: &Request<'_>, kind: FileSystem, listener: &dyn Listener) -> 
     let initramfs = dir.join("initramfs");
     write_initramfs(&initramfs, &image, request.module, request.programs, |modules| Plan {
         modules,
-        scenarios: Vec::new(),
-        nvme_multipath: false,
-        powercut: false,
         reboots: Some(kind.name().to_string()),
-        bench: Vec::new(),
+        ..Plan::default()
     })?;
     let images = Images { before: dir.join("before.img"), after: dir.join("after.img") };
     File::create(&images.after).and_then(|file| file.set_len(ROOT.size)).at_path(&images.after)?;
