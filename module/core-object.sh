@@ -9,7 +9,7 @@
 # Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
 # Kernels with frame pointers (Ubuntu's) find by them what is on the stack, when they are to copy from or to it.
 # With the PLT, memcpy and friends are called directly: a kernel has no GOT, and its loader refuses relocations to one.
-# Only small functions are inlined, and those that ask for it: what a write goes through. Else the code were a fifth larger.
+# Only small functions are inlined, and those that ask for it: what a write goes through. Else the code were a sixth larger.
 # core is compiled for the same target; compiler_builtins is empty, as the kernel brings memcpy itself.
 # The linker leaves names of 128-bit helpers that nothing uses; modpost would want them.
 set -eu
