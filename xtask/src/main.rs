@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask`: the involflt build farm.
 
+mod assemble;
 mod boot;
 mod build;
 mod build_matrix;
@@ -73,6 +74,7 @@ enum Command {
     Gather(gather::Gather),
     Matrix(resolve::Matrix),
     Probes(probes::Probes),
+    Publish(publish::Publish),
     Release(kernels::ReleaseCommand),
     Report(report::Report),
     Resolve(resolve::Resolve),
@@ -103,6 +105,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Gather(command) => command.run(shell),
         Command::Matrix(command) => command.run(shell),
         Command::Probes(command) => command.run(shell),
+        Command::Publish(command) => command.run(shell),
         Command::Release(command) => command.run(shell),
         Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),

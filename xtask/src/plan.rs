@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The work on a list of kernels: each built, checked and booted; then packages, repositories and the report of all.
 
+use crate::assemble::Assembler;
 use crate::boot::Booter;
 use crate::build::{Built, Farm};
 use crate::check::{self, KernelFacts, Severity};
@@ -9,7 +10,6 @@ use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::{LockedKernel, Role};
 use crate::module_source::ModuleSource;
-use crate::publish::Publisher;
 use crate::resolve::{self, Refused, Resolution};
 use crate::result::{Results, Row, Status};
 use crate::sign::Keys;
@@ -97,7 +97,7 @@ impl Plan {
     ) -> Result<Vec<Row>> {
         let (rows, built): (Vec<Row>, Vec<Option<Built>>) = done.unzip();
         let good = resolution.kernels.iter().zip(built).filter_map(|(kernel, built)| Some((kernel, built?))).collect();
-        self.publish(good, farm, listener)?;
+        self.assemble(good, farm, listener)?;
         resolve::record(&resolution.kernels, &self.dist)?;
         let results = Results { rows, left_out: resolution.refused.iter().map(Refused::left_out).collect() };
         report::write(&self.dist, &results)?;
@@ -105,12 +105,12 @@ impl Plan {
     }
 
     /// Packages and repositories of the kernels that were found good. Where none was, those of before stay.
-    fn publish(&self, good: Vec<(&LockedKernel, Built)>, farm: &Farm<'_>, listener: &dyn Listener) -> Result<()> {
+    fn assemble(&self, good: Vec<(&LockedKernel, Built)>, farm: &Farm<'_>, listener: &dyn Listener) -> Result<()> {
         let Some(keys) = self.keys.as_ref().filter(|_| !good.is_empty()) else { return Ok(()) };
         let start = Instant::now();
-        let publisher = Publisher { farm, keys, listener };
-        let modules = publisher.modules(&good)?;
-        let packages = publisher.run(&modules, &self.dist)?;
+        let assembler = Assembler { farm, keys, listener };
+        let modules = assembler.modules(&good)?;
+        let packages = assembler.run(&modules, &self.dist)?;
         let signed = if keys.development { "signed with a DEVELOPMENT KEY" } else { "signed" };
         let text = format!("{packages} for {} kernels in {}, {signed}", modules.len(), self.dist.display());
         listener.event(Event::Done { subject: "packages".into(), ok: true, text, millis: millis(start) });

@@ -1,193 +1,160 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What people install: modules signed and packed, packages signed, repositories, public keys, SBOMs and checksums,
-//! all in `dist/`.
+//! `cargo xtask publish`: the repositories of `dist/` brought to where clients get them, so that none of them ever sees
+//! half.
 //!
-//! Every step's result is in the store under the hash of what went into it, so a second run signs nothing again and
-//! leaves the same bytes.
+//! Packages, and indices that others name, have their hash in their path: they are added and never changed. What
+//! clients begin from is replaced last, and what the last generations had stays.
 
-mod boms;
-mod checksums;
-mod module;
+mod directory;
+mod generations;
+mod place;
+mod plan;
+mod remote;
+mod rsync;
+mod s3;
 
-use crate::build::{Built, Farm};
-use crate::error::{AtPath, Result};
-use crate::event::{Event, Listener};
-use crate::lock::LockedKernel;
-use crate::package::{self, Home, Package, PublicKeys, Recipe, Recipes, SignedModule, Templates, Tools};
-use crate::repository;
-use crate::sign::Keys;
-use crate::store::{Store, key, sha256_file};
-use crate::{ctl_program, dkms, parallel, tree, work_tree};
-use std::collections::BTreeMap;
+use crate::error::{AtPath, Error, Result};
+use crate::parallel;
+use crate::store::{remove, sha256_file};
+use generations::{Files, SIGNATURE, SUMS};
+use place::Place;
+use plan::Plan;
+use serde_json::{Value, json};
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use xshell::Shell;
 
-/// What publishing needs.
-pub struct Publisher<'a> {
-    /// Store, source and engine.
-    pub farm: &'a Farm<'a>,
-    /// What everything is signed with.
-    pub keys: &'a Keys,
-    /// Is told of every step.
-    pub listener: &'a dyn Listener,
+/// Publishes the repositories of dist/: to a directory, an rsync daemon or a bucket of S3.
+///
+/// Clients see the old state or the new one, and those that hold the indices of one of the last generations still get
+/// every file of it. Broken off at any moment, the same command goes on where it stopped. Nothing is signed here: what
+/// SHA256SUMS lists is published, and each file must have the hash that it says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask publish /srv/involflt                    serve /srv/involflt/current
+  cargo xtask publish rsync://host/involflt --dry-run  what would be done
+  cargo xtask publish s3://bucket/involflt --keep 10   by rclone: AWS_* and RCLONE_S3_* say how
+  cargo xtask publish /srv/involflt --format json | jq .remove
+
+Exit codes: 0 published, now or before; 2 not a whole dist/, or a repository would be lost; 69 the place or its tool.")]
+pub struct Publish {
+    /// DIR, rsync://HOST/MODULE[/PATH] or s3://BUCKET[/PATH].
+    #[arg(value_name = "PLACE")]
+    place: Place,
+    /// What `build-matrix` or `gather` made.
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    dist: PathBuf,
+    /// Generations whose files stay, the new one counted.
+    #[arg(long, value_name = "N", default_value = "5")]
+    keep: NonZero<usize>,
+    /// Publish although repositories are not there that were before; they go with the last generation that has them.
+    #[arg(long)]
+    drop_missing: bool,
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    format: Output,
 }
 
-/// A signed package and where it belongs.
-struct Signed<'a> {
-    recipe: &'a Recipe,
-    homes: Vec<Home>,
-    file: PathBuf,
+/// Forms of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// A line for each file that comes or goes, and one for all
+    Text,
+    /// An object with the paths in `add`, `replace` and `remove`, `bytes` that are sent, `generation`, `kept`,
+    /// `dropped`
+    Json,
 }
 
-impl Publisher<'_> {
-    /// Packs and signs the modules, and writes repositories, keys, SBOMs and checksums into `dist`.
-    ///
-    /// Each part of `dist` is replaced as a whole; where something fails, the parts before are new and the others old.
-    pub fn run(&self, modules: &[SignedModule<'_>], dist: &Path) -> Result<usize> {
-        let packages = self.packages(modules, self.farm.store)?;
-        for served in package::serving(modules)? {
-            self.listener.event(Event::Note { subject: "packages".into(), text: served.to_string() });
-        }
-        self.stage("packages", "sign");
-        let signed = parallel::map(&packages, parallel::processors(), |package| self.signed(package));
-        let signed = signed.into_iter().collect::<Result<Vec<_>>>()?;
-        self.stage("packages", "repositories");
-        self.repositories(&signed, dist)?;
-        self.stage("packages", "SBOMs");
-        tree::replace(&boms::get(self.farm, &signed, modules)?, &dist.join("sbom"))?;
-        tree::replace(&self.public_keys()?, &dist.join("keys"))?;
-        checksums::write(dist, &self.keys.archive, self.farm.store)?;
-        Ok(packages.len())
-    }
-
-    fn stage(&self, subject: &str, stage: &str) {
-        self.listener.event(Event::Stage { subject: subject.into(), stage: stage.into() });
-    }
-
-    /// Every package of the modules, unsigned, kept in `store`.
-    pub fn packages(&self, modules: &[SignedModule<'_>], store: &Store) -> Result<Vec<Package>> {
-        let top = work_tree::top();
-        let templates = Templates::read(&top.join("packaging"))?;
-        let tools = Tools::get(self.farm.store, self.farm.offline, &|stage| self.stage("packages", stage))?;
-        self.stage("packages", "pack");
-        let recipes = Recipes { development: self.keys.development, licence: &top.join("LICENSE") };
-        package::make(&recipes, modules, self.shared(&recipes, modules)?, &templates, &tools, store)
-    }
-
-    /// The packages that are the same for every kernel.
-    fn shared(&self, recipes: &Recipes<'_>, modules: &[SignedModule<'_>]) -> Result<Vec<Recipe>> {
-        let keys = self.public_keys()?;
-        let mut shared = recipes.keys(&PublicKeys {
-            keyring: &keys.join("involflt-archive-keyring.gpg"),
-            armoured: &keys.join("involflt-archive-keyring.asc"),
-            fingerprint: self.keys.archive.fingerprint(),
-            certificate: &keys.join("involflt-module.der"),
-        });
-        shared.extend(recipes.utils(&ctl_program::build()?));
-        if let Some(any) = modules.first() {
-            shared.extend(recipes.dkms(&self.dkms_tree(any.kernel)?)?);
-        }
-        Ok(shared)
-    }
-
-    /// The DKMS source as it is installed.
-    fn dkms_tree(&self, any: &LockedKernel) -> Result<PathBuf> {
-        let stage = |stage: &str| self.stage("involflt-dkms", stage);
-        let tree = work_tree::top().join("target/dkms");
-        dkms::stage(self.farm, any, &tree, &stage)?;
-        Ok(tree)
-    }
-}
-
-impl Publisher<'_> {
-    /// The modules of kernels that were built and found good, signed.
-    pub fn modules<'a>(&self, built: &[(&'a LockedKernel, Built)]) -> Result<Vec<SignedModule<'a>>> {
-        let sign = |(kernel, built): &(&'a LockedKernel, Built)| {
-            self.stage(&kernel.id(), "sign");
-            let module = module::signed(self.farm, built, &self.keys.module).map_err(|error| error.at(kernel.id()))?;
-            Ok(SignedModule { kernel, module, symvers: built.kdir.host.join("Module.symvers") })
-        };
-        parallel::map(built, parallel::processors(), sign).into_iter().collect()
-    }
-
-    /// A directory of the store with the public halves of all keys.
-    fn public_keys(&self) -> Result<PathBuf> {
-        let (module, archive) = (&self.keys.module, &self.keys.archive);
-        self.farm.store.entry("public-keys", &key([module.id().as_str(), archive.fingerprint()]), |partial| {
-            fs::create_dir_all(partial).at_path(partial)?;
-            let files = [
-                ("involflt-module.der", module.certificate_der().to_vec()),
-                ("involflt-module.pem", fs::read(module.certificate()).at_path(module.certificate())?),
-                ("involflt-archive-keyring.gpg", archive.public()?),
-                ("involflt-archive-keyring.asc", archive.public_armoured()?),
-            ];
-            files.iter().try_for_each(|(name, data)| fs::write(partial.join(name), data).at_path(partial.join(name)))
-        })
-    }
-
-    /// A package's signed copy, signed once.
-    fn signed<'p>(&self, package: &'p Package) -> Result<Signed<'p>> {
-        let name = package.recipe.file_name();
-        let id = key([sha256_file(&package.file)?.as_str(), self.keys.archive.fingerprint()]);
-        let dir = self.farm.store.entry("signed-packages", &id, |partial| {
-            fs::create_dir_all(partial).at_path(partial)?;
-            let copy = partial.join(&name);
-            fs::copy(&package.file, &copy).at_path(&copy)?;
-            match package.recipe.is_deb() {
-                true => self.keys.archive.deb_sign(&copy),
-                false => self.keys.archive.rpm_sign(&copy),
-            }
-            .map_err(|error| error.at(&name))
-        })?;
-        Ok(Signed { recipe: &package.recipe, homes: package.homes.clone(), file: dir.join(name) })
-    }
-
-    fn repositories(&self, signed: &[Signed<'_>], dist: &Path) -> Result<()> {
-        let mut homes: BTreeMap<&Home, Vec<PathBuf>> = BTreeMap::new();
-        for package in signed {
-            package.homes.iter().for_each(|home| homes.entry(home).or_default().push(package.file.clone()));
-        }
-        let suites: Vec<repository::Suite> = homes
-            .iter()
-            .filter_map(|(home, debs)| match home {
-                Home::Apt(name) => Some(repository::Suite { name: name.clone(), debs: debs.clone() }),
-                Home::Rpm(_) => None,
-            })
-            .collect();
-        if !suites.is_empty() {
-            self.apt(&homes, &suites, dist)?;
-        }
-        for (home, rpms) in &homes {
-            let Home::Rpm(name) = home else { continue };
-            let made =
-                self.repository([(home, rpms)].into_iter(), |to| repository::rpm(to, rpms, &self.keys.archive))?;
-            let rpm = dist.join("rpm");
-            fs::create_dir_all(&rpm).at_path(&rpm)?;
-            tree::replace(&made, &rpm.join(name))?;
+impl Publish {
+    /// Publishes, and prints what was done.
+    pub fn run(self, _: &Shell) -> Result<()> {
+        let files = whole(&self.dist)?;
+        let work = std::env::temp_dir().join(format!("involflt-publish-{}", std::process::id()));
+        remove(&work)?;
+        fs::create_dir(&work).at_path(&work)?;
+        let outcome = self.publish(&files, &work);
+        remove(&work)?;
+        let plan = outcome?;
+        match (self.format, plan) {
+            (Output::Text, None) => println!("it is published already"),
+            (Output::Text, Some(plan)) => print!("{}", text(&plan, &self.dist, self.dry_run)?),
+            (Output::Json, plan) => println!("{:#}", json(plan.as_ref(), &self.dist, self.dry_run)?),
         }
         Ok(())
     }
 
-    fn apt(&self, homes: &BTreeMap<&Home, Vec<PathBuf>>, suites: &[repository::Suite], dist: &Path) -> Result<()> {
-        let apt = self.repository(homes.iter().filter(|(home, _)| matches!(home, Home::Apt(_))), |to| {
-            repository::apt(to, suites, &self.keys.archive)
-        })?;
-        tree::replace(&apt, &dist.join("apt"))
-    }
-
-    /// A repository of the store, made once for the same packages and key.
-    fn repository<'h>(
-        &self,
-        homes: impl Iterator<Item = (&'h &'h Home, &'h Vec<PathBuf>)>,
-        make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
-        let mut parts = vec![self.keys.archive.fingerprint().to_string()];
-        for (home, files) in homes {
-            parts.push(format!("{home:?}"));
-            for file in files {
-                parts.push(sha256_file(file)?);
-            }
+    fn publish(&self, files: &Files, work: &Path) -> Result<Option<Plan>> {
+        let published = self.place.published(work)?;
+        let plan = Plan::new(files, &published, self.keep, self.drop_missing)?;
+        if let Some(plan) = plan.as_ref().filter(|_| !self.dry_run) {
+            self.place.publish(plan, &self.dist, work)?;
         }
-        self.farm.store.entry("repositories", &key(parts.iter().map(String::as_str)), make)
+        Ok(plan)
     }
+}
+
+/// What is to be published: the files of SHA256SUMS, which are there and have the hashes that it says.
+fn whole(dist: &Path) -> Result<Files> {
+    let not_whole = |cause: String| {
+        Error::input(format!("{}: {cause}", dist.display()))
+            .note("`cargo xtask build-matrix` makes it whole; `cargo xtask verify` says all that is wrong with it")
+    };
+    for name in [SUMS, SIGNATURE] {
+        if !dist.join(name).is_file() {
+            return Err(not_whole(format!("there is no {name}")));
+        }
+    }
+    let files = generations::sums_of(&dist.join(SUMS))?;
+    let list: Vec<(&String, &String)> = files.iter().collect();
+    let differs = |(path, sha256): &(&String, &String)| match sha256_file(&dist.join(path)) {
+        Ok(found) if found == **sha256 => None,
+        Ok(_) => Some(format!("{path} does not have the hash that {SUMS} says")),
+        Err(error) => Some(error.message),
+    };
+    match parallel::map(&list, parallel::processors(), differs).into_iter().flatten().next() {
+        None => Ok(files),
+        Some(cause) => Err(not_whole(cause)),
+    }
+}
+
+/// How many bytes are sent at most.
+fn bytes(plan: &Plan, dist: &Path) -> Result<u64> {
+    let size = |file: &String| fs::metadata(dist.join(file)).map(|meta| meta.len()).at_path(file);
+    plan.add.iter().chain(&plan.replace).map(size).sum()
+}
+
+fn text(plan: &Plan, dist: &Path, dry_run: bool) -> Result<String> {
+    let signs = [('+', &plan.add), ('~', &plan.replace), ('-', &plan.remove)];
+    let lines: String =
+        signs.iter().flat_map(|(sign, files)| files.iter().map(move |file| format!("{sign} {file}\n"))).collect();
+    let (would, count) = (if dry_run { "would be published" } else { "published" }, plan.kept.len() + 1);
+    Ok(format!(
+        "{lines}generation {} {would}: {} files added, {} replaced, {} removed, {} bytes; generations kept: {count}\n",
+        plan.number,
+        plan.add.len(),
+        plan.replace.len(),
+        plan.remove.len(),
+        bytes(plan, dist)?,
+    ))
+}
+
+/// `generation` is null where nothing is to be done.
+fn json(plan: Option<&Plan>, dist: &Path, dry_run: bool) -> Result<Value> {
+    Ok(match plan {
+        None => json!({ "generation": null, "dry_run": dry_run }),
+        Some(plan) => json!({
+            "generation": plan.number,
+            "dry_run": dry_run,
+            "kept": plan.kept,
+            "dropped": plan.dropped,
+            "add": plan.add,
+            "replace": plan.replace,
+            "remove": plan.remove,
+            "bytes": bytes(plan, dist)?,
+        }),
+    })
 }

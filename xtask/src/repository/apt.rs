@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An apt repository: one pool, a suite for each release.
 
-use super::said;
+use super::{add, said};
 use crate::error::{AtPath, Error, Result};
 use crate::sign::ArchiveKey;
 use crate::store::sha256_file;
@@ -28,7 +28,7 @@ pub fn write(to: &Path, suites: &[Suite], key: &ArchiveKey) -> Result<()> {
     let pool = to.join(POOL);
     fs::create_dir_all(&pool).at_path(&pool)?;
     for deb in suites.iter().flat_map(|suite| &suite.debs) {
-        fs::copy(deb, pool.join(deb.file_name().unwrap_or_default())).at_path(deb)?;
+        add(deb, &pool)?;
     }
     let listing = said(Command::new("apt-ftparchive").args(["packages", POOL]).current_dir(to))?;
     let listing = String::from_utf8(listing).map_err(|error| Error::infra(format!("apt-ftparchive: {error}")))?;

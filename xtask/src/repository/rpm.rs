@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An rpm-md repository, as zypper and dnf read it.
 
-use super::said;
+use super::{add, said};
 use crate::error::{AtPath, Result};
 use crate::sign::ArchiveKey;
 use std::fs;
@@ -11,10 +11,8 @@ use std::process::Command;
 /// Writes a repository of signed packages into a directory that does not exist yet.
 pub fn write(to: &Path, rpms: &[PathBuf], key: &ArchiveKey) -> Result<()> {
     for rpm in rpms {
-        let name = rpm.file_name().unwrap_or_default();
-        let dir = to.join(if name.to_string_lossy().ends_with(".noarch.rpm") { "noarch" } else { "x86_64" });
-        fs::create_dir_all(&dir).at_path(&dir)?;
-        fs::copy(rpm, dir.join(name)).at_path(rpm)?;
+        let is_noarch = rpm.to_string_lossy().ends_with(".noarch.rpm");
+        add(rpm, &to.join(if is_noarch { "noarch" } else { "x86_64" }))?;
     }
     said(Command::new("createrepo_c").args(["--quiet", "--no-database"]).arg(to))?;
     let index = to.join("repodata/repomd.xml");

@@ -5,23 +5,22 @@
 mod fixture;
 mod gains;
 mod hostile;
-mod server;
 mod ubuntu;
 
 use super::rpm::{self, RpmRoot};
+use super::server::Server;
 use super::stand_in::{self, StandIn};
 use super::{Context, Tally};
+use crate::assemble::Assembler;
 use crate::build::{Built, Farm};
 use crate::kdir::Kdir;
 use crate::lock::{LockedKernel, Platform};
 use crate::module_source::ModuleSource;
 use crate::package::{self, Family, Recipes, RpmKernel, SignedModule, Templates, Tools};
-use crate::publish::Publisher;
 use crate::resolve::{self, MatrixArgs, Resolution};
 use crate::sign::{KeyOptions, Keys};
 use crate::store::remove;
 use fixture::{RhelKernel, SlesKernel};
-use server::Server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -186,8 +185,8 @@ impl<'a> Bench<'a> {
         let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
         let generic = kernels.iter().find(|kernel| kernel.flavour == "generic").ok_or("no generic kernel")?;
         let built = [(generic, self.built(generic, &farm)?)];
-        let publisher = Publisher { farm: &farm, keys: &self.keys, listener: self.context.listener };
-        let made = self.packages(&publisher.modules(&built).map_err(text)?)?;
+        let assembler = Assembler { farm: &farm, keys: &self.keys, listener: self.context.listener };
+        let made = self.packages(&assembler.modules(&built).map_err(text)?)?;
         let deb = made.iter().find(|file| file.extension().is_some_and(|ending| ending == "deb")).ok_or("no deb")?;
         let files = said(Command::new("dpkg-deb").arg("-c").arg(deb))?;
         match files.contains(&format!("/lib/modules/{}/", generic.kernel)) {
@@ -233,8 +232,8 @@ impl<'a> Bench<'a> {
         let farm = Farm::new(self.context.store, &source, self.context.matrix.offline);
         let built = kernels.iter().map(|kernel| Ok((kernel, self.built(kernel, &farm)?)));
         let built = built.collect::<Result<Vec<_>, String>>()?;
-        let publisher = Publisher { farm: &farm, keys: &self.keys, listener: self.context.listener };
-        let modules = publisher.modules(&built).map_err(text)?;
+        let assembler = Assembler { farm: &farm, keys: &self.keys, listener: self.context.listener };
+        let modules = assembler.modules(&built).map_err(text)?;
         let serving = package::serving(&modules).map_err(text)?;
         let [served] = &serving[..] else { return Err(format!("{serving:?}")) };
         same("what it serves", &served.serves.len().to_string(), &kernels.len().to_string())?;

@@ -65,7 +65,10 @@ impl Hostile<'_> {
 
     fn altered_package(&self, root: &Root) -> Result<String> {
         let pool = self.copy()?.join("pool/main/i/involflt");
-        for name in tree::files(&pool)?.iter().filter(|name| name.to_string_lossy().starts_with("involflt-keyring_")) {
+        let is_keyring = |path: &&PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("involflt-keyring_"))
+        };
+        for name in tree::files(&pool)?.iter().filter(is_keyring) {
             let mut bytes = fs::read(pool.join(name)).at_path(pool.join(name))?;
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;

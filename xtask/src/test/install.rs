@@ -4,13 +4,13 @@
 use super::hostile::Hostile;
 use super::stranger::Stranger;
 use super::{Context, Tally, older};
+use crate::assemble::Assembler;
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::lock::LockedKernel;
 use crate::machine::{Boot, Booted, Machine, Root, Spec};
 use crate::module_source::ModuleSource;
 use crate::parallel;
-use crate::publish::Publisher;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::remove;
 use std::collections::BTreeMap;
@@ -103,10 +103,10 @@ impl Published {
         let farm = Farm::new(context.store, &source, context.matrix.offline);
         let log = context.store.kind("logs")?.join("test-install.log");
         let built = kernels.iter().map(|kernel| Ok((kernel, farm.build(kernel, &log, &|_| ())?)));
-        let publisher = Publisher { farm: &farm, keys: &keys, listener: context.listener };
-        let signed = publisher.modules(&built.collect::<Result<Vec<_>>>()?)?;
+        let assembler = Assembler { farm: &farm, keys: &keys, listener: context.listener };
+        let signed = assembler.modules(&built.collect::<Result<Vec<_>>>()?)?;
         fs::create_dir_all(dist).at_path(dist)?;
-        publisher.run(&signed, dist)?;
+        assembler.run(&signed, dist)?;
         let modules = signed.into_iter().map(|one| (one.kernel.id(), one.module)).collect();
         Ok(Published { kernels, keys, modules })
     }
@@ -316,8 +316,8 @@ fn by_rpm(root: &Root, release: &str) -> Result<()> {
     // Debian's rpm has its database in the home directory.
     let rpm = |arguments: &str| root.run(&format!("HOME=/tmp/rpm rpm {arguments}"))?.ok();
     rpm("--import /rpm/repodata/repomd.xml.key")?;
-    rpm("--checksig /rpm/x86_64/involflt-dkms-*.rpm")?;
-    rpm("-i --nodeps /rpm/x86_64/involflt-dkms-*.rpm")?;
+    rpm("--checksig /rpm/x86_64/*/involflt-dkms-*.rpm")?;
+    rpm("-i --nodeps /rpm/x86_64/*/involflt-dkms-*.rpm")?;
     let found = root.run(&format!("modinfo -k {release} -F filename involflt"))?.ok()?;
     if !found.contains("/updates/dkms/involflt.ko") {
         return Err(Error::kernel(format!("modinfo -k {release} involflt: {}", found.trim())));

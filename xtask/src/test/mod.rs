@@ -14,12 +14,15 @@ mod older;
 mod packages;
 mod page;
 mod proof;
+mod publish;
 mod pypi;
 mod reboot;
 mod registry;
 mod rpm;
 mod sbom;
 mod secrets;
+mod server;
+mod service;
 mod signing;
 mod source;
 mod source_packages;
@@ -99,6 +102,8 @@ enum Stage {
     Packages,
     /// Published packages that were tampered with.
     Verify,
+    /// Repositories published to a directory, by rsync and to S3, with clients that hold older indices.
+    Publish,
     /// Archives of rpm distributions, good and hostile.
     Archives,
     /// Module packages chosen by zypper and dnf.
@@ -126,6 +131,7 @@ impl Stage {
             Stage::Executors => executors::run(context, tally),
             Stage::Packages => packages::run(context, tally),
             Stage::Verify => verify::run(context, tally),
+            Stage::Publish => publish::run(context, tally),
             Stage::Archives => archives::run(context, tally),
             Stage::Rpm => rpm::run(context, tally),
             Stage::Install => install::run(context, tally),

@@ -3,11 +3,11 @@
 
 use super::source::is_script;
 use super::{Context, Tally};
+use crate::assemble::Assembler;
 use crate::build::Farm;
 use crate::error::Result;
 use crate::module_source::ModuleSource;
 use crate::package::{Package, Templates};
-use crate::publish::Publisher;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::{Store, remove};
 use std::path::Path;
@@ -35,12 +35,12 @@ fn two_sets(context: &Context<'_>, scratch: &Path) -> Result<(Vec<Package>, Vec<
     let keys = Keys::open(&KeyOptions::default(), context.listener)?;
     let source = ModuleSource::read(&context.tree.join("module"))?;
     let farm = Farm::new(context.store, &source, context.matrix.offline);
-    let publisher = Publisher { farm: &farm, keys: &keys, listener: context.listener };
+    let assembler = Assembler { farm: &farm, keys: &keys, listener: context.listener };
     let log = context.store.kind("logs")?.join("test-packages.log");
     let built = kernels.iter().map(|kernel| Ok((kernel, farm.build(kernel, &log, &|_| ())?)));
-    let modules = publisher.modules(&built.collect::<Result<Vec<_>>>()?)?;
+    let modules = assembler.modules(&built.collect::<Result<Vec<_>>>()?)?;
     let elsewhere = Store::open(Some(scratch))?;
-    Ok((publisher.packages(&modules, context.store)?, publisher.packages(&modules, &elsewhere)?))
+    Ok((assembler.packages(&modules, context.store)?, assembler.packages(&modules, &elsewhere)?))
 }
 
 /// Two sets of the same packages, made in two places, are the same bytes.

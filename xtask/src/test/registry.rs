@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A base image from a real registry on the loopback address.
 
+use super::service::{Service, free_address};
 use super::{Context, Tally};
 use crate::container::privileged;
 use crate::registry;
 use crate::store::remove;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -21,46 +20,23 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     }
 }
 
-/// A registry that serves until it is dropped.
-struct Registry {
-    server: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // A server that is gone already is as good as one that was stopped.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-impl Registry {
-    fn start(dir: &Path) -> Result<Self, String> {
-        let address = free_address()?;
-        let config = dir.join("registry.yml");
-        let text = format!(
+/// A registry whose images are below `dir`.
+fn start(dir: &Path) -> Result<Service, String> {
+    let config = dir.join("registry.yml");
+    let text = |address| {
+        let images = dir.join("images");
+        format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
-            dir.join("images").display()
-        );
-        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+            images.display()
+        )
+    };
+    Service::start(|address| {
+        // What cannot be written here, the registry cannot read: it says so.
+        let _ = std::fs::write(&config, text(address));
         let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = command.spawn().map_err(|error| format!("docker-registry: {error}"))?;
-        let registry = Registry { server, address };
-        for _ in 0..100 {
-            if TcpStream::connect(address).is_ok() {
-                return Ok(registry);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Err(format!("docker-registry does not answer at {address}"))
-    }
-}
-
-fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    listener.local_addr().map_err(|error| error.to_string())
+        command.arg("serve").arg(&config);
+        command
+    })
 }
 
 fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
@@ -76,7 +52,7 @@ fn exported(dir: &Path) -> Result<String, String> {
     let content = dir.join("content");
     std::fs::create_dir_all(&content).map_err(|error| error.to_string())?;
     std::fs::write(content.join("base-image"), "whole\n").map_err(|error| error.to_string())?;
-    let registry = Registry::start(dir)?;
+    let registry = start(dir)?;
     let image = format!("{}/involflt-test:latest", registry.address);
     let (packed, unpacked) = (dir.join("content.tar"), dir.join("exported.tar"));
     said("tar", &["-C", &content.to_string_lossy(), "-cf", &packed.to_string_lossy(), "."])?;

@@ -191,7 +191,7 @@ impl<'a> Bench<'a> {
         let [kernel, module] = self.pair(family, &self.old)?;
         root.publish(&[&kernel, &module])?;
         root.install(default_names(family).1)?;
-        let published = root.published(&module);
+        let published = root.published(&module)?;
         let mut bytes = fs::read(&published).map_err(text)?;
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;

@@ -70,7 +70,7 @@ pub fn base(work: &Path) -> Result<PathBuf, String> {
 }
 
 /// Builds one package from a specification and the files that `fill` puts into its root.
-fn build(
+pub fn build(
     work: &Path,
     name: &str,
     spec: &str,

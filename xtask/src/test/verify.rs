@@ -5,10 +5,10 @@
 
 use super::stranger::Stranger;
 use super::{Context, Tally, sbom};
+use crate::assemble::Assembler;
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::module_source::ModuleSource;
-use crate::publish::Publisher;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::remove;
 use crate::tree;
@@ -107,8 +107,8 @@ fn published(context: &Context<'_>, dir: &Path) -> Result<PathBuf> {
     let farm = Farm::new(context.store, &source, context.matrix.offline);
     let log = context.store.kind("logs")?.join("test-verify.log");
     let built = kernels.iter().take(1).map(|kernel| Ok((kernel, farm.build(kernel, &log, &|_| ())?)));
-    let publisher = Publisher { farm: &farm, keys: &keys, listener: context.listener };
-    publisher.run(&publisher.modules(&built.collect::<Result<Vec<_>>>()?)?, &dist)?;
+    let assembler = Assembler { farm: &farm, keys: &keys, listener: context.listener };
+    assembler.run(&assembler.modules(&built.collect::<Result<Vec<_>>>()?)?, &dist)?;
     Ok(dist)
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `cargo xtask verify`: is everything in `dist/` what its publisher signed? Asked as an outsider would, of the files
+//! `cargo xtask verify`: is everything in `dist/` what its assembler signed? Asked as an outsider would, of the files
 //! alone, with the distributions' own tools.
 
 mod apt;
 mod content;
 mod deb;
+mod generations;
 mod keys;
 mod rollback;
 mod rpm;
@@ -73,12 +74,12 @@ impl Verify {
         match outcome.findings.len() {
             0 => Ok(()),
             count => Err(Error::kernel(format!("{}: {count} findings", self.dist.display()))
-                .note("install nothing of it; compare it with the publisher's copy")),
+                .note("install nothing of it; compare it with the assembler's copy")),
         }
     }
 }
 
-/// One thing that is not as its publisher left it.
+/// One thing that is not as its assembler left it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// Path below the checked directory.
@@ -158,7 +159,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn everything(self, after: Option<&Path>) -> Result<Outcome> {
-        let files = tree::files(self.dist)?;
+        let files = self.without_older(tree::files(self.dist)?)?;
         let packages: Vec<&PathBuf> = files.iter().filter(|file| is_package(file)).collect();
         self.keys()?;
         self.sums(&files)?;

@@ -5,7 +5,6 @@
 mod mirrors;
 
 use super::fixture::{done, sign};
-use super::server::Server;
 use super::{Outcome, text};
 use crate::fetch::Patience;
 use crate::lock::{LockedPackage, Role};
@@ -13,6 +12,7 @@ use crate::resolve::rpm_md::{Package, Repository};
 use crate::sign::ArchiveKey;
 use crate::store::{Store, remove, sha256_file};
 use crate::test::Tally;
+use crate::test::server::Server;
 use crate::test::stranger::Stranger;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use crate::package::Family;
 use crate::repository;
 use crate::sign::ArchiveKey;
 use crate::store::remove;
+use crate::tree;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,12 +33,6 @@ impl RpmRoot<'_> {
         // Kernels beside each other, as SUSE's own zypp.conf has it.
         let settings = "[main]\nmultiversion = provides:multiversion(kernel)\n";
         fs::write(self.dir.join("root/etc/zypp/zypp.conf"), settings).map_err(text)?;
-        let repository = format!(
-            "[involflt]\nname=involflt\nbaseurl=file://{}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file://{}\n",
-            self.dir.join("repository").display(),
-            key.display()
-        );
-        fs::write(self.dir.join("root/etc/yum.repos.d/involflt.repo"), repository).map_err(text)?;
         self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--initdb"))?;
         self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--import").arg(&key))?;
         self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--install").arg(base))
@@ -53,18 +48,49 @@ impl RpmRoot<'_> {
         remove(&place).map_err(text)?;
         let packages: Vec<PathBuf> = packages.iter().map(|package| package.to_path_buf()).collect();
         repository::rpm(&place, &packages, self.key).map_err(text)?;
-        if self.family == Family::Suse && !self.root().join("etc/zypp/repos.d/involflt.repo").exists() {
-            let mut command = self.manager();
-            self.done(
-                command.args(["addrepo", "--gpgcheck"]).arg(format!("file://{}", place.display())).arg("involflt"),
-            )?;
-        }
+        self.subscribe(&format!("file://{}", place.display()))?;
         self.clean()
     }
 
+    /// Has the package manager look at the repository of that URL, if it looks at none yet.
+    pub fn subscribe(&self, url: &str) -> Result<(), String> {
+        let settings =
+            ["etc/yum.repos.d/involflt.repo", "etc/zypp/repos.d/involflt.repo"].map(|file| self.root().join(file));
+        if settings.iter().any(|file| file.exists()) {
+            return Ok(());
+        }
+        if self.family == Family::Suse {
+            return self.done(self.manager().args(["addrepo", "--gpgcheck", url, "involflt"]));
+        }
+        let key = self.dir.join("key.asc");
+        let repository = format!(
+            "[involflt]\nname=involflt\nbaseurl={url}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file://{}\n",
+            key.display()
+        );
+        fs::write(&settings[0], repository).map_err(text)
+    }
+
+    /// Has the package manager read the repository's index anew.
+    pub fn refresh(&self) -> Result<(), String> {
+        match self.family {
+            Family::Suse => self.done(self.manager().args(["refresh", "--force"])),
+            Family::Rhel => self.done(self.manager().args(["makecache", "--refresh"])),
+        }
+    }
+
+    /// The versions of an installed package.
+    pub fn version(&self, package: &str) -> Result<String, String> {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(self.root()).args(["--query", "--queryformat=%{VERSION}", package]);
+        self.said(&mut rpm).map(|(_, said)| said)
+    }
+
     /// A package's file in the repository.
-    pub fn published(&self, package: &Path) -> PathBuf {
-        self.dir.join("repository/x86_64").join(package.file_name().unwrap_or_default())
+    pub fn published(&self, package: &Path) -> Result<PathBuf, String> {
+        let repository = self.dir.join("repository");
+        let files = tree::files(&repository).map_err(text)?;
+        let file = files.iter().find(|file| file.file_name() == package.file_name());
+        file.map(|file| repository.join(file)).ok_or_else(|| format!("{} is not in it", package.display()))
     }
 
     /// zypper or dnf on this root, asking nothing.
