@@ -67,9 +67,37 @@ static blk_qc_t inv_make_request(struct request_queue *q, struct bio *bio)
 	return hook->make_request(q, bio);
 }
 
+#if defined(INV_HAVE_PREP_RQ)
+/* SCSI before blk-mq: what comes past the bios is seen when it is prepared, under the queue's lock. */
+static int inv_prepare(struct request_queue *q, struct request *rq)
+{
+	struct inv_bio_hook *hook;
+
+	rcu_read_lock();
+	hook = inv_bio_hook_of(q);
+	rcu_read_unlock();
+	inv_request_prepared(hook, rq);
+	return hook->prepare(q, rq);
+}
+
+static void inv_swap_prepare(struct inv_bio_hook *hook, prep_rq_fn *prepare)
+{
+	if (!hook->prepare)
+		return;
+	spin_lock_irq(hook->queue->queue_lock);
+	hook->queue->prep_rq_fn = prepare;
+	spin_unlock_irq(hook->queue->queue_lock);
+}
+#else
+#define inv_swap_prepare(hook, prepare)	do { } while (0)
+#endif
+
 void inv_bio_hook_init(struct inv_bio_hook *hook, struct gendisk *disk)
 {
 	hook->queue = disk->queue;
+#if defined(INV_HAVE_PREP_RQ)
+	hook->prepare = disk->queue->prep_rq_fn;
+#endif
 	hook->make_request = disk->queue->make_request_fn;
 }
 
@@ -79,11 +107,13 @@ void inv_bio_hook_set(struct inv_bio_hook *hook, struct gendisk *disk)
 	hash_add_rcu(inv_hooks, &hook->node, (unsigned long)hook->queue);
 	mutex_unlock(&inv_hooks_lock);
 	WRITE_ONCE(hook->queue->make_request_fn, inv_make_request);
+	inv_swap_prepare(hook, inv_prepare);
 }
 
 void inv_bio_hook_clear(struct inv_bio_hook *hook, struct gendisk *disk)
 {
 	WRITE_ONCE(hook->queue->make_request_fn, hook->make_request);
+	inv_swap_prepare(hook, hook->prepare);
 	mutex_lock(&inv_hooks_lock);
 	hash_del_rcu(&hook->node);
 	mutex_unlock(&inv_hooks_lock);

@@ -13,6 +13,9 @@ struct inv_bio_hook {
 #else
 	struct request_queue *queue;
 	make_request_fn *make_request;
+#if defined(INV_HAVE_PREP_RQ)
+	prep_rq_fn *prepare;
+#endif
 	struct hlist_node node;
 #endif
 };
@@ -25,5 +28,7 @@ void inv_bio_hook_clear(struct inv_bio_hook *hook, struct gendisk *disk);
 
 /* Given by hook.c: a bio that the disk's driver is about to get. */
 void inv_bio_submitted(struct inv_bio_hook *hook, struct bio *bio);
+/* Given by hook.c: a request of a queue that is neither blk-mq nor without requests. */
+void inv_request_prepared(struct inv_bio_hook *hook, struct request *rq);
 
 #endif

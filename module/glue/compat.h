@@ -12,7 +12,7 @@
 #include <linux/err.h>
 #include <linux/ktime.h>
 #include <linux/rcupdate.h>
-#include <linux/sched/mm.h>
+#include "compat_old.h"
 #include "probed.h"
 
 /* An open block device: only for the time that its disk is looked up. */
@@ -119,10 +119,12 @@ static inline void inv_unfreeze(struct request_queue *q, unsigned int memflags)
 #define inv_hold_queue(q)	blk_freeze_queue_start(q)
 #define inv_release_queue(q)	blk_mq_unfreeze_queue(q)
 #else
+/* It must have come to rest before it can be let go. */
 #define inv_hold_queue(q)	blk_freeze_queue_start(q)
 static inline void inv_release_queue(struct request_queue *q)
 {
-	blk_mq_freeze_queue_wait(q);
+	blk_mq_freeze_queue(q);
+	blk_mq_unfreeze_queue(q);
 	blk_mq_unfreeze_queue(q);
 }
 #endif

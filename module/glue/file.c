@@ -7,12 +7,13 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
+#include <linux/kmod.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/string.h>
-#include <linux/umh.h>
 #include <linux/workqueue.h>
+#include "compat.h"
 #include "glue.h"
 
 static struct file *inv_file_of(const struct inv_stored *stored)
@@ -102,7 +103,7 @@ static void inv_read(struct work_struct *work)
 	struct inv_job *job = container_of(work, struct inv_job, work);
 
 	while (job->bytes) {
-		ssize_t got = kernel_read(job->file, job->to, job->bytes, &job->at);
+		ssize_t got = inv_kernel_read(job->file, job->to, job->bytes, &job->at);
 
 		if (got <= 0) {
 			job->result = got ? got : -EIO;
@@ -118,7 +119,7 @@ static void inv_write(struct work_struct *work)
 	struct inv_job *job = container_of(work, struct inv_job, work);
 
 	while (job->bytes) {
-		ssize_t put = kernel_write(job->file, job->from, job->bytes, &job->at);
+		ssize_t put = inv_kernel_write(job->file, job->from, job->bytes, &job->at);
 
 		if (put <= 0) {
 			job->result = put ? put : -EIO;

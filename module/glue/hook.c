@@ -195,12 +195,12 @@ static void inv_tell_completion(struct inv_bio *tracked, struct bio *bio)
 {
 	const void *tracker = tracked->dev->tracker;
 
-	if (tracked->op == INV_OP_WRITE && !bio->bi_status) {
+	if (tracked->op == INV_OP_WRITE && !inv_bio_failed(bio)) {
 		struct inv_payload payload = { .bio = bio, .iter = tracked->iter };
 
 		inv_rs_written(tracker, tracked->sector, tracked->sectors, &payload);
 	} else {
-		inv_rs_complete(tracker, tracked->sector, tracked->sectors, !!bio->bi_status);
+		inv_rs_complete(tracker, tracked->sector, tracked->sectors, inv_bio_failed(bio));
 	}
 }
 
@@ -336,6 +336,17 @@ void inv_bio_submitted(struct inv_bio_hook *hook, struct bio *bio)
 	if (op_is_write(bio_op(bio)) && !inv_is_tracked(dev, bio))
 		inv_submit_write(dev, bio);
 }
+
+#if defined(INV_HAVE_PREP_RQ)
+void inv_request_prepared(struct inv_bio_hook *hook, struct request *rq)
+{
+	struct inv_device *dev = container_of(hook, struct inv_device, bio_hook);
+	static const struct inv_nvme none;
+
+	if (blk_rq_is_passthrough(rq))
+		inv_passthrough(dev->tracker, rq, dev->scsi, &none);
+}
+#endif
 
 /*
  * scsi_device_from_queue() knows a SCSI queue by the address of its table, and
@@ -511,16 +522,28 @@ close:
 	return err;
 }
 
+/*
+ * Lets go of a quiesced queue, and runs it; but the memory of one that is going
+ * may be gone. It is kept for a grace period after it was said to go.
+ */
+static void inv_unquiesce_live(struct request_queue *queue)
+{
+	rcu_read_lock();
+	if (!blk_queue_dying(queue))
+		inv_unquiesce(queue);
+	rcu_read_unlock();
+}
+
 static void inv_swap_mq_ops(struct inv_queue *hooked, const struct blk_mq_ops *ops)
 {
 	struct request_queue *queue = hooked->queue;
 	unsigned int memflags = inv_freeze(queue);
 
 	/* No request is in flight, but an idle run of the queue may read the table. */
-	blk_mq_quiesce_queue(queue);
+	inv_quiesce(queue);
 	WRITE_ONCE(queue->mq_ops, ops);
 	inv_sight_add(&hooked->dev->sight, hooked->disk);
-	blk_mq_unquiesce_queue(queue);
+	inv_unquiesce_live(queue);
 	inv_unfreeze(queue, memflags);
 }
 

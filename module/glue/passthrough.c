@@ -26,6 +26,9 @@ static void inv_set_cdb(struct inv_command *command, struct request *rq)
 #if defined(INV_HAVE_SCSI_REQUEST)
 	command->command = scsi_req(rq)->cmd;
 	command->command_bytes = scsi_req(rq)->cmd_len;
+#elif defined(INV_HAVE_RQ_CMD)
+	command->command = rq->cmd;
+	command->command_bytes = rq->cmd_len;
 #else
 	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
 

@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "compat.h"
 #include "glue.h"
 
 void *inv_alloc_zeroed(size_t bytes)

@@ -2,9 +2,9 @@
 /* What threads of the Rust driver take turns at and wait for. */
 #include <linux/jiffies.h>
 #include <linux/mutex.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
+#include "compat.h"
 #include "glue.h"
 
 struct inv_mutex {

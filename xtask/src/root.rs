@@ -147,6 +147,7 @@ impl RootSpec {
     fn install(&self, variant: &[String], to: &Path, log: &Path) -> Result<()> {
         let mut command = privileged("mmdebstrap");
         command.args(["--mode=root", "--quiet"]).args(variant);
+        command.args((self.release == "xenial").then_some(PAM_BEFORE_SYSTEMD));
         command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
         command.args(Distro::find(self.distro).map(|distro| format!("--keyring={}", distro.keyring)));
         command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
@@ -160,6 +161,10 @@ impl RootSpec {
             .note(format!("mmdebstrap's words are in {}", log.display())))
     }
 }
+
+/// Where mmdebstrap makes a xenial, systemd is configured before PAM and makes its users by way of it.
+const PAM_BEFORE_SYSTEMD: &str = "--setup-hook=mkdir -p \"$1/etc/pam.d\"; \
+    for kind in account auth password session; do echo \"$kind sufficient pam_permit.so\" >\"$1/etc/pam.d/common-$kind\"; done";
 
 /// In the root of an image: the hash of the image's files.
 const IMAGE_ID: &str = "involflt-image";

@@ -82,11 +82,17 @@ pub fn scsi_host() -> Step<String> {
 
 /// Waits until a node is there, or is gone: 30 seconds at most.
 pub fn wait_until(node: &str, there: bool) -> Step {
-    let seen = (0..600).any(|_| {
-        Path::new(node).exists() == there || {
+    ensure(poll(|| Path::new(node).exists() == there), || {
+        format!("{node} does not {}", if there { "appear" } else { "go" })
+    })
+}
+
+/// Asks until it is so: 30 seconds at most.
+pub fn poll(is_so: impl Fn() -> bool) -> bool {
+    (0..600).any(|_| {
+        is_so() || {
             thread::sleep(Duration::from_millis(50));
             false
         }
-    });
-    ensure(seen, || format!("{node} does not {}", if there { "appear" } else { "go" }))
+    })
 }

@@ -2,7 +2,7 @@
 //! Thin wrappers of what the standard library does not have, and errors with their context.
 
 use nix::libc;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -70,6 +70,13 @@ pub fn open(path: &str, flags: i32) -> Step<File> {
 /// Whether an error is one of these errnos.
 pub fn is_errno(error: &io::Error, errnos: &[i32]) -> bool {
     error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
+}
+
+/// Whether the running kernel is of that version, or a newer one.
+pub fn is_linux(version: (u32, u32)) -> Step<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "read the kernel's release".into())?;
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    Ok((numbers.next(), numbers.next()) >= (Some(version.0), Some(version.1)))
 }
 
 /// Little-endian fields of an ABI structure at byte offsets.

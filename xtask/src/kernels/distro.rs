@@ -102,6 +102,7 @@ pub const DISTROS: &[Distro] = &[
     Distro {
         name: "ubuntu",
         releases: &[
+            stable("xenial"),
             stable("bionic"),
             stable("focal"),
             stable("jammy"),

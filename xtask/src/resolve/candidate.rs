@@ -177,7 +177,8 @@ fn image<'a>(pool: &Pool<'a>, kernel: &str, version: &str) -> Result<Vec<&'a Sta
         let image = pool.get(&name, version).ok_or(name)?;
         let mut parts = closure(pool, image, part)?;
         // Ubuntu's, which nothing depends on: it has drivers that few machines need.
-        parts.extend(pool.get(&format!("linux-modules-extra-{kernel}"), version));
+        let extra = [format!("linux-modules-extra-{kernel}"), format!("linux-image-extra-{kernel}")];
+        parts.extend(extra.iter().filter_map(|name| pool.get(name, version)));
         Ok(parts)
     };
     let unsigned =

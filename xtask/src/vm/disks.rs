@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Part of the images' key: count it up when what is in them changes.
-const FORMAT: &str = "1";
-/// The oldest kernel of the matrix, 5.10, must be able to mount what the newest mkfs.xfs makes.
-const XFS_OPTIONS: [&str; 5] = ["-q", "-m", "bigtime=0,inobtcount=0", "-i", "nrext64=0"];
+const FORMAT: &str = "2";
+/// The oldest kernel that is booted, 4.4, must be able to mount what the newest mkfs.xfs makes.
+const XFS_OPTIONS: [&str; 5] = ["-q", "-m", "bigtime=0,inobtcount=0,reflink=0,rmapbt=0", "-i", "nrext64=0,sparse=0"];
 
 /// File name of a disk's image.
 pub fn file_name(disk: &Disk) -> String {

@@ -4,7 +4,7 @@
 use super::lifecycle::unload;
 use crate::agent::{self, Agent, DEVICE};
 use crate::module;
-use crate::sys::{Doing, Step, ensure, open};
+use crate::sys::{Doing, Step, ensure, is_linux, open};
 use crate::work::{Area, buffer::Buffer, file_system};
 use guest::layout::{Disk, LIVE, MIB};
 use guest::protocol::INVOLFLT;
@@ -26,8 +26,11 @@ fn file(disk: &Disk) -> String {
 
 /// On each kind of disk: a reload, and a file that is lost in each of the ways there are.
 pub fn scenario() -> Step<String> {
+    let numbered = is_linux((4, 14))?;
     for disk in &LIVE {
-        goes_on_after_a_reload(disk)?;
+        if numbered {
+            goes_on_after_a_reload(disk)?;
+        }
         written_to_unseen(disk)?;
         in_use(disk)?;
         damaged(disk)?;
@@ -35,7 +38,9 @@ pub fn scenario() -> Step<String> {
     }
     on_its_own_disk(&LIVE[0])?;
     read_only(&LIVE[0])?;
-    Ok(format!("{} disks, each reloaded, written to unseen, unclean, damaged, deleted", LIVE.len()))
+    // A disk that was not filtered for a while could then be another one of the same name.
+    let reloaded = if numbered { "reloaded" } else { "not reloaded, as this kernel numbers no disks" };
+    Ok(format!("{} disks, each {reloaded}, written to unseen, unclean, damaged, deleted", LIVE.len()))
 }
 
 fn write(disk: &Disk, offset: u64) -> Step {

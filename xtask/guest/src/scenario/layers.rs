@@ -4,7 +4,7 @@
 use super::states::{missing, writes};
 use crate::agent::{Agent, become_service};
 use crate::contents::Contents;
-use crate::sys::{Step, ensure};
+use crate::sys::{Step, ensure, is_linux};
 use crate::{dm, md, module};
 use guest::extents::Extents;
 use guest::layout::{BACKING_OFFSET, Disk, LIVE, LIVE_BACKING_NODE, MIB, NEXT_DM_NODE};
@@ -14,24 +14,32 @@ use std::path::Path;
 const WRITES: u64 = 150;
 /// Of each layer; what is written to ends before it.
 const SIZE: u64 = 100 * MIB;
-/// Features of dm-multipath by which it takes requests, or bios.
+/// Features of dm-multipath by which it takes requests, or bios: that since Linux 4.8.
 const MULTIPATH: [(&str, &str); 2] = [("requests", "0"), ("bios", "2 queue_mode bio")];
 
 /// What was written is drained with its data, from each disk that it passed.
 pub fn scenario() -> Step<String> {
     let service = become_service()?;
     ["dm_multipath", "dm_round_robin", "raid1"].into_iter().try_for_each(load)?;
-    for (takes, features) in MULTIPATH {
+    let multipath = &MULTIPATH[..if is_linux((4, 8))? { 2 } else { 1 }];
+    for &(takes, features) in multipath {
         let path = LIVE[0].node;
         let parameters = format!("{features} 0 1 1 round-robin 0 1 1 {path} 1");
         dm::create("layer", &[dm::Target { size: SIZE, kind: "multipath", parameters }])?;
         one(disk("dm-multipath", NEXT_DM_NODE, SIZE), takes == "requests").and(dm::remove("layer"))?;
     }
-    md::mirror([LIVE[1].node, LIVE[2].node], SIZE)?;
-    one(disk("md", md::NODE, SIZE), false).and(md::stop())?;
+    let takes: Vec<&str> = multipath.iter().map(|(takes, _)| *takes).collect();
+    let mut done = vec![format!("dm-multipath of {}", takes.join(" and of "))];
+    // Before, an array has no number of one's choice.
+    if is_linux((4, 11))? {
+        md::mirror([LIVE[1].node, LIVE[2].node], SIZE)?;
+        one(disk("md", md::NODE, SIZE), false).and(md::stop())?;
+        done.push("a RAID-1 of md".into());
+    }
     both()?;
+    done.push("dm-linear and the disk below".into());
     drop(service);
-    Ok("dm-multipath of requests and of bios, a RAID-1 of md, dm-linear and the disk below".into())
+    Ok(done.join(", "))
 }
 
 /// What a kernel has built in is not there to be loaded.
@@ -48,7 +56,9 @@ fn disk(name: &'static str, node: &'static str, size: u64) -> &'static Disk {
 fn one(disk: &'static Disk, is_blk_mq: bool) -> Step {
     let mut agent = attach(disk)?;
     let found = crate::agent::is_blk_mq(&crate::sys::open(crate::agent::DEVICE, 0)?, disk.node)?;
-    ensure(found == is_blk_mq, || format!("{}: blk-mq: {found}", disk.node))?;
+    // Before Linux 5.0 there are requests without blk-mq.
+    let expected = found == is_blk_mq || (!found && !is_linux((5, 0))?);
+    ensure(expected, || format!("{}: blk-mq: {found}", disk.node))?;
     let written = writes(disk, WRITES)?;
     drained(&mut agent, &written)?;
     agent.detach()

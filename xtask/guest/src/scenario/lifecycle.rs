@@ -3,7 +3,7 @@
 
 use crate::agent::{self, Agent, DEVICE};
 use crate::module;
-use crate::sys::{Doing, Step, ensure, open};
+use crate::sys::{Doing, Step, ensure, is_linux, open};
 use crate::work::{self, Area, plain};
 use crate::world::{World, joined};
 use guest::layout::{DISKS, Disk};
@@ -27,7 +27,9 @@ pub fn load(_: &mut World) -> Step<String> {
     let protected = agent::protected(&device)?;
     ensure(protected.is_empty(), || format!("protected before anything was attached: {protected:?}"))?;
     let kinds = DISKS.iter().map(|disk| agent::is_blk_mq(&device, disk.node)).collect::<Step<Vec<_>>>()?;
-    ensure(kinds[0] && kinds[1] && !kinds[3], || format!("blk-mq: {kinds:?}"))?;
+    // Before Linux 5.0 a SCSI disk may have requests without blk-mq.
+    let scsi = kinds[1] || !is_linux((5, 0))?;
+    ensure(kinds[0] && scsi && !kinds[3], || format!("blk-mq: {kinds:?}"))?;
     Ok(format!("driver {}.{}.{}.{}", version[0], version[1], version[2], version[3]))
 }
 

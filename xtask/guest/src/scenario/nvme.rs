@@ -2,14 +2,13 @@
 //! NVMe commands that a program gives to a disk by itself: what they write is drained, and what nobody can decode is a hole.
 
 use super::passthrough::{SECTOR, STEP, drained};
-use crate::sys::{Doing, Step, ensure, open};
+use crate::sys::{Doing, Step, ensure, is_linux, open};
 use crate::work;
 use crate::work::buffer::Buffer;
 use crate::work::nvme::{Command, send};
 use crate::world::World;
 use guest::layout::DISKS;
 use nix::libc;
-use std::fs;
 use std::os::unix::fs::FileExt;
 
 /// The NVMe disk's place in [`DISKS`].
@@ -39,9 +38,7 @@ fn cases(first: u64) -> Vec<Case> {
 
 /// Linux before 5.13 makes the command elsewhere than in the request's memory.
 fn is_decoded() -> Step<bool> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "read the kernel's release".into())?;
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    Ok((numbers.next(), numbers.next()) >= (Some(5), Some(13)))
+    is_linux((5, 13))
 }
 
 /// After some writes, by which the driver finds where the commands are, each command's sectors are drained and nothing else.

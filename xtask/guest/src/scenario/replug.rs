@@ -2,13 +2,14 @@
 //! Disks that are taken away while they are filtered, and come back.
 
 use crate::agent::Agent;
-use crate::order::{scsi_host, wait_until};
+use crate::order::{poll, scsi_host, wait_until};
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
-use guest::layout::{Disk, LIVE, MIB};
+use guest::layout::{Disk, LIVE, LIVE_SERIAL, MIB};
 use nix::libc;
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::Path;
 
 /// Twice on each kind of disk that can be taken away.
 pub fn scenario() -> Step<String> {
@@ -72,7 +73,34 @@ fn taken_away(disk: &'static Disk, plug: &Plug) -> Step {
     wait_until(disk.node, false)?;
     agent.remove()?;
     plug.bring()?;
+    appears(disk)
+}
+
+/// Old kernels' virtio_blk gives the name of a disk that somebody knew as it went to no other: it is made a link to the new one,
+/// and so are its partitions'.
+fn appears(disk: &Disk) -> Step {
+    let renamed = || virtio_blk_of(LIVE_SERIAL).filter(|node| disk.name == LIVE[0].name && node != disk.node);
+    if poll(|| Path::new(disk.node).exists() || renamed().is_some())
+        && let Some(node) = renamed()
+    {
+        ["", "1", "2"].iter().try_for_each(|part| link(&format!("{node}{part}"), &format!("{}{part}", disk.node)))?;
+    }
     wait_until(disk.node, true)
+}
+
+fn link(node: &str, name: &str) -> Step {
+    fs::remove_file(name).ok();
+    symlink(node, name).doing(|| name.into())
+}
+
+/// Node of the virtio-blk disk with this serial number.
+fn virtio_blk_of(serial: &str) -> Option<String> {
+    let disks = fs::read_dir("/sys/block").ok()?.flatten();
+    let mut names = disks.map(|disk| disk.file_name().to_string_lossy().into_owned());
+    let is_it = |name: &String| {
+        fs::read_to_string(format!("/sys/block/{name}/serial")).is_ok_and(|found| found.trim() == serial)
+    };
+    names.find(is_it).map(|name| format!("/dev/{name}"))
 }
 
 /// It is another disk to the kernel, so nobody knows what was written to it elsewhere.

@@ -107,7 +107,7 @@ pub(super) fn writes(disk: &Disk, count: u64) -> Step<Extents> {
     for index in 0..count {
         if index % 50 == 49 {
             let offset = random.place(&work::OPEN, 65536, 4096);
-            ranges::discard(&file, offset, 65536)?;
+            ranges::discard_or_zero(&file, offset, 65536)?;
             written.insert(offset, 65536);
         } else {
             let length = 512 * (1 + random.below(if index % 8 == 0 { 256 } else { 8 }));

@@ -26,6 +26,14 @@ pub fn discard(file: &File, offset: u64, length: u64) -> Step {
     range(file, BLKDISCARD, "discard", offset, length)
 }
 
+/// Discards a range, or writes zeroes where the disk has no discard: virtio-blk before Linux 5.0.
+pub fn discard_or_zero(file: &File, offset: u64, length: u64) -> Step {
+    match discard(file, offset, length) {
+        Err(Failure::Skipped(_)) => zero(file, offset, length),
+        done => done,
+    }
+}
+
 /// Writes zeroes to a range; the kernel writes pages of zeroes where the disk has no such command.
 pub fn zero(file: &File, offset: u64, length: u64) -> Step {
     range(file, BLKZEROOUT, "write-zeroes", offset, length)

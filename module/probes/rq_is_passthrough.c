@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A request says whether it came past the block layer (4.11 and later). */
+/* Decided by linux/blk-mq.h: blk_rq_is_passthrough( */
+#include <linux/blkdev.h>
+#include <linux/blk-mq.h>
+bool probe(struct request *rq);
+bool probe(struct request *rq)
+{
+	return blk_rq_is_passthrough(rq);
+}
