@@ -6,6 +6,7 @@ use crate::core_object::Telemetry;
 use crate::display::{self, Format, Style};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
+use crate::last_good::LastGood;
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::plan::{self, Outcome, Plan};
@@ -94,12 +95,13 @@ pub fn gather(
     listener: &dyn Listener,
 ) -> Result<Outcome> {
     fs::create_dir_all(&plan.dist).at_path(&plan.dist)?;
+    let last_good = LastGood::put_aside(&plan.dist, listener)?;
     let source = ModuleSource::read(&work_tree::top().join("module"))?;
     let farm = Farm::new(store, &source, plan.offline);
     let found = results(shards)?;
     let merge = Merge { shards, found, dist: &plan.dist, farm: &farm, listener };
     let done = parallel::map(&resolution.kernels, parallel::processors(), |kernel| merge.kernel(kernel));
-    let rows = plan.finish(resolution, done.into_iter(), &farm, listener)?;
+    let rows = plan.finish(resolution, done.into_iter(), &last_good, &farm, listener)?;
     Ok(Outcome { rows, compiled: 0 })
 }
 

@@ -21,6 +21,7 @@ mod fetch;
 mod gather;
 mod kdir;
 mod kernels;
+mod last_good;
 mod lock;
 mod machine;
 mod mirrors;

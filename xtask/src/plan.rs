@@ -8,6 +8,7 @@ use crate::check::{self, KernelFacts, Severity};
 use crate::core_object::Telemetry;
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
+use crate::last_good::LastGood;
 use crate::lock::{LockedKernel, Role};
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, Refused, Resolution};
@@ -73,6 +74,7 @@ impl Plan {
     pub fn run(&self, resolution: &Resolution, store: &Store, listener: &dyn Listener) -> Result<Outcome> {
         let kernels = &resolution.kernels;
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
+        let last_good = LastGood::put_aside(&self.dist, listener)?;
         let source = ModuleSource::read(&work_tree::top().join("module"))?;
         let farm = Farm::new(store, &source, self.offline).with(self.telemetry);
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
@@ -82,21 +84,28 @@ impl Plan {
         let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
         let mut done = parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])));
         done.sort_by_key(|(index, _)| *index);
-        let rows = self.finish(resolution, done.into_iter().map(|(_, one)| one), &work.farm, listener)?;
+        let done = done.into_iter().map(|(_, one)| one);
+        let rows = self.finish(resolution, done, &last_good, &work.farm, listener)?;
         Ok(Outcome { rows, compiled: work.compiled.into_inner() })
     }
 
     /// Packages, repositories and the report of all kernels that were worked on, here or elsewhere: `done` has the row of each
-    /// in the order of the lock, and its module where nothing was wrong with it.
+    /// in the order of the lock, and its module where nothing was wrong with it. For kernels that failed, packages of what was
+    /// good before are made again.
     pub fn finish(
         &self,
         resolution: &Resolution,
         done: impl Iterator<Item = (Row, Option<Built>)>,
+        last_good: &LastGood,
         farm: &Farm<'_>,
         listener: &dyn Listener,
     ) -> Result<Vec<Row>> {
         let (rows, built): (Vec<Row>, Vec<Option<Built>>) = done.unzip();
-        let good = resolution.kernels.iter().zip(built).filter_map(|(kernel, built)| Some((kernel, built?))).collect();
+        let failed: Vec<&LockedKernel> =
+            resolution.kernels.iter().zip(&rows).filter(|(_, row)| row.failed()).map(|(kernel, _)| kernel).collect();
+        let stand_ins = last_good.stand_ins(&failed, &resolution.kernels, farm, listener)?;
+        let good = resolution.kernels.iter().zip(built).filter_map(|(kernel, built)| Some((kernel, built?)));
+        let good = good.chain(stand_ins.iter().map(|(kernel, built)| (kernel, built.clone()))).collect();
         self.assemble(good, farm, listener)?;
         resolve::record(&resolution.kernels, &self.dist)?;
         let results = Results { rows, left_out: resolution.refused.iter().map(Refused::left_out).collect() };

@@ -3,7 +3,7 @@
 //! person types.
 
 use super::fixture::{self, SlesKernel};
-use super::{Bench, Outcome, same, text};
+use super::{Bench, Outcome, said, same, text};
 use crate::report;
 use crate::result::{Row, Status};
 use crate::store::sha256_file;
@@ -38,8 +38,9 @@ pub fn run(bench: &Bench<'_>) -> Outcome {
     built.lock()?;
     built.build("--locked", 0)?;
     let (rows, packages) = (built.rows()?, built.packages()?);
+    built.publish()?;
     built.gain(&GAINED, true)?;
-    built.notices(&GAINED)?;
+    built.notices(&[id(&GAINED)], &[])?;
     built.build("--since", 0)?;
     let (more, more_packages) = (built.rows()?, built.packages()?);
     if !rows.iter().all(|row| more.contains(row)) || more.len() != rows.len() + 1 {
@@ -50,16 +51,44 @@ pub fn run(bench: &Bench<'_>) -> Outcome {
     if !others || more_packages.len() != packages.len() + 1 {
         return Err(format!("the packages {packages:?} became {more_packages:?}"));
     }
+    let new = built.publish()?;
+    let rpms =
+        new.as_array().into_iter().flatten().filter(|file| file.as_str().is_some_and(|file| file.ends_with(".rpm")));
+    same("packages that are new for clients", &rpms.count().to_string(), "1")?;
     built.lock()?;
     built.gain(&BROKEN, false)?;
-    built.notices(&BROKEN)?;
+    built.notices(&[id(&BROKEN)], &[])?;
     built.build("--since", 1)?;
     let failed = built.row(&BROKEN)?;
     if failed.built != Status::Failed || failed.error.is_none() || !more.iter().all(|row| built.has(row)) {
         return Err(format!("{failed:?}"));
     }
     same("the packages", &format!("{:?}", built.packages()?), &format!("{more_packages:?}"))?;
+    same("what is new for clients", &built.publish()?.to_string(), "[]")?;
+    changed(&built)?;
     Ok(format!("{} packages more, and none touched", more_packages.len() - packages.len()))
+}
+
+/// A kernel that was good comes again, under the same name, and does not build: what is published of it stays.
+fn changed(built: &Built<'_>) -> Result<(), String> {
+    let (packages, last_good) = (built.packages()?, built.dist.join("last-good"));
+    built.lock()?;
+    built.gain(&GAINED, false)?;
+    built.notices(&[], &[id(&GAINED)])?;
+    // The second time there is nothing good in the run before.
+    for _ in 0..2 {
+        built.build("--since", 1)?;
+        same("the state of its row", &format!("{:?}", built.row(&GAINED)?.built), "Failed")?;
+        same("the packages", &format!("{:?}", built.packages()?), &format!("{packages:?}"))?;
+        same("what is new for clients", &built.publish()?.to_string(), "[]")?;
+    }
+    built.gain(&GAINED, true)?;
+    built.build("--since", 1)?;
+    same("the state of its row", &format!("{:?}", built.row(&GAINED)?.checked), "Passed")?;
+    match last_good.join(id(&GAINED)).exists() {
+        true => Err(format!("{} is still there", last_good.display())),
+        false => Ok(()),
+    }
 }
 
 impl Built<'_> {
@@ -84,13 +113,21 @@ impl Built<'_> {
         self.command("build-matrix", &options, code).map(drop)
     }
 
-    /// `watch` tells of this kernel, and of nothing else.
-    fn notices(&self, kernel: &SlesKernel<'_>) -> Result<(), String> {
+    /// `watch` tells of these kernels, and of nothing else.
+    fn notices(&self, new: &[String], changed: &[String]) -> Result<(), String> {
         let said = self.command("watch", &["--format", "json"], 0)?;
         let found: serde_json::Value = serde_json::from_str(&said).map_err(|error| format!("{said}: {error}"))?;
-        let id = id(kernel);
-        let expected = serde_json::json!({ "new": [id], "changed": [], "gone": [], "left_out": [] });
+        let expected = serde_json::json!({ "new": new, "changed": changed, "gone": [], "left_out": [] });
         same("what watch says", &found.to_string(), &expected.to_string())
+    }
+
+    /// Publishes what was built; the files that are new for clients.
+    fn publish(&self) -> Result<serde_json::Value, String> {
+        let mut command = Command::new(std::env::current_exe().map_err(text)?);
+        command.arg("publish").arg(self.bench.work.join("place")).args(["--format=json", "--dist"]).arg(&self.dist);
+        let said = said(&mut command)?;
+        let done: serde_json::Value = serde_json::from_str(&said).map_err(|error| format!("{said}: {error}"))?;
+        Ok(if done["generation"].is_null() { serde_json::json!([]) } else { done["add"].clone() })
     }
 
     fn command(&self, name: &str, options: &[&str], code: i32) -> Result<String, String> {
