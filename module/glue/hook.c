@@ -41,6 +41,7 @@ struct inv_queue {
 	const struct blk_mq_ops *ops;
 	struct blk_mq_ops copy;
 	struct inv_nvme nvme;
+	struct rcu_head rcu;
 };
 
 struct inv_device {
@@ -49,6 +50,7 @@ struct inv_device {
 	struct module *driver;
 	void *tracker;
 	bool attached;
+	bool bio_based;		/* it has no queues, and an NVMe head may come to have none */
 	bool scsi;
 	/* whether the queue's pages were stable before it was filtered */
 	bool stable;
@@ -210,7 +212,7 @@ static void inv_end_io(struct bio *bio)
 	struct inv_device *dev = tracked->dev;
 
 	inv_tell_completion(tracked, bio);
-	if (!dev->nr_queues)
+	if (dev->bio_based)
 		inv_rs_count(dev->tracker, tracked->op,
 			     (u64)tracked->sectors << SECTOR_SHIFT);
 	bio->bi_end_io = tracked->end_io;
@@ -480,6 +482,7 @@ static struct inv_device *inv_device_new(struct gendisk *disk)
 	}
 	dev->disk = disk;
 	dev->queue = disk->queue;
+	dev->bio_based = !disk->queue->mq_ops && !inv_is_nvme_head(disk);
 	dev->scsi = inv_is_scsi(disk);
 	dev->number = inv_disk_number(disk);
 	inv_bio_hook_init(&dev->bio_hook, disk);
@@ -539,8 +542,13 @@ static void inv_swap_mq_ops(struct inv_queue *hooked, const struct blk_mq_ops *o
 	struct request_queue *queue = hooked->queue;
 	unsigned int memflags = inv_freeze(queue);
 
-	/* No request is in flight, but an idle run of the queue may read the table. */
-	inv_quiesce(queue);
+	/*
+	 * No request is in flight, but an idle run of the queue may read the
+	 * table. For one that is going the driver's memory by which that is waited
+	 * for may be gone.
+	 */
+	if (!blk_queue_dying(queue))
+		inv_quiesce(queue);
 	WRITE_ONCE(queue->mq_ops, ops);
 	inv_sight_add(&hooked->dev->sight, hooked->disk);
 	inv_unquiesce_live(queue);
@@ -593,21 +601,47 @@ int inv_device_attach(struct inv_device *dev, void *tracker)
 	dev->tracker = tracker;
 	dev->stable = inv_is_stable(dev->queue);
 	inv_set_stable(dev->queue, true);
-	if (dev->nr_queues)
-		inv_hook_queues(dev, 0);
-	else
+	if (dev->bio_based)
 		inv_swap_bio_hook(dev, true);
+	else
+		inv_hook_queues(dev, 0);
 	inv_holdable_add(&dev->holdable, dev->queue);
 	dev->attached = true;
 	__module_get(THIS_MODULE);
 	return 0;
 }
 
+static void inv_queue_free(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct inv_queue, rcu));
+}
+
+/* Paths that are gone do not come back: the next one has another disk. */
+static void inv_forget_gone_paths(struct inv_device *dev)
+{
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < dev->nr_queues; i++) {
+		struct inv_queue *hooked = dev->queues[i];
+
+		if (device_is_registered(disk_to_dev(hooked->disk))) {
+			dev->queues[kept++] = hooked;
+			continue;
+		}
+		inv_swap_mq_ops(hooked, hooked->ops);
+		put_device(disk_to_dev(hooked->disk));
+		inv_call_rcu(&hooked->rcu, inv_queue_free);
+	}
+	dev->nr_queues = kept;
+}
+
 /* A path that came by itself has taken writes that nobody saw. */
 static void inv_hook_new_paths(struct inv_device *dev)
 {
-	unsigned int known = dev->nr_queues;
+	unsigned int known;
 
+	inv_forget_gone_paths(dev);
+	known = dev->nr_queues;
 	if (inv_find_paths(dev) || dev->nr_queues != known)
 		inv_rs_hole(dev->tracker, INV_HOLE_NEW_PATH);
 	inv_hook_queues(dev, known);
@@ -659,18 +693,18 @@ static int inv_wait_for_bios(struct inv_device *dev, int killable)
 
 static void inv_unhook(struct inv_device *dev)
 {
-	if (dev->nr_queues)
-		inv_unhook_queues(dev);
-	else
+	if (dev->bio_based)
 		inv_swap_bio_hook(dev, false);
+	else
+		inv_unhook_queues(dev);
 }
 
 static void inv_rehook(struct inv_device *dev)
 {
-	if (dev->nr_queues)
-		inv_hook_queues(dev, 0);
-	else
+	if (dev->bio_based)
 		inv_swap_bio_hook(dev, true);
+	else
+		inv_hook_queues(dev, 0);
 	inv_rs_hole(dev->tracker, INV_HOLE_UNHOOKED);
 }
 

@@ -439,6 +439,15 @@ fn a_resync_that_was_due_before_a_clean_stop_is_due_after_it() {
 }
 
 #[test]
+fn a_path_that_came_and_that_no_drain_has_found_is_a_resync_after_a_clean_stop() {
+    machine(5);
+    let module = Module::with_disk();
+    Host::path_comes();
+    machine_stops(module);
+    assert_eq!(machine_starts(6).hole(), Some(Hole::NewPath));
+}
+
+#[test]
 fn a_disk_that_is_filtered_before_its_root_is_there_goes_on_where_it_was() {
     one_change_then_stop();
     let files = Files::with(|all| all.files.clone());

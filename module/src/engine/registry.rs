@@ -64,6 +64,8 @@ impl<P: Platform> Filtered<P> {
     }
 
     fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
+        // Nobody drains any more, and so nobody else would look for what was not seen.
+        self.device.refresh();
         self.drain.put_back(tracker);
         self.keep.rehearse(tracker)
     }

@@ -3,7 +3,7 @@
 
 mod files;
 
-use crate::engine::{Common, Pool, Tracker};
+use crate::engine::{Common, Hole, Pool, Tracker};
 use crate::platform::{
     self, Attached, Errno, Event, Geometry, Lock, Opened, Platform, Result, Sighting, User, Waited, CHUNK, SLAB_CHUNKS,
 };
@@ -27,6 +27,7 @@ thread_local! {
     static UPTIME: Cell<u64> = const { Cell::new(1) };
     static WRITTEN: Cell<u64> = const { Cell::new(1) };
     static SURE: Cell<bool> = const { Cell::new(true) };
+    static NEW_PATH: Cell<bool> = const { Cell::new(false) };
     /// Not random, but another one each time.
     static RANDOM: Cell<u64> = const { Cell::new(0) };
     static MEMORY_BYTES: Cell<u64> = const { Cell::new(256 << 20) };
@@ -230,6 +231,11 @@ impl Host {
         SURE.set(sure);
     }
 
+    /// A disk gets a path that writes go by unseen, until somebody looks for it.
+    pub fn path_comes() {
+        NEW_PATH.set(true);
+    }
+
     /// From now on the machine has so much memory, in bytes, for what this thread makes.
     pub fn set_memory(bytes: u64) {
         MEMORY_BYTES.set(bytes);
@@ -336,7 +342,11 @@ impl Attached<Host> for TrackedDisk {
         &self.tracker
     }
 
-    fn refresh(&self) {}
+    fn refresh(&self) {
+        if NEW_PATH.take() {
+            self.tracker.hole(Hole::NewPath);
+        }
+    }
 
     fn settle(&self) {
         self.settled.set(self.settled.get() + 1);
