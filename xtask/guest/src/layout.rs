@@ -123,6 +123,24 @@ pub const REPLICAS_SERIAL: &str = "replicas";
 /// Node of that disk.
 pub const REPLICAS_NODE: &str = "/dev/vde";
 
+/// NVMe controllers that the guest keeps away from their driver but for the scenarios that want them.
+pub mod held {
+    use super::MIB;
+
+    /// PCI addresses of two of one subsystem, which have the same namespace.
+    pub const PATHS: [&str; 2] = ["0000:00:0c.0", "0000:00:0d.0"];
+    /// Size of that in bytes.
+    pub const SHARED_SIZE: u64 = 100 * MIB;
+    /// PCI address of one with a namespace of zones.
+    pub const ZONED: &str = "0000:00:0e.0";
+    /// Size of that in bytes.
+    pub const ZONED_SIZE: u64 = 32 * MIB;
+    /// Size of a zone in bytes.
+    pub const ZONE: u64 = 4 * MIB;
+    /// Node of the namespace of the controller that is there first.
+    pub const NODE: &str = "/dev/nvme2n1";
+}
+
 /// Node of the dm device that is made next.
 pub const NEXT_DM_NODE: &str = "/dev/dm-7";
 

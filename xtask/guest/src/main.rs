@@ -83,7 +83,8 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
 }
 
 /// Scenarios load these as they want them.
-const ON_DEMAND: [&str; 5] = ["null_blk.ko", "loop.ko", "dm_multipath.ko", "dm_round_robin.ko", "raid1.ko"];
+const ON_DEMAND: [&str; 7] =
+    ["null_blk.ko", "loop.ko", "dm_multipath.ko", "dm_round_robin.ko", "raid1.ko", "zonefs.ko", "nvme_loop.ko"];
 
 /// Loads the kernel's own modules.
 fn prepare() -> Step<Plan> {
@@ -106,9 +107,7 @@ fn prepare() -> Step<Plan> {
 
 /// Sees that every disk is there, and makes those of dm.
 fn find_disks() -> Step {
-    wait_for_disks()?;
     order::put_in_order()?;
-    // What was put in order has partitions, which appear later.
     wait_for_disks()?;
     let serials = [
         ("vda", layout::DATA_SERIAL),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Two disks of one kind are probed at the same time, and either may come to be the first. Here they are put in order.
 
-use crate::sys::{Doing, Step, ensure};
+use crate::sys::{Doing, Step, ensure, is_linux};
+use guest::layout::held;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 /// Two disks of a kind: the first must be the one with that serial number.
 struct Pair {
+    /// What the names of the nodes of their second partitions begin and end with; no other disk of the kind has one.
+    partitions: (&'static str, &'static str),
     nodes: [&'static str; 2],
     serial: &'static str,
     /// Where the first one's serial number is; there may be bytes in front of it.
@@ -20,6 +23,7 @@ struct Pair {
 }
 
 const SCSI: Pair = Pair {
+    partitions: ("sd", "2"),
     nodes: ["/dev/sda", "/dev/sdb"],
     serial: "scsi",
     serial_at: "/sys/block/sda/device/vpd_pg80",
@@ -28,29 +32,58 @@ const SCSI: Pair = Pair {
 };
 
 const NVME: Pair = Pair {
+    partitions: ("nvme", "p2"),
     nodes: ["/dev/nvme0n1", "/dev/nvme1n1"],
     serial: "nvme",
     serial_at: "/sys/class/nvme/nvme0/serial",
-    remove: [
-        ("/sys/bus/pci/drivers/nvme/unbind", "0000:00:06.0"),
-        ("/sys/bus/pci/drivers/nvme/unbind", "0000:00:09.0"),
-    ],
-    bring: [("/sys/bus/pci/drivers/nvme/bind", "0000:00:06.0"), ("/sys/bus/pci/drivers/nvme/bind", "0000:00:09.0")],
+    remove: [(NVME_UNBIND, "0000:00:06.0"), (NVME_UNBIND, "0000:00:09.0")],
+    bring: [(NVME_BIND, "0000:00:06.0"), (NVME_BIND, "0000:00:09.0")],
 };
 
-/// Sees that the first disk of each kind is the one that the host means. All of them must be there.
+/// Files that take the NVMe controller from its driver whose PCI address is written to them, and give it one.
+const NVME_UNBIND: &str = "/sys/bus/pci/drivers/nvme/unbind";
+const NVME_BIND: &str = "/sys/bus/pci/drivers/nvme/bind";
+
+/// Sees that the first disk of each kind is the one that the host means, and that nothing else has taken its number.
 pub fn put_in_order() -> Step {
+    let zoned = knows_nvme_zones()?;
+    held::PATHS.iter().chain([&held::ZONED]).try_for_each(|controller| {
+        if zoned || *controller != held::ZONED {
+            wait_for(&format!("a namespace of {controller}"), || has_namespace(controller))?;
+        }
+        give_nvme(controller, false)
+    })?;
     [SCSI, NVME].iter().try_for_each(Pair::put_in_order)
 }
 
-impl Pair {
-    fn is_in_order(&self) -> Step<bool> {
-        let serial = fs::read(self.serial_at).doing(|| self.serial_at.into())?;
-        Ok(String::from_utf8_lossy(&serial).trim().ends_with(self.serial))
-    }
+/// Gives an NVMe controller to its driver, or takes it from it.
+pub fn give_nvme(controller: &str, there: bool) -> Step {
+    fs::write(if there { NVME_BIND } else { NVME_UNBIND }, controller)
+        .doing(|| format!("give {controller} to its driver: {there}"))
+}
 
+/// Whether the kernel has a disk for an NVMe namespace of zones.
+pub fn knows_nvme_zones() -> Step<bool> {
+    is_linux((5, 9))
+}
+
+/// Whether a namespace was found behind an NVMe controller.
+fn has_namespace(controller: &str) -> bool {
+    let is_namespace = |dir: &Path| entries(dir).iter().any(|name| name.starts_with("nvme"));
+    let dir = Path::new("/sys/bus/pci/devices").join(controller).join("nvme");
+    entries(&dir).iter().any(|name| is_namespace(&dir.join(name)))
+}
+
+/// Names in a directory; none where it is not there.
+pub fn entries(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten();
+    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+impl Pair {
     fn put_in_order(&self) -> Step {
-        if self.is_in_order()? {
+        self.wait_for(2)?;
+        if self.is_in_order() {
             return Ok(());
         }
         let host = scsi_host()?;
@@ -59,13 +92,26 @@ impl Pair {
             fs::write(&file, text).doing(|| format!("{file}: {text}"))
         };
         self.remove.into_iter().try_for_each(write)?;
-        self.nodes.iter().try_for_each(|node| wait_until(node, false))?;
+        self.wait_for(0)?;
         for (bring, node) in self.bring.into_iter().zip(self.nodes) {
             write(bring)?;
             wait_until(node, true)?;
         }
-        let ordered = self.is_in_order()?;
-        ensure(ordered, || format!("{} is still not the disk {}", self.nodes[0], self.serial))
+        ensure(self.is_in_order(), || format!("{} is still not the disk {}", self.nodes[0], self.serial))
+    }
+
+    fn is_in_order(&self) -> bool {
+        let serial = fs::read(self.serial_at).unwrap_or_default();
+        String::from_utf8_lossy(&serial).trim().ends_with(self.serial) && Path::new(self.nodes[1]).exists()
+    }
+
+    /// Waits until so many of the disks are there, whatever they are called.
+    fn wait_for(&self, count: usize) -> Step {
+        let (first, last) = self.partitions;
+        let is_one = |name: &&String| name.starts_with(first) && name.ends_with(last);
+        wait_for(&format!("{count} of /dev/{first}*{last}"), || {
+            entries(Path::new("/dev")).iter().filter(is_one).count() == count
+        })
     }
 }
 
@@ -82,9 +128,12 @@ pub fn scsi_host() -> Step<String> {
 
 /// Waits until a node is there, or is gone: 30 seconds at most.
 pub fn wait_until(node: &str, there: bool) -> Step {
-    ensure(poll(|| Path::new(node).exists() == there), || {
-        format!("{node} does not {}", if there { "appear" } else { "go" })
-    })
+    wait_for(&format!("{node} to {}", if there { "appear" } else { "go" }), || Path::new(node).exists() == there)
+}
+
+/// Waits until it is so: 30 seconds at most, which is long even under emulation.
+pub fn wait_for(what: &str, is_so: impl Fn() -> bool) -> Step {
+    ensure(poll(is_so), || format!("waited in vain for {what}"))
 }
 
 /// Asks until it is so: 30 seconds at most.

@@ -224,10 +224,18 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "failures", title: "writes that fail, whole or in part, are changes without data" },
     Scenario { name: "zones", title: "what is done to a zone, or to all of them, is a change of all that is in it" },
+    Scenario {
+        name: "zone-append",
+        title: "an append to a zone, or the NVMe command of one, is a change of what it may be in",
+    },
     Scenario { name: "medium", title: "another medium in the disk, of the same size, is a resync" },
     Scenario {
         name: "layers",
         title: "dm-multipath, md, and a filtered disk on a filtered disk: each has what was written",
+    },
+    Scenario {
+        name: "nvme-paths",
+        title: "an NVMe disk with two paths: each is tracked; one that comes later is a resync, and tracked from then on",
     },
     Scenario {
         name: "waits",

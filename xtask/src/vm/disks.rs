@@ -4,7 +4,8 @@
 use crate::error::{AtPath, Error, Result};
 use crate::store::{self, Store};
 use guest::layout::{
-    BACKING_OFFSET, DISKS, Disk, FS_START, FileSystem, LIVE, MIB, RANDOM_SIZE, RAW_SIZE, RAW_START, replica_offset,
+    BACKING_OFFSET, DISKS, Disk, FS_START, FileSystem, LIVE, MIB, RANDOM_SIZE, RAW_SIZE, RAW_START, held,
+    replica_offset,
 };
 use std::fs::{self, File};
 use std::io::Read;
@@ -25,6 +26,11 @@ pub fn file_name(disk: &Disk) -> String {
 /// File name of the image with the replicas.
 pub const REPLICAS: &str = "replicas.img";
 
+/// File name of the image of the NVMe namespace that two controllers have.
+pub const SHARED: &str = "shared.img";
+/// And of that of zones.
+pub const ZONED: &str = "zoned.img";
+
 /// The directory with the images as every run starts from them.
 pub fn base(store: &Store) -> Result<PathBuf> {
     let layout = format!("{DISKS:?} {RAW_START} {RAW_SIZE} {RANDOM_SIZE}");
@@ -43,8 +49,11 @@ pub fn copy(base: &Path, to: &Path) -> Result<()> {
             run(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).args([from, to]))?;
         }
     }
-    let replicas = to.join(REPLICAS);
-    File::create(&replicas).and_then(|file| file.set_len(replica_offset(LIVE.len()))).at_path(&replicas)
+    let empty = [(REPLICAS, replica_offset(LIVE.len())), (SHARED, held::SHARED_SIZE), (ZONED, held::ZONED_SIZE)];
+    empty.into_iter().try_for_each(|(name, size)| {
+        let path = to.join(name);
+        File::create(&path).and_then(|file| file.set_len(size)).at_path(&path)
+    })
 }
 
 fn make(disk: &Disk, path: &Path) -> Result<()> {

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 /// Part of the entry's key: count it up when what is unpacked changes.
 const FORMAT: &str = "2";
 /// Modules that the VM's disks and file systems need; what a kernel has built in is not there to be loaded.
-pub const DISKS_AND_FILE_SYSTEMS: [&str; 14] = [
+pub const DISKS_AND_FILE_SYSTEMS: [&str; 16] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -27,9 +27,11 @@ pub const DISKS_AND_FILE_SYSTEMS: [&str; 14] = [
     "crc32c_generic",
     "ext4",
     "xfs",
+    "zonefs",
+    "nvme_loop",
 ];
 /// Modules that some kernels do not have at all.
-const OPTIONAL: [&str; 1] = ["crc32c_generic"];
+const OPTIONAL: [&str; 3] = ["crc32c_generic", "zonefs", "nvme_loop"];
 /// What of a package is unpacked, of the many things that are in it.
 const PATTERNS: [&str; 14] = [
     "*/vmlinuz*",

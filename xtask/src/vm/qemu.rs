@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The VM with the guest program and its disks.
 
-use super::disks::{REPLICAS, file_name};
+use super::disks::{REPLICAS, SHARED, ZONED, file_name};
 use super::emulator::{self, End, Patience, QEMU, escaped};
 use crate::error::Result;
-use guest::layout::{BACKING_SERIAL, DATA_SERIAL, DISKS, LIVE, LIVE_BACKING_SERIAL, LIVE_SERIAL, REPLICAS_SERIAL};
+use guest::layout::{
+    BACKING_SERIAL, DATA_SERIAL, DISKS, LIVE, LIVE_BACKING_SERIAL, LIVE_SERIAL, REPLICAS_SERIAL, held,
+};
 use guest::protocol::Message;
 use std::path::Path;
 use std::process::Command;
@@ -65,9 +67,15 @@ fn command(machine: &Machine<'_>) -> Command {
         "nvme,addr=9,drive=disk6,serial=live".to_string(),
         format!("virtio-blk-pci,addr=10,drive=disk7,serial={LIVE_BACKING_SERIAL}"),
         format!("virtio-blk-pci,addr=11,drive=disk8,serial={REPLICAS_SERIAL}"),
+        "nvme-ns,bus=path0,shared=on,drive=disk9".to_string(),
+        format!("nvme-ns,bus=zoned,zoned=on,zoned.zone_size={},drive=disk10", held::ZONE),
     ];
     command.args(["-device", "virtio-scsi-pci,id=scsi,addr=5"]);
-    let images = DISKS.iter().chain(&LIVE).map(file_name).chain([REPLICAS.to_string()]);
+    command.args(["-device", "nvme-subsys,id=paths,nqn=paths"]);
+    for controller in ["id=path0,addr=c,subsys=paths", "id=path1,addr=d,subsys=paths", "id=zoned,addr=e"] {
+        command.args(["-device", &format!("nvme,serial=held,{controller}")]);
+    }
+    let images = DISKS.iter().chain(&LIVE).map(file_name).chain([REPLICAS, SHARED, ZONED].map(str::to_string));
     for (index, (image, device)) in images.zip(devices).enumerate() {
         let file = escaped(&machine.disks.join(image));
         command

@@ -76,14 +76,16 @@ fn both() -> Step {
     above.detach().and(below.detach())
 }
 
-fn attach(disk: &'static Disk) -> Step<Agent> {
+/// Filtered, with nothing that waits; the data that is drained is kept to be compared.
+pub(super) fn attach(disk: &'static Disk) -> Step<Agent> {
     let mut agent = Agent::attach(disk)?;
     agent.drain_all()?;
     agent.contents = Some(Contents::default());
     Ok(agent)
 }
 
-fn drained(agent: &mut Agent, written: &Extents) -> Step {
+/// All that was written is drained, with the data that is on the disk.
+pub(super) fn drained(agent: &mut Agent, written: &Extents) -> Step {
     agent.drain_all()?;
     missing(agent, written)?;
     let contents = agent.contents.take().unwrap_or_default();

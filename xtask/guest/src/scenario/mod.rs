@@ -13,6 +13,7 @@ mod lifecycle;
 mod medium;
 mod memory_pressure;
 mod nvme;
+mod nvme_paths;
 mod passthrough;
 mod replicate;
 mod replug;
@@ -25,6 +26,7 @@ mod telemetry;
 mod tracking;
 mod waits;
 mod writes;
+mod zone_append;
 mod zones;
 
 use crate::channel::Channel;
@@ -75,8 +77,10 @@ fn function(name: &str) -> Option<Function> {
         "memory-pressure" => memory_pressure::scenario,
         "failures" => |_| failures::scenario(),
         "zones" => |_| zones::scenario(),
+        "zone-append" => |_| zone_append::scenario(),
         "medium" => |_| medium::scenario(),
         "layers" => |_| layers::scenario(),
+        "nvme-paths" => |_| nvme_paths::scenario(),
         "bookmarks" => |_| bookmarks::scenario(),
         "replicate" => |_| replicate::scenario(),
         "file-systems" => writes::file_systems,

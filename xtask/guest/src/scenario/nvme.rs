@@ -37,7 +37,7 @@ fn cases(first: u64) -> Vec<Case> {
 }
 
 /// Linux before 5.13 makes the command elsewhere than in the request's memory.
-fn is_decoded() -> Step<bool> {
+pub(super) fn is_decoded() -> Step<bool> {
     is_linux((5, 13))
 }
 

@@ -18,7 +18,7 @@ const SIZE: u64 = 1 << 30;
 const fn request(nr: u32) -> u32 {
     1 << 30 | 16 << 16 | 0x12 << 8 | nr
 }
-const BLKRESETZONE: u32 = request(131);
+pub(super) const BLKRESETZONE: u32 = request(131);
 const BLKOPENZONE: u32 = request(134);
 const BLKFINISHZONE: u32 = request(136);
 
@@ -57,7 +57,7 @@ fn each_operation(agent: &mut Agent) -> Step {
     changes(agent, "reset of all", &all, || manage(&file, BLKRESETZONE, 0, SIZE))
 }
 
-fn manage(file: &File, word: u32, offset: u64, length: u64) -> Step {
+pub(super) fn manage(file: &File, word: u32, offset: u64, length: u64) -> Step {
     let mut range = [0; 16];
     range.put(0, &(offset / 512).to_le_bytes());
     range.put(8, &(length / 512).to_le_bytes());
@@ -73,9 +73,14 @@ fn manage(file: &File, word: u32, offset: u64, length: u64) -> Step {
 /// Just the extents of one of these lists are drained after the work.
 fn changes(agent: &mut Agent, what: &str, expected: &[&[(u64, u64)]], work: impl FnOnce() -> Step) -> Step {
     work()?;
-    agent.drain_all()?;
-    let found: Vec<_> = std::mem::take(&mut agent.drained).iter().collect();
+    let found = drained(agent)?;
     ensure(expected.contains(&&*found), || {
         format!("{}: {what}: drained {found:?}, not one of {expected:?}", agent.disk.node)
     })
+}
+
+/// What was drained since it was asked last.
+pub(super) fn drained(agent: &mut Agent) -> Step<Vec<(u64, u64)>> {
+    agent.drain_all()?;
+    Ok(std::mem::take(&mut agent.drained).iter().collect())
 }

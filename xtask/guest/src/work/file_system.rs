@@ -51,7 +51,7 @@ pub fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> S
 }
 
 /// A program that another thread is about to start has every open file of this one for a moment.
-fn unmount(place: &str) -> nix::Result<()> {
+pub fn unmount(place: &str) -> nix::Result<()> {
     for _ in 0..100 {
         match umount(place) {
             Err(Errno::EBUSY) => thread::sleep(Duration::from_millis(50)),
