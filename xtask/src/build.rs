@@ -88,6 +88,15 @@ impl<'a> Farm<'a> {
         Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir, root, fresh })
     }
 
+    /// The module of a kernel against a KDIR that is not its own, in `work`. Nothing is kept.
+    pub fn build_against(&self, kernel: &LockedKernel, kdir: &Kdir, work: &Path) -> Result<PathBuf> {
+        let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || ())?;
+        let core = self.core_object(kernel, self.telemetry, &|_| ())?;
+        let (log, to) = (work.join("build.log"), work.join("built"));
+        self.compile(kernel, kdir, &root, self.engine(&root)?, Some(&core), &log, &to)?;
+        Ok(to.join("involflt.ko"))
+    }
+
     /// A module that was built elsewhere, with what its checks, its signature and its packages need of its kernel.
     pub fn adopt(&self, kernel: &LockedKernel, module: PathBuf, log: PathBuf, stage: &dyn Fn(&str)) -> Result<Built> {
         let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || stage("build root"))?;

@@ -65,7 +65,7 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "ubuntu",
-        releases: &["bionic", "focal", "jammy", "noble", "questing", "resolute"],
+        releases: &["xenial", "bionic", "focal", "jammy", "noble", "questing", "resolute"],
         index: Index::Apt,
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION (linux-azure-headers-VERSION and the like)"],
         kdir: HEADERS_KDIR,

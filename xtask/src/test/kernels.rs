@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
 
-use super::{Context, Tally};
+use super::{Context, Tally, stand_in_headers};
 use crate::build::Farm;
 use crate::core_object::Telemetry;
 use crate::error::Result;
@@ -28,6 +28,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let Some(rows) = build(context, tally, &kernels) else { return };
     build_again(context, tally, &kernels);
     probes(context, tally, &kernels);
+    old_headers(context, tally, &kernels);
     boot(context, tally, &kernels, &rows);
 }
 
@@ -69,6 +70,13 @@ fn probes(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
         }
     });
     tally.check("probes compiled together answer as alone", outcome, &context.again("kernels"));
+}
+
+fn old_headers(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
+    let Some(kernel) = kernels.iter().find(|kernel| kernel.kernel.starts_with("5.10.")) else { return };
+    let outcome = stand_in_headers::build(context, kernel).map_err(|error| error.to_string());
+    let again = format!("{} --select {}", context.again("kernels"), kernel.kernel);
+    tally.check("the module with a stand-in for the headers of RHEL 8", outcome, &again);
 }
 
 /// Names of the scenarios for the kernel at that place.

@@ -27,6 +27,7 @@ mod signing;
 mod source;
 mod source_packages;
 mod stand_in;
+mod stand_in_headers;
 mod stranger;
 mod tally;
 mod utils;
