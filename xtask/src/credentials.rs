@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What archives that are not public want to be shown: SUSE's account, Red Hat's client certificate.
-//! (What Ubuntu Pro wants is apt's affair: `pro attach` tells apt.)
+//! What Ubuntu Pro wants apt shows: `pro attach` tells apt, or [`PRO`] names a file.
 //!
 //! They are read from the files where the vendors' own tools put them, or from files that the environment names, and given
 //! to curl through its standard input. They are shown to the server that they are for and to no other, and are never in
@@ -40,6 +40,20 @@ const KNOWN: [Credentials; 2] = [
         read: certificate,
     },
 ];
+
+/// The variable that names a file with Ubuntu Pro's token, as apt_auth.conf(5) has it, in place of apt's own.
+const PRO: &str = "INVOLFLT_UBUNTU_PRO";
+
+/// Options of apt by which it finds the credentials. Fails where the environment names a file that cannot be used.
+pub fn apt_options() -> Result<Vec<String>> {
+    match std::env::var(PRO).ok().filter(|value| !value.is_empty()) {
+        None => Ok(Vec::new()),
+        Some(file) => {
+            read(Path::new(&file)).map_err(|error| error.at(PRO))?;
+            Ok(vec!["-o".into(), format!("Dir::Etc::netrc={file}")])
+        }
+    }
+}
 
 impl Access {
     /// What the server of a URL is shown. Fails where the environment names a file that cannot be used.

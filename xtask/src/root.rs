@@ -4,7 +4,7 @@
 
 use crate::container::privileged;
 use crate::error::{AtPath, Error, Result};
-use crate::kernels::{Distro, FAMILIES};
+use crate::kernels::{Distro, FAMILIES, is_pro};
 use crate::lock::{LockedKernel, Platform};
 use crate::registry;
 use crate::store::{Store, key, remove, sha256_file};
@@ -67,7 +67,7 @@ impl RootSpec {
         let release = kernel.build_root.as_ref().unwrap_or(&kernel.release);
         let rust = kernel.platform == Platform::Rfl || release == CORE_RELEASE;
         let (distro, archive) = match kernel.build_root {
-            None => (Distro::find(&kernel.distro).map_or(DEBIAN, |distro| distro.name), kernel.archive.clone()),
+            None => own_archive(kernel),
             Some(_) => (DEBIAN, debian_archive(kernel)),
         };
         Self::new(distro, release, &archive, &kernel.compiler, rust)
@@ -188,6 +188,16 @@ fn pulled(name: &str, tar: &Path, to: &Path) -> Result<()> {
 
 fn rpm_distro(kernel: &LockedKernel) -> Option<&'static Distro> {
     Distro::find(&kernel.distro).filter(|distro| distro.layout().is_some())
+}
+
+/// The kernel's distribution, and the archive of it that a root can be made from.
+fn own_archive(kernel: &LockedKernel) -> (&'static str, String) {
+    match Distro::find(&kernel.distro) {
+        // That of Ubuntu Pro has what came after the release only.
+        Some(distro) if is_pro(&kernel.suite) => (distro.name, distro.mirror.to_string()),
+        Some(distro) => (distro.name, kernel.archive.clone()),
+        None => (DEBIAN, kernel.archive.clone()),
+    }
 }
 
 /// The Debian archive that a root's packages come from: the kernel's own, where it is Debian's.

@@ -4,7 +4,7 @@
 //! An entry is made under a temporary name and renamed into place while its lock is held, so a reader sees it whole or
 //! not at all, and two runs at once make it once.
 
-use crate::credentials::Access;
+use crate::credentials::{self, Access};
 use crate::error::{AtPath, Error, Kind, Result};
 use crate::fetch::{self, Patience, Size};
 use crate::lock::LockedPackage;
@@ -154,7 +154,9 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
 fn download_deb(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
     let output = Command::new(APT_HELPER)
-        .args(["-o", "Acquire::Retries=3", "download-file", &url])
+        .args(["-o", "Acquire::Retries=3"])
+        .args(credentials::apt_options()?)
+        .args(["download-file", &url])
         .arg(to)
         .arg(format!("SHA256:{}", package.sha256))
         .output()

@@ -60,8 +60,15 @@ pub struct Release {
     pub pockets: bool,
 }
 
-/// A part of a release's archive that is added to the release while it is supported.
-pub const POCKETS: [&str; 3] = ["updates", "security", "backports"];
+/// Parts of a release's archive that are added to the release while it is supported.
+const POCKETS: [&str; 3] = ["updates", "security", "backports"];
+
+/// Parts that Ubuntu Pro adds afterwards, in an archive of its own.
+const PRO_POCKETS: [&str; 2] = ["infra-security", "infra-updates"];
+/// That archive. (ubuntu-pro-client, `entitlements`.)
+pub const PRO_MIRROR: &str = "https://esm.ubuntu.com/infra/ubuntu";
+/// Its keys, as ubuntu-pro-client installs them.
+pub const PRO_KEYRING: &str = "/usr/share/keyrings/ubuntu-pro-esm-infra.gpg";
 
 const fn stable(name: &'static str) -> Release {
     Release { name, root: name, pockets: true }
@@ -241,12 +248,23 @@ impl Distro {
         let releases = DISTROS.iter().find(|distro| distro.name == self.name)?.releases;
         releases.iter().find(|release| {
             let pocket = suite.strip_prefix(release.name).and_then(|rest| rest.strip_prefix('-'));
-            suite == release.name || (release.pockets && pocket.is_some_and(|pocket| POCKETS.contains(&pocket)))
+            suite == release.name || (release.pockets && pocket.is_some_and(|pocket| self.pockets().contains(&pocket)))
         })
+    }
+
+    /// Parts of its archives, apart from the releases themselves.
+    pub fn pockets(&self) -> Vec<&'static str> {
+        let pro = if self.name == "ubuntu" { &PRO_POCKETS[..] } else { &[] };
+        [&POCKETS, pro].concat()
     }
 }
 
 /// Whether a suite lives in the security archive.
 pub fn is_security(suite: &str) -> bool {
-    suite.ends_with("-security")
+    suite.ends_with("-security") && !is_pro(suite)
+}
+
+/// Whether a suite lives in the archive of Ubuntu Pro.
+pub fn is_pro(suite: &str) -> bool {
+    PRO_POCKETS.iter().any(|pocket| suite.ends_with(&format!("-{pocket}")))
 }

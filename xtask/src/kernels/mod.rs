@@ -13,7 +13,9 @@ mod selector;
 mod bad_files;
 
 pub use constraint::Constraint;
-pub use distro::{ARCHITECTURES, Archive, DISTROS, Distro, Layout, POCKETS, Release, is_security};
+pub use distro::{
+    ARCHITECTURES, Archive, DISTROS, Distro, Layout, PRO_KEYRING, PRO_MIRROR, Release, is_pro, is_security,
+};
 pub use document::{Document, Step};
 pub use families::{FAMILIES, Family};
 pub use release::{ReleaseCommand, parse as parse_release};
@@ -51,8 +53,12 @@ pub struct ArchiveSettings {
     pub mirror: Option<String>,
     /// Base URL of the security archive.
     pub security_mirror: Option<String>,
+    /// Base URL of the archive of Ubuntu Pro.
+    pub pro_mirror: Option<String>,
     /// File with the keys that sign the archive.
     pub keyring: Option<PathBuf>,
+    /// File with the keys that sign the archive of Ubuntu Pro.
+    pub pro_keyring: Option<PathBuf>,
     /// Whether an index past its Valid-Until is refused.
     pub check_valid_until: Option<bool>,
     /// Base URLs that are tried where `mirror` fails, for rpm distributions.
@@ -185,7 +191,11 @@ impl Kernels {
     }
 
     fn check_mirrors(&self, distro: &str, settings: &ArchiveSettings) -> Result<()> {
-        let mirrors = [("mirror", &settings.mirror), ("security-mirror", &settings.security_mirror)];
+        let mirrors = [
+            ("mirror", &settings.mirror),
+            ("security-mirror", &settings.security_mirror),
+            ("pro-mirror", &settings.pro_mirror),
+        ];
         for (key, url) in mirrors.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?))) {
             if !is_url(url, &["http://", "https://", "file:/", "ftp://", "mirror+"]) {
                 let message = format!("`{url}` is no archive URL");
@@ -243,9 +253,10 @@ impl Kernels {
         self.known(&at("arch"), "architecture", &selector.arch, &ARCHITECTURES)?;
         self.check_suites(group, index, selector)?;
         self.check_list(group, index, "pockets", &selector.pockets)?;
+        let distro = Distro::find(&selector.distro).expect("was checked before");
         for (item, pocket) in selector.pockets.iter().enumerate() {
             let steps = place(group, index, [Step::Key("pockets".into()), Step::Item(item)]);
-            self.known(&steps, "pocket", pocket, &POCKETS)?;
+            self.known(&steps, "pocket", pocket, &distro.pockets())?;
         }
         self.check_flavours(group, index, selector)?;
         if selector.newest == Some(0) {

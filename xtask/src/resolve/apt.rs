@@ -6,9 +6,10 @@
 
 use super::candidate::SuiteIndex;
 use super::index::{self, Stanza};
+use crate::credentials;
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
-use crate::kernels::{ArchiveSettings, Distro, is_security};
+use crate::kernels::{ArchiveSettings, Distro, PRO_KEYRING, PRO_MIRROR, is_pro, is_security};
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -38,6 +39,7 @@ pub struct Archives<'a> {
 struct Mirrors {
     main: String,
     security: String,
+    pro: String,
 }
 
 impl<'a> Archives<'a> {
@@ -54,6 +56,7 @@ impl<'a> Archives<'a> {
         let mirrors = Mirrors {
             main: choose(&settings.mirror, host.0, distro.mirror),
             security: choose(&settings.security_mirror, host.1, distro.security_mirror()),
+            pro: choose(&settings.pro_mirror, None, PRO_MIRROR),
         };
         Ok(Archives { distro, settings, mirrors, store })
     }
@@ -98,13 +101,24 @@ impl<'a> Archives<'a> {
     }
 
     fn archive(&self, suite: &str) -> &str {
-        if is_security(suite) { &self.mirrors.security } else { &self.mirrors.main }
+        match suite {
+            suite if is_pro(suite) => &self.mirrors.pro,
+            suite if is_security(suite) => &self.mirrors.security,
+            _ => &self.mirrors.main,
+        }
     }
 
-    fn keyring(&self) -> Result<&Path> {
-        let keyring = self.settings.keyring.as_deref().unwrap_or(Path::new(self.distro.keyring));
+    fn keyring(&self, suite: &str) -> Result<&Path> {
+        let keyring = match is_pro(suite) {
+            true => self.settings.pro_keyring.as_deref().unwrap_or(Path::new(PRO_KEYRING)),
+            false => self.settings.keyring.as_deref().unwrap_or(Path::new(self.distro.keyring)),
+        };
         if keyring.exists() {
             return Ok(keyring);
+        }
+        if is_pro(suite) {
+            let error = Error::infra(format!("{}: the keyring of Ubuntu Pro is missing", keyring.display()));
+            return Err(error.note("`pro attach` installs it; another file: `pro-keyring:` under `distros: ubuntu:`"));
         }
         let error = Error::infra(format!("{}: the keyring of {} is missing", keyring.display(), self.distro.name));
         Err(error.note(format!(
@@ -125,6 +139,7 @@ impl<'a> Archives<'a> {
         let output = Command::new("apt-get")
             .arg("--config-file")
             .arg(&settings)
+            .args(credentials::apt_options()?)
             .args(["--quiet", "update"])
             .env("LC_ALL", "C")
             .output()
@@ -134,15 +149,14 @@ impl<'a> Archives<'a> {
 
     /// The archives in apt's own format.
     fn sources(&self, wanted: &BTreeSet<Wanted>) -> Result<String> {
-        let keyring = self.keyring()?.display();
         let stanza = |one: &Wanted| {
             let Wanted { suite, arch } = one;
-            let url = self.archive(suite);
-            format!(
+            let (url, keyring) = (self.archive(suite), self.keyring(suite)?.display());
+            Ok(format!(
                 "Types: deb\nURIs: {url}\nSuites: {suite}\nComponents: main\nArchitectures: {arch}\nSigned-By: {keyring}\n\n"
-            )
+            ))
         };
-        Ok(wanted.iter().map(stanza).collect())
+        wanted.iter().map(stanza).collect()
     }
 
     fn read(&self, wanted: &Wanted, offline: bool) -> Result<SuiteIndex> {
@@ -179,6 +193,9 @@ impl<'a> Archives<'a> {
             return error
                 .note("the mirror has no such suite: take it, or its pocket, out of kernels.yaml")
                 .note(format!("or name a mirror that has it: `mirror:` under `distros: {distro}:`"));
+        }
+        if said.contains("401  Unauthorized") || said.contains("403  Forbidden") {
+            return error.note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"");
         }
         if said.contains("NO_PUBKEY") || said.contains("is not signed") || said.contains("couldn't be verified") {
             let keyring = self.settings.keyring.as_deref().unwrap_or(Path::new(self.distro.keyring)).display();

@@ -48,6 +48,8 @@ const AZURE: UbuntuKernel<'_> =
 /// A hardware enablement kernel, which is a series of its own.
 const ENABLEMENT: UbuntuKernel<'_> =
     UbuntuKernel { abi: "7.0.0-1020", flavour: "azure", source: "linux-azure-7.0", is_built: false };
+/// One that only Ubuntu Pro has.
+const PRO: UbuntuKernel<'_> = UbuntuKernel { abi: "6.8.0-999", flavour: "generic", source: "linux", is_built: false };
 
 /// Runs the stage: about 60 s, most of it two builds.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -67,6 +69,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             let rhel = bench.pipeline("rhel", "9.2", &[&RHEL.release()], None);
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, sign, package, dnf", rhel, &again);
             tally.check("stand-ins for Ubuntu 24.04: resolve, lock, build, sign, package", bench.ubuntu(), &again);
+            tally.check("a stand-in for Ubuntu Pro", bench.ubuntu_pro(), &again);
             hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.keys.archive, tally, &again);
             tally.check("an archive that gains kernels: watch, build-matrix --since", gains::run(&bench), &again);
         }
@@ -138,7 +141,12 @@ impl<'a> Bench<'a> {
         for kernel in [UBUNTU, AZURE, ENABLEMENT] {
             kernel.packages(kdir, &self.work, &self.served.join("ubuntu"))?;
         }
-        ubuntu::index(&self.served.join("ubuntu"), "noble", &self.keys.archive)
+        ubuntu::index(&self.served.join("ubuntu"), "noble", &self.keys.archive)?;
+        let pro = self.served.join("pro");
+        PRO.packages(kdir, &self.work, &pro)?;
+        // RFC 7617's `Basic`, of what the file has.
+        fs::write(pro.join(".behaviour"), "secret Basic YmVhcmVyOnRvazNu").map_err(text)?;
+        ubuntu::index(&pro, "noble-infra-security", &self.keys.archive)
     }
 
     /// The repository of the good kernel of SLES.
@@ -356,6 +364,41 @@ impl<'a> Bench<'a> {
         match written && locked.contains("5.14.21-150500.55.88-default") && !told {
             true => Ok("the lock is written, and says no password".into()),
             false => Err(format!("{said}\n{locked}")),
+        }
+    }
+
+    /// Ubuntu Pro's archive beside the public one: with the token its kernel is found, without it the error says where one is
+    /// read from; the token comes neither into the lock nor into what is said.
+    fn ubuntu_pro(&self) -> Outcome {
+        let (url, lock) = (&self.server.url, self.work.join("pro.lock"));
+        let (yaml, token) = (self.work.join("pro.yaml"), self.work.join("pro.conf"));
+        let keyring = self.work.join("key.asc").display().to_string();
+        let text_of_yaml = format!(
+            "format: 1\ndistros:\n  ubuntu:\n    mirror: {url}/ubuntu\n    pro-mirror: {url}/pro\n    keyring: {keyring}\n    \
+             pro-keyring: {keyring}\ngroups:\n  default:\n    - distro: ubuntu\n      suites: [noble]\n      \
+             pockets: [infra-security]\n      flavours: [generic]\n      newest: 1\n"
+        );
+        fs::write(&yaml, text_of_yaml).map_err(text)?;
+        fs::write(&token, format!("machine {url}/pro/ login bearer password tok3n\n")).map_err(text)?;
+        let program = std::env::current_exe().map_err(text)?;
+        let resolve = |file: &str| {
+            let mut command = Command::new(&program);
+            command.current_dir(self.context.tree).args(["resolve", "--kernels"]).arg(&yaml).arg("--lock").arg(&lock);
+            command.arg("--store").arg(self.context.store.root()).env("INVOLFLT_UBUNTU_PRO", file);
+            let output = command.output().map_err(text)?;
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            Ok::<_, String>((output.status.code(), said))
+        };
+        let (code, refusal) = resolve("")?;
+        if code != Some(69) || !refusal.contains("\"Credentials\"") {
+            return Err(format!("without a token: {code:?}: {refusal}"));
+        }
+        let (code, said) = resolve(&token.to_string_lossy())?;
+        let locked = fs::read_to_string(&lock).map_err(|error| format!("{error}: {said}"))?;
+        match code == Some(0) && locked.contains(&PRO.release()) && !said.contains("tok3n") && !locked.contains("tok3n")
+        {
+            true => Ok(format!("{} is in the lock, and no token", PRO.release())),
+            false => Err(format!("{code:?}: {said}\n{locked}")),
         }
     }
 
