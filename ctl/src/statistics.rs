@@ -5,6 +5,9 @@ use crate::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// What the driver says of a bitmap file that it does not read yet: `EAGAIN`.
+const BEFORE_ROOT: &str = "none, error 11";
+
 /// What the driver says of one disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Statistics {
@@ -18,6 +21,10 @@ pub struct Statistics {
     pub pending_bytes: u64,
     /// Why the disk must be copied anew, if it must.
     pub resync: Option<Resync>,
+    /// The driver was loaded before the root file system was there, and has not been told that it is: what was kept of the
+    /// disk is not taken over, and nothing is delivered.
+    #[serde(skip)]
+    pub before_root: bool,
     /// Every other number that the driver tells, by its name.
     pub counters: BTreeMap<String, u64>,
 }
@@ -58,8 +65,9 @@ impl Statistics {
             "yes" => Some(Resync::parse(take("resync_reason")?, take("resync_count")?, take("resync_time").ok())?),
             other => return Err(format!("\"resync_required: {other}\" is neither yes nor no")),
         };
+        let before_root = values.get("bitmap_file") == Some(&BEFORE_ROOT);
         let counters = values.iter().filter_map(|(key, value)| Some((key.to_string(), value.parse().ok()?))).collect();
-        Ok(Statistics { state, size_bytes, block_bytes, pending_bytes, resync, counters })
+        Ok(Statistics { state, size_bytes, block_bytes, pending_bytes, resync, before_root, counters })
     }
 }
 

@@ -7,7 +7,7 @@ use common::InThisProcess;
 use involflt::engine::{Hole, Previous, Stamp};
 use involflt::host::{Files, Host, TrackedDisk};
 use involflt::persist::{BLOCK, BitmapFile, Blocks, Header, Resync, Seen, State};
-use involflt::platform::Attached;
+use involflt::platform::{Attached, Platform};
 use involfltctl::cli::{Output, Report};
 use involfltctl::commands::many::{self, Outcome};
 use involfltctl::commands::{
@@ -247,6 +247,14 @@ fn healthy() -> Facts {
     }
 }
 
+/// The same, but for the disk, which is filtered since before the root file system was there.
+fn before_root() -> Facts {
+    Host::common().begin_before_root();
+    let waiting = healthy();
+    assert!(Host::common().end_before_root());
+    waiting
+}
+
 fn ours(enrolled: bool) -> Signer {
     Signer::Known { certificate: involfltctl::doctor::facts::OURS.into(), enrolled }
 }
@@ -266,6 +274,7 @@ fn doctor_of_every_ailment() {
         );
     };
     examine("all is well", &healthy());
+    examine("the initramfs has loaded the driver, and nothing has completed it", &before_root());
     let bare = Enforcement { secure_boot: None, lockdown: "none".into(), signatures_only: false };
     let nothing = Facts { installed: None, certificate: None, enforcement: bare.clone(), ..no_driver_facts(healthy()) };
     for family in [Family::Debian, Family::Suse, Family::RedHat, Family::Other] {

@@ -3,6 +3,7 @@
 
 use super::facts::{Answer, Facts, Family, Installed, Loaded, Node, OURS, Origin, Signer, Unread, is_absent};
 use super::{Check, Verdict};
+use crate::statistics::Statistics;
 use involflt::abi::version::WORDS;
 
 fn ok(name: &'static str, found: impl Into<String>) -> Check {
@@ -28,7 +29,7 @@ impl Check {
 pub fn all(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![ok("kernel", &facts.release), installed(facts), platform(facts), signature(facts)];
     checks.extend([secure_boot(facts), certificate(facts), loaded(facts), device(facts), driver(facts)]);
-    checks.extend([hooks(facts), in_sync(facts), configured(facts)].into_iter().flatten());
+    checks.extend([hooks(facts), completed(facts), in_sync(facts), configured(facts)].into_iter().flatten());
     checks
 }
 
@@ -217,6 +218,16 @@ fn hooks(facts: &Facts) -> Option<Check> {
     })
 }
 
+/// Whether a driver that the initramfs has loaded has come to the root file system. It is silent about one that has not to come.
+fn completed(facts: &Facts) -> Option<Check> {
+    let disks = &facts.answer.as_ref().ok()?.disks;
+    let waits = |(_, statistics): &&(String, _)| matches!(statistics, Ok(Statistics { before_root: true, .. }));
+    let waits: Vec<_> = disks.iter().filter(waits).map(|(name, _)| name).collect();
+    let found = || format!("not since the initramfs: nothing is delivered of {}", names(waits.iter().copied()));
+    let cure = "systemctl enable --now involflt, or now alone: involfltctl start --configured";
+    (!waits.is_empty()).then(|| wrong("completed", found(), cure))
+}
+
 fn in_sync(facts: &Facts) -> Option<Check> {
     let disks = &facts.answer.as_ref().ok()?.disks;
     let needs = |(_, statistics): &&(String, _)| matches!(statistics, Ok(statistics) if needs_resync(statistics));
@@ -231,7 +242,7 @@ fn in_sync(facts: &Facts) -> Option<Check> {
     }
 }
 
-fn needs_resync(statistics: &crate::statistics::Statistics) -> bool {
+fn needs_resync(statistics: &Statistics) -> bool {
     statistics.resync.is_some()
 }
 
