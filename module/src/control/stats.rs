@@ -39,6 +39,13 @@ struct Text<P: Platform> {
     platform: core::marker::PhantomData<P>,
 }
 
+impl<P: Platform> Text<P> {
+    /// A line for each.
+    fn numbers(&mut self, numbers: &[(&str, u64)]) -> fmt::Result {
+        numbers.iter().try_for_each(|(name, number)| writeln!(self, "{name}: {number}"))
+    }
+}
+
 impl<P: Platform> Write for Text<P> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let length = text.len().min(self.room as usize);
@@ -74,12 +81,14 @@ pub(super) fn global<P: Platform>(registry: &Registry<P>, argument: u64) -> Resu
     let disks = || registry.disks();
     let pending: u64 = disks().map(|disk| disk.tracker.pending_bytes()).sum();
     // A formatting error is the copy's error, which `result` has.
-    let _ = writeln!(text, "disks: {}", disks().count());
-    let _ = writeln!(text, "service_state: {}", P::common().service() as u32);
-    let _ = writeln!(text, "pending_bytes: {pending}");
-    let _ = writeln!(text, "data_pool_bytes: {}", registry.pool.bytes());
-    let _ = writeln!(text, "data_pool_limit_bytes: {}", registry.pool.limit());
-    let _ = writeln!(text, "last_sequence: {}", P::common().clock.last().sequence());
+    let _ = text.numbers(&[
+        ("disks", disks().count() as u64),
+        ("service_state", P::common().service() as u64),
+        ("pending_bytes", pending),
+        ("data_pool_bytes", registry.pool.bytes()),
+        ("data_pool_limit_bytes", registry.pool.limit()),
+        ("last_sequence", P::common().clock.last().sequence()),
+    ]);
     let _ = describe_agents(&mut text, registry);
     text.result?;
     P::User::write(text.address, &[0])
@@ -89,28 +98,32 @@ pub(super) fn global<P: Platform>(registry: &Registry<P>, argument: u64) -> Resu
 fn describe_agents<P: Platform>(text: &mut Text<P>, registry: &Registry<P>) -> fmt::Result {
     let times = &registry.times;
     let behind = registry.churn.with_always(|churn| churn.all().is_on());
-    writeln!(text, "loaded: {}", times.loaded.get())?;
-    writeln!(text, "drainer: {}", u64::from(registry.has_drainer()))?;
-    writeln!(text, "drainer_came: {}", times.drainer_came.get())?;
-    writeln!(text, "drainer_went: {}", times.drainer_went.get())?;
-    writeln!(text, "service_came: {}", times.service_came.get())?;
-    writeln!(text, "service_went: {}", times.service_went.get())?;
-    writeln!(text, "tags_asked_for: {}", times.tagged.get())?;
-    writeln!(text, "behind: {}", u64::from(behind))
+    text.numbers(&[
+        ("loaded", times.loaded.get()),
+        ("drainer", registry.has_drainer().into()),
+        ("drainer_came", times.drainer_came.get()),
+        ("drainer_went", times.drainer_went.get()),
+        ("service_came", times.service_came.get()),
+        ("service_went", times.service_went.get()),
+        ("tags_asked_for", times.tagged.get()),
+        ("behind", behind.into()),
+    ])
 }
 
 /// What agents have done with a disk. Times as above.
 fn describe_use<P: Platform>(text: &mut Text<P>, disk: &Disk<P>) -> fmt::Result {
     let times = &disk.times;
-    writeln!(text, "tags_lost: {}", disk.tracker.capture.tags_lost())?;
-    writeln!(text, "drain_blocked: {}", u64::from(disk.is_drain_blocked()))?;
-    writeln!(text, "read_only: {}", u64::from(disk.is_read_only()))?;
-    writeln!(text, "started: {}", times.started.get())?;
-    writeln!(text, "cleared: {}", times.cleared.get())?;
-    writeln!(text, "last_get: {}", times.got.get())?;
-    writeln!(text, "last_commit: {}", times.committed.get())?;
-    writeln!(text, "throttled_since: {}", times.throttled.get())?;
-    writeln!(text, "throttled_until: {}", times.unthrottled.get())
+    text.numbers(&[
+        ("tags_lost", disk.tracker.capture.tags_lost()),
+        ("drain_blocked", disk.is_drain_blocked().into()),
+        ("read_only", disk.is_read_only().into()),
+        ("started", times.started.get()),
+        ("cleared", times.cleared.get()),
+        ("last_get", times.got.get()),
+        ("last_commit", times.committed.get()),
+        ("throttled_since", times.throttled.get()),
+        ("throttled_until", times.unthrottled.get()),
+    ])
 }
 
 fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered<P>) -> fmt::Result {
@@ -121,33 +134,33 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered
         State::Data => "data",
     };
     writeln!(text, "state: {state}")?;
-    writeln!(text, "size_bytes: {}", tracker.sectors() << 9)?;
-    writeln!(text, "block_bytes: {}", 1u64 << tracker.block_shift())?;
-    writeln!(text, "pending_bytes: {}", tracker.pending_bytes())?;
-    writeln!(text, "pending_extents: {}", tracker.capture.extents())?;
-    writeln!(text, "pending_data_changes: {}", tracker.capture.data_changes())?;
-    writeln!(text, "data_memory_bytes: {}", tracker.capture.data_memory())?;
-    writeln!(text, "falls_to_metadata: {}", tracker.capture.data_falls())?;
-    writeln!(text, "falls_to_bitmap: {}", tracker.capture.falls())?;
-    writeln!(text, "failed_writes: {}", tracker.counters.failures())?;
-    writeln!(text, "committed_bytes: {}", drain.committed_bytes())?;
-    writeln!(text, "network_failures: {}", drain.network_failures())?;
-    writeln!(text, "marked_for_memory: {}", tracker.counters.marked_for_memory())?;
+    text.numbers(&[
+        ("size_bytes", tracker.sectors() << 9),
+        ("block_bytes", 1u64 << tracker.block_shift()),
+        ("pending_bytes", tracker.pending_bytes()),
+        ("pending_extents", tracker.capture.extents()),
+        ("pending_data_changes", tracker.capture.data_changes()),
+        ("data_memory_bytes", tracker.capture.data_memory()),
+        ("falls_to_metadata", tracker.capture.data_falls()),
+        ("falls_to_bitmap", tracker.capture.falls()),
+        ("failed_writes", tracker.counters.failures()),
+        ("committed_bytes", drain.committed_bytes()),
+        ("network_failures", drain.network_failures()),
+        ("marked_for_memory", tracker.counters.marked_for_memory()),
+    ])?;
     match filtered.keep.state() {
         Ok(()) => writeln!(text, "bitmap_file: in use")?,
         Err(Errno(number)) => writeln!(text, "bitmap_file: none, error {number}")?,
     }
     for (op, operations, bytes) in Op::ALL {
-        writeln!(text, "{operations}: {}", tracker.counters.operations(op))?;
-        writeln!(text, "{bytes}: {}", tracker.counters.bytes(op))?;
+        text.numbers(&[(operations, tracker.counters.operations(op)), (bytes, tracker.counters.bytes(op))])?;
     }
     match tracker.resync.report() {
         None => writeln!(text, "resync_required: no"),
         Some(report) => {
             writeln!(text, "resync_required: yes")?;
             writeln!(text, "resync_reason: {:#x} {}", report.hole.code(), report.hole.text())?;
-            writeln!(text, "resync_count: {}", report.count)?;
-            writeln!(text, "resync_time: {}", report.time)
+            text.numbers(&[("resync_count", report.count), ("resync_time", report.time)])
         }
     }
 }

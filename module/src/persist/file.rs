@@ -59,7 +59,7 @@ pub struct BitmapFile<P: Platform> {
 impl<P: Platform> BitmapFile<P> {
     /// Makes `file` a bitmap file of a disk: without bits, in use. `header` says of what; the rest of it is not looked at.
     /// Fails as writing does, or with [`Errno::NOMEM`].
-    pub fn create(file: &mut impl Blocks, header: Header) -> Result<Self> {
+    pub fn create(file: &mut dyn Blocks, header: Header) -> Result<Self> {
         let mut this = Self::new(Header {
             generation: 0,
             state: State::InUse,
@@ -78,7 +78,7 @@ impl<P: Platform> BitmapFile<P> {
 
     /// The file whose header says that its bits are true; [`Self::load`] is the proof. `name` and `sectors` are those of the
     /// disk whose file it should be.
-    pub fn open(file: &mut impl Blocks, name: &[u8; 256], sectors: u64) -> core::result::Result<Self, Damage> {
+    pub fn open(file: &mut dyn Blocks, name: &[u8; 256], sectors: u64) -> core::result::Result<Self, Damage> {
         let mut block = P::boxed([0; BLOCK]).map_err(Damage::Unreadable)?;
         let header = read_header(file, &mut block)?;
         if header.name != *name {
@@ -104,7 +104,7 @@ impl<P: Platform> BitmapFile<P> {
     }
 
     /// Sets the file's bits in `bitmap`. Where that fails, those of the blocks before the damage are set.
-    pub fn load(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> core::result::Result<(), Damage> {
+    pub fn load(&mut self, file: &mut dyn Blocks, bitmap: &Bitmap<P::Words>) -> core::result::Result<(), Damage> {
         let sums = &self.sums;
         read_bits(file, &self.header, &mut self.block, |bits| {
             let mut any = 0;
@@ -118,7 +118,7 @@ impl<P: Platform> BitmapFile<P> {
 
     /// From here on the bits are not true. Only when this has returned may the disk change. Fails as writing does; what the
     /// file says then is not known.
-    pub fn begin(&mut self, file: &mut impl Blocks) -> Result<()> {
+    pub fn begin(&mut self, file: &mut dyn Blocks) -> Result<()> {
         self.header.state = State::InUse;
         self.header.resync = None;
         self.write_headers(file)
@@ -128,7 +128,7 @@ impl<P: Platform> BitmapFile<P> {
     /// to is taken: stamp, resync, name, when it was seen, and what was committed. Fails as reading and writing do, and with
     /// [`Errno::STALE`] where another file is in this one's place. Whatever fails, and wherever it is broken off: unless this
     /// has written all, the file says that it is in use.
-    pub fn close(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
+    pub fn close(&mut self, file: &mut dyn Blocks, bitmap: &Bitmap<P::Words>, last: Header) -> Result<()> {
         self.is_in(file)?;
         self.write_all_bits(file, bitmap)?;
         file.flush()?;
@@ -145,14 +145,14 @@ impl<P: Platform> BitmapFile<P> {
 
     /// Writes every block that [`Self::close`] would write of this `bitmap`, and still says that the file is in use: what
     /// closing it does to the disk that has the file, this does too. Fails as [`Self::close`] does.
-    pub fn rehearse(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
+    pub fn rehearse(&mut self, file: &mut dyn Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
         self.is_in(file)?;
         self.write_all_bits(file, bitmap)?;
         self.begin(file)
     }
 
     /// The blocks that have bits, or had some.
-    fn write_all_bits(&mut self, file: &mut impl Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
+    fn write_all_bits(&mut self, file: &mut dyn Blocks, bitmap: &Bitmap<P::Words>) -> Result<()> {
         for index in 0..self.header.blocks() {
             let words = index * WORDS..(index + 1) * WORDS;
             let had = self.sum(index) & HAS_BITS != 0;
@@ -164,7 +164,7 @@ impl<P: Platform> BitmapFile<P> {
     }
 
     /// Whether the file is the one that this has written last: nobody may have put another one in its place.
-    fn is_in(&mut self, file: &mut impl Blocks) -> Result<()> {
+    fn is_in(&mut self, file: &mut dyn Blocks) -> Result<()> {
         let there = read_header(file, &mut self.block).map_err(|damage| match damage {
             Damage::Unreadable(errno) => errno,
             _ => Errno::STALE,
@@ -174,7 +174,7 @@ impl<P: Platform> BitmapFile<P> {
     }
 
     /// The older header first, so that one is whole at any time.
-    fn write_headers(&mut self, file: &mut impl Blocks) -> Result<()> {
+    fn write_headers(&mut self, file: &mut dyn Blocks) -> Result<()> {
         for _ in 0..HEADERS {
             self.header.generation += 1;
             let index = self.header.generation % HEADERS;
@@ -185,7 +185,7 @@ impl<P: Platform> BitmapFile<P> {
         Ok(())
     }
 
-    fn write_bits(&mut self, file: &mut impl Blocks, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
+    fn write_bits(&mut self, file: &mut dyn Blocks, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
         self.block.fill(0);
         let mut any = 0;
         for at in 0..WORDS {
@@ -228,7 +228,7 @@ impl Bits<'_> {
 }
 
 /// What `header` and the length of its file say against the bits.
-pub fn unclean(file: &impl Blocks, header: &Header) -> Option<Damage> {
+pub fn unclean(file: &dyn Blocks, header: &Header) -> Option<Damage> {
     match header.state {
         State::InUse => Some(Damage::InUse),
         State::Clean if file.blocks() < HEADERS + header.blocks() => Some(Damage::Truncated),
@@ -239,7 +239,7 @@ pub fn unclean(file: &impl Blocks, header: &Header) -> Option<Damage> {
 /// Gives each block of bits of a file with `header`, in order, by way of `block`. Fails at the first that is not the one
 /// that was written last, or, where an older one is in its place, at the end.
 pub fn read_bits(
-    file: &mut impl Blocks,
+    file: &mut dyn Blocks,
     header: &Header,
     block: &mut [u8; BLOCK],
     mut each: impl FnMut(Bits<'_>),
@@ -263,7 +263,7 @@ pub fn read_bits(
 }
 
 /// The whole header with the highest generation, by way of `block`.
-pub fn read_header(file: &mut impl Blocks, block: &mut [u8; BLOCK]) -> core::result::Result<Header, Damage> {
+pub fn read_header(file: &mut dyn Blocks, block: &mut [u8; BLOCK]) -> core::result::Result<Header, Damage> {
     let mut newest: Option<Header> = None;
     for index in 0..HEADERS.min(file.blocks()) {
         file.read(index, block).map_err(Damage::Unreadable)?;
