@@ -36,7 +36,7 @@ impl Booter<'_> {
     pub fn boot(&self, kernel: &LockedKernel, module: &Path, log: &Path, listener: &dyn Listener) -> Result<Boot> {
         let key = self.key(kernel, module)?;
         let mut millis = 0;
-        let kept = self.store.entry("boots", &key, |partial| {
+        let kept = self.store.shared_entry("boots", &key, |partial| {
             fs::create_dir_all(partial).at_path(partial)?;
             let outcome = self.run(kernel, module, partial, listener)?;
             fs::copy(&outcome.log, log).at_path(log)?;

@@ -76,7 +76,7 @@ impl<'a> Farm<'a> {
         };
         let key = self.key(kernel, &kdir, &root, core.as_deref())?;
         let mut fresh = false;
-        let dir = self.store.entry("results", &key, |partial| {
+        let dir = self.store.shared_entry("results", &key, |partial| {
             fresh = true;
             stage("compile");
             self.compile(kernel, &kdir, &root, engine, core.as_deref(), log, partial)

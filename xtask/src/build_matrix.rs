@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask build-matrix`: every kernel of a selection built, checked, booted and reported.
 
-use crate::display::{self, Format, Style};
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::lock::LockedKernel;
 use crate::plan::Plan;
 use crate::report;
-use crate::resolve::{self, MatrixArgs, lockfile};
+use crate::resolve::{self, lockfile};
 use crate::result::Row;
-use crate::setup::{self, Need};
-use crate::sign::{KeyOptions, Keys};
-use crate::store::Store;
+use crate::run::RunArgs;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -25,13 +22,12 @@ use xshell::Shell;
   cargo xtask build-matrix --locked --offline           exactly kernels.lock, from the store alone
   cargo xtask build-matrix --since dist/kernels.lock    what has come or changed since the last time
   cargo xtask build-matrix --executor slurm --sbatch=--partition=build
-                                                        on a cluster, with the store on a file system that it shares")]
+                                                        on a cluster, with the store on a file system that it shares
+  cargo xtask build-matrix --shared-store oci://registry.example/farm/store
+                                                        what other machines built is taken from there")]
 pub struct BuildMatrix {
     #[command(flatten)]
-    matrix: MatrixArgs,
-    /// Install missing tools with apt first (with sudo when not root).
-    #[arg(long, conflicts_with = "offline")]
-    setup: bool,
+    run: RunArgs,
     /// Kernels worked on at once [default: the number of processors].
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -45,43 +41,25 @@ pub struct BuildMatrix {
     /// other rows and their modules
     #[arg(long, value_name = "LOCK", conflicts_with = "executor")]
     since: Option<PathBuf>,
-    /// Make no packages and no repositories.
-    #[arg(long, conflicts_with = "release")]
-    no_packages: bool,
     #[command(flatten)]
     executor: Executor,
-    #[command(flatten)]
-    keys: KeyOptions,
-    /// How progress is shown [default: live on a terminal, else plain].
-    #[arg(long, value_enum)]
-    format: Option<Format>,
-    /// Where the results go.
-    #[arg(long, value_name = "DIR", default_value = "dist")]
-    dist: PathBuf,
 }
 
 impl BuildMatrix {
     /// Runs the command. Fails with exit code 1 when some kernel failed; its row says why.
     pub fn run(self, _: &Shell) -> Result<()> {
-        let listener = display::open(self.format);
-        setup::require(Need::BuildMatrix, self.setup, &*listener)?;
-        let store = Store::open(self.matrix.store.as_deref())?;
-        let _in_use = store.in_use()?;
-        let no_packages = self.no_packages || self.executor.shard.is_some();
-        let keys = if no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
-        let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
+        let mut run = self.run.open(self.executor.shard.is_none())?;
+        let matrix = &self.run.matrix;
+        let resolution = resolve::resolution(matrix, &run.store, &*run.listener)?;
         let kept = match &self.since {
-            Some(lock) => kept(&lockfile::read(lock)?.kernels, &resolution.kernels, &self.dist)?,
+            Some(lock) => kept(&lockfile::read(lock)?.kernels, &resolution.kernels, &self.run.dist)?,
             None => BTreeMap::new(),
         };
-        let (offline, boot, telemetry) = (self.matrix.offline, !self.no_boot, self.telemetry.into());
-        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist: self.dist, keys, kept };
-        let (outcome, resolution) = self.executor.run(&plan, resolution, &self.matrix, &store, &*listener)?;
-        drop(listener);
-        if self.format != Some(Format::Json) {
-            print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
-        }
-        outcome.verdict()?;
+        let (offline, boot, telemetry) = (matrix.offline, !self.no_boot, self.telemetry.into());
+        let (dist, keys) = (self.run.dist.clone(), run.keys.take());
+        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist, keys, kept };
+        let (outcome, resolution) = self.executor.run(&plan, resolution, matrix, &run.store, &*run.listener)?;
+        run.close(&outcome)?;
         resolve::verdict(&resolution.refused)
     }
 }

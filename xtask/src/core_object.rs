@@ -64,7 +64,7 @@ pub fn get(
     started: impl FnOnce(),
 ) -> Result<PathBuf> {
     let key = key([source.key().as_str(), telemetry.word(), &root.tool_chain]);
-    let dir = store.entry("core", &key, |partial| {
+    let dir = store.shared_entry("core", &key, |partial| {
         started();
         make(source, telemetry, root, engine, store, partial)
     })?;

@@ -3,17 +3,15 @@
 
 use crate::build::{Built, Farm};
 use crate::core_object::Telemetry;
-use crate::display::{self, Format, Style};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::last_good::LastGood;
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::plan::{self, Outcome, Plan};
-use crate::resolve::{self, MatrixArgs, Resolution};
+use crate::resolve::{self, Resolution};
 use crate::result::{Row, Status};
-use crate::setup::{self, Need};
-use crate::sign::{KeyOptions, Keys};
+use crate::run::RunArgs;
 use crate::store::Store;
 use crate::{parallel, report, tree, work_tree};
 use std::collections::BTreeMap;
@@ -35,54 +33,33 @@ pub struct Gather {
     #[arg(value_name = "DIR")]
     shards: PathBuf,
     #[command(flatten)]
-    matrix: MatrixArgs,
-    /// Install missing tools with apt first (with sudo when not root).
-    #[arg(long, conflicts_with = "offline")]
-    setup: bool,
-    /// Make no packages and no repositories.
-    #[arg(long, conflicts_with = "release")]
-    no_packages: bool,
-    #[command(flatten)]
-    keys: KeyOptions,
-    /// How progress is shown [default: live on a terminal, else plain].
-    #[arg(long, value_enum)]
-    format: Option<Format>,
-    /// Where the results go.
-    #[arg(long, value_name = "DIR", default_value = "dist")]
-    dist: PathBuf,
+    run: RunArgs,
 }
 
 impl Gather {
     /// Runs the command. Fails with exit code 1 when some kernel failed, or is in no shard; its row says why.
     pub fn run(mut self, _: &Shell) -> Result<()> {
-        let listener = display::open(self.format);
-        setup::require(Need::BuildMatrix, self.setup, &*listener)?;
-        let store = Store::open(self.matrix.store.as_deref())?;
-        let _in_use = store.in_use()?;
-        let keys = if self.no_packages { None } else { Some(Keys::open(&self.keys, &*listener)?) };
-        self.matrix.locked = true;
+        let mut run = self.run.open(true)?;
+        let matrix = &mut self.run.matrix;
+        matrix.locked = true;
         // Slurm's shards come with the lock that they are of.
         let theirs = self.shards.join("kernels.lock");
-        if self.matrix.lock.is_none() && theirs.exists() {
-            self.matrix.lock = Some(theirs);
+        if matrix.lock.is_none() && theirs.exists() {
+            matrix.lock = Some(theirs);
         }
-        let resolution = resolve::resolution(&self.matrix, &store, &*listener)?;
+        let resolution = resolve::resolution(matrix, &run.store, &*run.listener)?;
         let plan = Plan {
-            offline: self.matrix.offline,
+            offline: matrix.offline,
             boot: false,
             // With it or without, the modules are built.
             telemetry: Telemetry::No,
             jobs: None,
-            dist: self.dist,
-            keys,
+            dist: self.run.dist,
+            keys: run.keys.take(),
             kept: BTreeMap::new(),
         };
-        let outcome = gather(&self.shards, &plan, &resolution, &store, &*listener)?;
-        drop(listener);
-        if self.format != Some(Format::Json) {
-            print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));
-        }
-        outcome.verdict()
+        let outcome = gather(&self.shards, &plan, &resolution, &run.store, &*run.listener)?;
+        run.close(&outcome)
     }
 }
 

@@ -4,6 +4,10 @@
 //! An entry is made under a temporary name and renamed into place while its lock is held, so a reader sees it whole or
 //! not at all, and two runs at once make it once.
 
+mod shared;
+
+pub use shared::{Place as SharedPlace, Shared};
+
 use crate::credentials::{self, Access};
 use crate::error::{AtPath, Error, Kind, Result};
 use crate::fetch::{self, Patience, Size};
@@ -14,6 +18,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// Downloads with the host's own proxies, mirrors' certificates and `Acquire::*` settings.
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
@@ -25,6 +30,7 @@ pub const GONE: &str = "in the lock, gone from the archive: run resolve";
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    shared: Option<Arc<Shared>>,
 }
 
 impl Store {
@@ -36,7 +42,22 @@ impl Store {
         };
         fs::create_dir_all(&root).at_path(&root)?;
         let root = root.canonicalize().at_path(&root)?;
-        Ok(Store { root })
+        Ok(Store { root, shared: None })
+    }
+
+    /// The same store, which takes from a shared one what it does not have, and gives to that one what it makes.
+    pub fn sharing(self, place: Option<SharedPlace>) -> Store {
+        Store { shared: place.map(|place| Arc::new(Shared::new(place))), ..self }
+    }
+
+    /// Where the shared store is, if there is one.
+    pub fn shared_place(&self) -> Option<&SharedPlace> {
+        self.shared.as_ref().map(|shared| shared.place())
+    }
+
+    /// What was wrong with the shared store since this was asked the last time.
+    pub fn complaints(&self) -> Vec<String> {
+        self.shared.as_ref().map(|shared| shared.complaints()).unwrap_or_default()
     }
 
     /// Where the store is.
@@ -89,6 +110,18 @@ impl Store {
         }
         fs::rename(&partial, &path).at_path(&path)?;
         Ok(path)
+    }
+
+    /// As [`Self::entry`], for what is worth to be had from another machine: what is long in the making and short on the way.
+    pub fn shared_entry(&self, kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let Some(shared) = &self.shared else { return self.entry(kind, key, make) };
+        self.entry(kind, key, |partial| {
+            if !shared.take(kind, key, partial) {
+                make(partial)?;
+                shared.put(kind, key, partial);
+            }
+            Ok(())
+        })
     }
 
     /// The package's file, downloaded and verified where it is not there yet.

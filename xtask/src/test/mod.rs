@@ -23,6 +23,7 @@ mod sbom;
 mod secrets;
 mod server;
 mod service;
+mod shared_store;
 mod signing;
 mod source;
 mod source_packages;
@@ -83,7 +84,7 @@ enum Stage {
     Commands,
     /// The program involfltctl as it is shipped.
     Ctl,
-    /// Base images from a registry.
+    /// Base images from a registry, and what machines share by one.
     Registry,
     /// The module built for, and booted on, every kernel.
     Kernels,

@@ -2,7 +2,7 @@
 //! A base image from a real registry on the loopback address.
 
 use super::service::{Service, free_address};
-use super::{Context, Tally};
+use super::{Context, Tally, shared_store};
 use crate::container::privileged;
 use crate::registry;
 use crate::store::remove;
@@ -15,13 +15,21 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let again = "cargo xtask test --only registry";
     tally.check("a base image from a registry", exported(&dir), again);
     tally.check("a registry that is not there", absent(&dir), again);
+    tally.check("a shared store in a registry", shared_store::run(context, &dir.join("shared")), again);
     if let Err(error) = remove(&dir) {
         context.listener.event(crate::event::Event::Note { subject: "registry".into(), text: error.to_string() });
     }
 }
 
+/// Loopback without TLS is said in the engine's own configuration, as a user's mirror would be.
+pub fn trust(registry: &Service, config: &Path) -> Result<(), String> {
+    let text = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.address);
+    std::fs::create_dir_all(config.parent().unwrap_or(config)).map_err(|error| error.to_string())?;
+    std::fs::write(config, text).map_err(|error| error.to_string())
+}
+
 /// A registry whose images are below `dir`.
-fn start(dir: &Path) -> Result<Service, String> {
+pub fn start(dir: &Path) -> Result<Service, String> {
     let config = dir.join("registry.yml");
     let text = |address| {
         let images = dir.join("images");
@@ -59,10 +67,8 @@ fn exported(dir: &Path) -> Result<String, String> {
     said("podman", &["import", "--quiet", &packed.to_string_lossy(), &image])?;
     said("podman", &["push", "--quiet", "--tls-verify=false", &image])?;
     said("podman", &["rmi", &image])?;
-    // Loopback without TLS is said in the engine's own configuration, as a user's mirror would be.
     let config = dir.join("registries.conf");
-    let text = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.address);
-    std::fs::write(&config, text).map_err(|error| error.to_string())?;
+    trust(&registry, &config)?;
     let found = registry::export(&image, &unpacked, Some(&config)).map_err(|error| error.to_string())?;
     said("podman", &["rmi", &image])?;
     if !found {
