@@ -5,7 +5,7 @@
 
 use super::stranger::Stranger;
 use super::{Context, Tally, sbom};
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, write_checksums};
 use crate::build::Farm;
 use crate::error::{AtPath, Error, Result};
 use crate::module_source::ModuleSource;
@@ -89,6 +89,8 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             for (name, outcome) in checks(&dist, &dir) {
                 tally.check(name, outcome, &again);
             }
+            let older = older(context, &dist, &dir).map_err(|error| error.to_string());
+            tally.check("verify: a published place, and a file of its older generation", older, &again);
             let valid = sbom::valid(&dist.join("sbom"), context.store, context.matrix.offline);
             tally.check("SBOMs by their formats", valid.map_err(|error| error.to_string()), &again);
         }
@@ -110,6 +112,32 @@ fn published(context: &Context<'_>, dir: &Path) -> Result<PathBuf> {
     let assembler = Assembler { farm: &farm, keys: &keys, listener: context.listener };
     assembler.run(&assembler.modules(&built.collect::<Result<Vec<_>>>()?)?, &dist)?;
     Ok(dist)
+}
+
+/// Publishes a generation with a file more, and then `dist`: that file is still there, and as signed until it is altered.
+fn older(context: &Context<'_>, dist: &Path, dir: &Path) -> Result<String> {
+    let (before, place) = (dir.join("before"), dir.join("place"));
+    tree::replace(dist, &before)?;
+    let file = before.join("sbom/older.json");
+    fs::write(&file, "{}").at_path(&file)?;
+    let keys = Keys::open(&KeyOptions::default(), context.listener)?;
+    write_checksums(&before, &keys.archive, context.store)?;
+    let program = std::env::current_exe().at_path("this program")?;
+    for generation in [&before, dist] {
+        let mut publish = Command::new(&program);
+        publish.arg("publish").arg(&place).arg("--dist").arg(generation);
+        ask(&mut publish)?.map_err(Error::infra)?;
+    }
+    let current = place.join("current");
+    let findings = || verify(&current, &dist.join(KEYRING), &dist.join(CERTIFICATE)).map(|outcome| outcome.findings);
+    if let Some(Finding { file, cause }) = findings()?.first() {
+        return Err(Error::kernel(format!("{}: {cause}", file.display())));
+    }
+    append(&current.join("sbom/older.json"))?;
+    match findings()?.iter().find(|finding| finding.file.ends_with("older.json")) {
+        Some(Finding { file, cause }) => Ok(format!("{}: {cause}", file.display())),
+        None => Err(Error::kernel("an altered file of an older generation was not found")),
+    }
 }
 
 /// Checks `dist` with its own keys and with others, and copies of it that were tampered with.
