@@ -82,11 +82,13 @@ static int inv_prepare(struct request_queue *q, struct request *rq)
 
 static void inv_swap_prepare(struct inv_bio_hook *hook, prep_rq_fn *prepare)
 {
+	unsigned long flags;
+
 	if (!hook->prepare)
 		return;
-	spin_lock_irq(hook->queue->queue_lock);
+	spin_lock_irqsave(hook->queue->queue_lock, flags);
 	hook->queue->prep_rq_fn = prepare;
-	spin_unlock_irq(hook->queue->queue_lock);
+	spin_unlock_irqrestore(hook->queue->queue_lock, flags);
 }
 #else
 #define inv_swap_prepare(hook, prepare)	do { } while (0)

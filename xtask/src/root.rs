@@ -147,11 +147,14 @@ impl RootSpec {
     fn install(&self, variant: &[String], to: &Path, log: &Path) -> Result<()> {
         let mut command = privileged("mmdebstrap");
         command.args(["--mode=root", "--quiet"]).args(variant);
-        command.args((self.release == "xenial").then_some(PAM_BEFORE_SYSTEMD));
+        let is_xenial = self.release == "xenial";
+        command.args(is_xenial.then_some(PAM_BEFORE_SYSTEMD));
         command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
         command.args(Distro::find(self.distro).map(|distro| format!("--keyring={}", distro.keyring)));
         command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
         command.arg(format!("deb {} {} main", self.mirror, self.release));
+        // Its first compiler makes no retpolines.
+        command.args(is_xenial.then(|| format!("deb {} xenial-updates main", self.mirror)));
         let output = command.output().at_path("mmdebstrap")?;
         std::fs::write(log, [output.stdout, output.stderr].concat()).at_path(log)?;
         if output.status.success() {
