@@ -186,7 +186,9 @@ fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
 
 fn download_deb(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
     let url = format!("{}/{}", archive.trim_end_matches('/'), package.path);
-    let output = Command::new(APT_HELPER)
+    // apt bounds neither what an archive sends nor how long that takes.
+    let output = Command::new("timeout")
+        .args([&Patience::PACKAGE.whole.to_string(), "prlimit", &format!("--fsize={}", package.size), APT_HELPER])
         .args(["-o", "Acquire::Retries=3"])
         .args(credentials::apt_options()?)
         .args(["download-file", &url])

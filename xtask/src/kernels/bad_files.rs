@@ -53,7 +53,10 @@ fn refused(text: &str, (line, column): (usize, usize), message: &str, expected: 
 fn the_good_file_and_the_committed_one_are_accepted() {
     read(GOOD).unwrap();
     let committed = Kernels::read(std::path::Path::new("../kernels.yaml")).unwrap();
-    assert_eq!(committed.groups().collect::<Vec<_>>(), ["azure", "before-5.10", "debian-all", "default", "ubuntu"]);
+    assert_eq!(
+        committed.groups().collect::<Vec<_>>(),
+        ["azure", "before-5.10", "debian-all", "default", "enterprise", "ubuntu"]
+    );
 }
 
 #[test]

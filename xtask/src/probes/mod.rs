@@ -30,7 +30,7 @@ use xshell::Shell;
 #[command(after_help = "Examples:
   cargo xtask probes /lib/modules/$(uname -r)/build     explain this kernel's answers
   cargo xtask probes --locked                           compare the kernels of kernels.lock
-  cargo xtask probes --select group:default --select group:ubuntu
+  cargo xtask probes --select group:default --select group:ubuntu --select group:before-5.10
                                                         nothing is idle for all of these
 
 Exit codes: 0 no lint (or a KDIR explained), 1 a lint, 2 not a KDIR, 69 no archive or no container engine.")]

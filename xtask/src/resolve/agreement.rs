@@ -30,6 +30,8 @@ pub fn check(distro: &str, candidate: &Candidate, facts: &Facts) -> Result<()> {
         (Some(pack), Some(Suse { version, service_pack })) if pack != service_pack => Err(Error::kernel(format!(
             "{kernel}: {asked}, and its KDIR says PATCH_LEVEL {service_pack} of SLES {version} (CONFIG_SUSE_PATCHLEVEL)"
         ))),
+        // Kernels before SLES 12 SP4 have no such option.
+        (Some(_), None) if suite == "12-sp3" => Ok(()),
         (Some(_), None) => Err(Error::kernel(format!(
             "{kernel}: {asked}, and its KDIR says no PATCH_LEVEL at all (CONFIG_SUSE_PATCHLEVEL)"
         ))),
@@ -80,6 +82,12 @@ mod tests {
         let name = says("15-sp4", &facts(Some(5), KERNEL)).unwrap_err();
         assert!(name.contains("sles 15-sp4") && name.contains("sles 15-sp5"), "{name}");
         assert!(says("15-sp5", &facts(Some(5), "6.1.0-56-amd64")).unwrap_err().contains("6.1.0-56-amd64"));
+    }
+
+    #[test]
+    fn kernels_before_sles_12_sp4_say_no_service_pack() {
+        let kernel = "4.4.180-94.164-default";
+        assert!(check("sles", &candidate("12-sp3", kernel), &facts(None, kernel)).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `Packages` indices: the stanzas of kernel packages, and nothing else of them.
 
+use super::rpm_md::inside;
 use crate::error::{Error, Result};
 use std::io::BufRead;
 
@@ -71,14 +72,18 @@ fn parse(text: &str) -> Result<Stanza> {
     };
     let name = need("Package")?;
     let source = field("Source").unwrap_or(&name).split(' ').next().unwrap_or("").to_owned();
-    let size = need("Size")?;
+    let (size, path, sha256) = (need("Size")?, need("Filename")?, need("SHA256")?);
+    // Both come to be names of files in the store.
+    if !inside(&path) || sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(Error::infra(format!("index stanza `{name}`: bad `Filename` {path:?} or `SHA256` {sha256:?}")));
+    }
     Ok(Stanza {
         version: need("Version")?,
         source,
         depends: field("Depends").map(depends).unwrap_or_default(),
-        path: need("Filename")?,
+        path,
         size: size.parse().map_err(|_| Error::infra(format!("index stanza `{name}`: bad size `{size}`")))?,
-        sha256: need("SHA256")?,
+        sha256,
         name,
     })
 }
@@ -86,4 +91,26 @@ fn parse(text: &str) -> Result<Stanza> {
 fn depends(field: &str) -> Vec<Vec<String>> {
     let name = |alternative: &str| alternative.trim().split([' ', '(', ':']).next().unwrap_or("").to_owned();
     field.split(',').map(|dependency| dependency.split('|').map(name).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(path: &str, sha256: &str) -> Result<Vec<Stanza>> {
+        let text = format!("Package: linux-image-x\nVersion: 1\nSize: 1\nFilename: {path}\nSHA256: {sha256}\n");
+        read(text.as_bytes())
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_archive_or_the_store_is_refused() {
+        let sha256 = "0123456789abcdef".repeat(4);
+        assert_eq!(stanza("pool/main/l/linux/linux-image-x_1_amd64.deb", &sha256).unwrap()[0].sha256, sha256);
+        for path in ["../../etc/passwd", "/etc/passwd", "pool/a deb", ""] {
+            assert!(stanza(path, &sha256).unwrap_err().message.contains("bad `Filename`"), "{path}");
+        }
+        for bad in ["../../../etc", &sha256[1..], &sha256.to_uppercase(), &format!("{sha256}0")] {
+            assert!(stanza("pool/x.deb", bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -68,7 +68,8 @@ pub fn parse(version: &[u32], build: &str, flavour: &str) -> Parsed {
 /// The service pack of a build.
 fn pack(version: &[u32], build: &[u32], flavour: &str) -> Option<(u32, u32)> {
     let first = *build.first()?;
-    if let ([4, 4, _], [4, _, ..], "azure") | ([4, 4, _], [94, _, ..], "default") = (version, build, flavour)
+    if let ([4, 4, _], [4, _, ..], "azure") | ([4, 4, 73], [5, ..], "default") | ([4, 4, _], [6 | 94, _, ..], "default") =
+        (version, build, flavour)
         && build.len() <= 3
     {
         return Some((12, 3));

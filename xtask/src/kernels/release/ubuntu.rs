@@ -12,7 +12,9 @@ pub const FLAVOURS: [&str; 10] =
 
 /// The LTS that has a series as its own or as a hardware enablement kernel (interim releases have the latter too).
 const LTS: &[([u32; 2], &str)] = &[
+    ([4, 4], "16.04"),
     ([4, 15], "18.04"),
+    ([4, 18], "18.04"),
     ([5, 0], "18.04"),
     ([5, 3], "18.04"),
     ([5, 4], "20.04"),

@@ -12,6 +12,7 @@ mod unpacked;
 
 pub use kernels::{Place, find};
 pub use primary::Package;
+pub use repomd::inside;
 
 use crate::credentials::Access;
 use crate::error::{AtPath, Error, Result};
