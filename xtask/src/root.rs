@@ -99,7 +99,8 @@ impl RootSpec {
 
     /// The root, made where the store has none. `started` is called only when it has to be made.
     pub fn get(&self, store: &Store, offline: bool, started: impl FnOnce()) -> Result<Root> {
-        let parts = [self.packages.join(" ")].into_iter().chain(self.image.clone()).collect::<Vec<_>>();
+        let updates = self.suites().skip(1);
+        let parts = [self.packages.join(" ")].into_iter().chain(self.image.clone()).chain(updates).collect::<Vec<_>>();
         // Names of releases are one distribution's own: Debian and Ubuntu share none.
         let id = format!("{}-{}", self.release, key(parts.iter().map(String::as_str)));
         let path = store.entry("roots", &id, |partial| {
@@ -138,6 +139,13 @@ impl RootSpec {
         made
     }
 
+    /// Where its packages come from. Ubuntu's later kernels are built with compilers that came after the release; Debian's
+    /// point releases bring them into the release itself.
+    fn suites(&self) -> impl Iterator<Item = String> {
+        let pockets: &[&str] = if self.distro == DEBIAN { &[""] } else { &["", "-updates"] };
+        pockets.iter().map(|pocket| format!("{}{pocket}", self.release))
+    }
+
     /// The release's image among Docker's official ones, which the engine's configuration may take from elsewhere.
     fn image(&self) -> String {
         let slim = if self.distro == DEBIAN { "-slim" } else { "" };
@@ -147,14 +155,11 @@ impl RootSpec {
     fn install(&self, variant: &[String], to: &Path, log: &Path) -> Result<()> {
         let mut command = privileged("mmdebstrap");
         command.args(["--mode=root", "--quiet"]).args(variant);
-        let is_xenial = self.release == "xenial";
-        command.args(is_xenial.then_some(PAM_BEFORE_SYSTEMD));
+        command.args((self.release == "xenial").then_some(PAM_BEFORE_SYSTEMD));
         command.args(host_apt_options()?.iter().map(|option| format!("--aptopt={option}")));
         command.args(Distro::find(self.distro).map(|distro| format!("--keyring={}", distro.keyring)));
         command.arg(format!("--include={}", self.packages.join(","))).arg(&self.release).arg(to);
-        command.arg(format!("deb {} {} main", self.mirror, self.release));
-        // Its first compiler makes no retpolines.
-        command.args(is_xenial.then(|| format!("deb {} xenial-updates main", self.mirror)));
+        command.args(self.suites().map(|suite| format!("deb {} {suite} main", self.mirror)));
         let output = command.output().at_path("mmdebstrap")?;
         std::fs::write(log, [output.stdout, output.stderr].concat()).at_path(log)?;
         if output.status.success() {
