@@ -200,7 +200,10 @@ fn download_deb(package: &LockedPackage, archive: &str, to: &Path) -> Result<()>
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim();
+    // Warnings are about how it was tried.
+    let said = said.lines().filter(|line| !line.starts_with("W:")).collect::<Vec<_>>().join("\n");
+    // SIGXFSZ, of prlimit's bound.
+    let said = if said.contains("received signal 25") { "it is longer than its index says".into() } else { said };
     if said.contains("404") {
         return Err(Error::kernel(format!("{} {}: {GONE}", package.name, package.version)).note("cargo xtask resolve"));
     }

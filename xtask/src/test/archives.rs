@@ -70,7 +70,8 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, sign, package, dnf", rhel, &again);
             tally.check("stand-ins for Ubuntu 24.04: resolve, lock, build, sign, package", bench.ubuntu(), &again);
             tally.check("a stand-in for Ubuntu Pro", bench.ubuntu_pro(), &again);
-            hostile::run(&bench.work.join("hostile"), &bench.repository(), &bench.keys.archive, tally, &again);
+            let truths = [bench.repository(), bench.apt()];
+            hostile::run(&bench.work.join("hostile"), &truths, &bench.keys.archive, tally, &again);
             tally.check("an archive that gains kernels: watch, build-matrix --since", gains::run(&bench), &again);
         }
     }
@@ -146,7 +147,14 @@ impl<'a> Bench<'a> {
         PRO.packages(kdir, &self.work, &pro)?;
         // RFC 7617's `Basic`, of what the file has.
         fs::write(pro.join(".behaviour"), "secret Basic YmVhcmVyOnRvazNu").map_err(text)?;
-        ubuntu::index(&pro, "noble-infra-security", &self.keys.archive)
+        ubuntu::index(&pro, "noble-infra-security", &self.keys.archive)?;
+        PRO.packages(kdir, &self.work, &self.apt())?;
+        ubuntu::index(&self.apt(), "noble", &self.keys.archive)
+    }
+
+    /// An archive for apt with one kernel.
+    fn apt(&self) -> PathBuf {
+        self.served.join("apt")
     }
 
     /// The repository of the good kernel of SLES.

@@ -2,6 +2,7 @@
 //! A repository that lies, in every way that it can: each lie is a named error in bounded time and memory, and nothing of
 //! it comes into the store.
 
+mod apt;
 mod mirrors;
 
 use super::fixture::{done, sign};
@@ -37,8 +38,8 @@ struct Bench<'a> {
     truth: &'a Path,
 }
 
-/// Runs the tests; `truth` is a good repository.
-pub fn run(work: &Path, truth: &Path, key: &ArchiveKey, tally: &mut Tally, again: &str) {
+/// Runs the tests; `truth` is a good repository, and `apt` a good archive for apt.
+pub fn run(work: &Path, [truth, apt]: &[PathBuf; 2], key: &ArchiveKey, tally: &mut Tally, again: &str) {
     let bench = match Bench::new(work, truth, key) {
         Ok(bench) => bench,
         Err(error) => return tally.check("hostile archives", Err(error), again),
@@ -64,6 +65,7 @@ pub fn run(work: &Path, truth: &Path, key: &ArchiveKey, tally: &mut Tally, again
     tally.check("archive: gz, xz and zst", bench.formats(), again);
     tally.check("hostile archive: packages", bench.packages(), again);
     mirrors::run(&bench, tally, again);
+    apt::run(&bench, apt, tally, again);
 }
 
 impl<'a> Bench<'a> {

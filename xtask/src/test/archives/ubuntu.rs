@@ -91,18 +91,25 @@ impl UbuntuKernel<'_> {
 
 /// Makes the pool below `archive` a signed suite.
 pub fn index(archive: &Path, suite: &str, key: &ArchiveKey) -> Result<(), String> {
-    let dists = format!("dists/{suite}");
-    let index = archive.join(&dists).join("main/binary-amd64");
+    let index = archive.join("dists").join(suite).join("main/binary-amd64");
     fs::create_dir_all(&index).map_err(text)?;
-    let said = |arguments: &[&str]| {
-        let output = Command::new("apt-ftparchive").args(arguments).current_dir(archive).output().map_err(text)?;
-        String::from_utf8(output.stdout).map_err(text)
-    };
-    write(&index.join("Packages"), &said(&["packages", "pool"])?)?;
+    write(&index.join("Packages"), &ftparchive(archive, &["packages", "pool"])?)?;
+    sign(archive, suite, key)
+}
+
+/// Says in a signed `InRelease` what the suite's index is.
+pub fn sign(archive: &Path, suite: &str, key: &ArchiveKey) -> Result<(), String> {
+    let dists = format!("dists/{suite}");
     let fields = ["Suite", "Codename"].map(|field| format!("-oAPT::FTPArchive::Release::{field}={suite}"));
     let components = "-oAPT::FTPArchive::Release::Components=main";
     let architectures = "-oAPT::FTPArchive::Release::Architectures=amd64";
     let release = archive.join(&dists).join("Release");
-    write(&release, &said(&[&fields[0], &fields[1], components, architectures, "release", &dists])?)?;
+    let arguments = [&fields[0], &fields[1], components, architectures, "release", &dists];
+    write(&release, &ftparchive(archive, &arguments)?)?;
     key.clear_sign(&release, &archive.join(&dists).join("InRelease")).map_err(text)
+}
+
+fn ftparchive(archive: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("apt-ftparchive").args(arguments).current_dir(archive).output().map_err(text)?;
+    String::from_utf8(output.stdout).map_err(text)
 }
