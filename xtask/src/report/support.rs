@@ -77,7 +77,8 @@ mod tests {
     }
 
     fn row(cells: &[String]) -> Row {
-        let steps = [[Status::Passed; 3], [Status::Passed, Status::Passed, Status::Skipped]];
+        let steps =
+            [Status::Passed, Status::Skipped, Status::Failed].map(|booted| [Status::Passed, Status::Passed, booted]);
         let is = |steps: &[Status; 3]| result(&with(steps, sample::rows().remove(0))) == cells[6];
         let steps = steps.iter().find(|steps| is(steps)).unwrap_or_else(|| panic!("{}: {}", cells[4], cells[6]));
         let [distro, suite, flavour, kernel] = [1, 2, 3, 4].map(|index| cells[index].clone());
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_table_is_one_that_a_good_run_makes() {
+    fn the_committed_table_is_one_that_a_run_makes() {
         let committed = include_str!("../../../docs/support-matrix.md");
         let rows = parsed(committed);
         assert!(rows.len() >= 10, "{} kernels", rows.len());
