@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Stand-ins for headers that no open archive has: those of a real kernel, changed to what a vendor's are documented to be.
+//! Stand-ins for headers that no open archive has: those of a real kernel, changed to what a vendor's are taken to be.
 //! The module is compiled against them, and never booted.
 
 use super::Context;
