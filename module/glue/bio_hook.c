@@ -45,24 +45,26 @@ bool inv_takes_bios(struct gendisk *disk)
 	return disk->queue->make_request_fn;
 }
 
+/*
+ * Whoever asks has entered the queue, or has its lock: the hook stays, as it is
+ * taken away while the queue is frozen, and from its requests under that lock.
+ */
 static struct inv_bio_hook *inv_bio_hook_of(struct request_queue *q)
 {
 	struct inv_bio_hook *hook;
 
+	rcu_read_lock();
 	hash_for_each_possible_rcu(inv_hooks, hook, node, (unsigned long)q)
 		if (hook->queue == q)
-			return hook;
-	return NULL;
+			break;
+	rcu_read_unlock();
+	return hook;
 }
 
-/* Whoever calls this has entered the queue, so the hook stays: it goes while the queue is frozen. */
 static blk_qc_t inv_make_request(struct request_queue *q, struct bio *bio)
 {
-	struct inv_bio_hook *hook;
+	struct inv_bio_hook *hook = inv_bio_hook_of(q);
 
-	rcu_read_lock();
-	hook = inv_bio_hook_of(q);
-	rcu_read_unlock();
 	inv_bio_submitted(hook, bio);
 	return hook->make_request(q, bio);
 }
@@ -71,11 +73,8 @@ static blk_qc_t inv_make_request(struct request_queue *q, struct bio *bio)
 /* SCSI before blk-mq: what comes past the bios is seen when it is prepared, under the queue's lock. */
 static int inv_prepare(struct request_queue *q, struct request *rq)
 {
-	struct inv_bio_hook *hook;
+	struct inv_bio_hook *hook = inv_bio_hook_of(q);
 
-	rcu_read_lock();
-	hook = inv_bio_hook_of(q);
-	rcu_read_unlock();
 	inv_request_prepared(hook, rq);
 	return hook->prepare(q, rq);
 }

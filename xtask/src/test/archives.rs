@@ -350,26 +350,21 @@ impl<'a> Bench<'a> {
         let (account, lock) = (self.work.join("account"), self.work.join("account.lock"));
         fs::write(&account, "username=SCC_1\npassword=s3cret\n").map_err(text)?;
         self.write_yaml("sles", "15-sp5")?;
-        let program = std::env::current_exe().map_err(text)?;
         let resolve = |credentials: &Path| {
-            let mut command = Command::new(&program);
-            command.current_dir(self.context.tree).arg("resolve").arg("--kernels").arg(self.work.join("kernels.yaml"));
-            command.arg("--lock").arg(&lock).arg("--store").arg(self.context.store.root());
-            command.env("INVOLFLT_SCC_CREDENTIALS_URL", &self.server.url);
-            command.env("INVOLFLT_SCC_CREDENTIALS", credentials);
-            let output = command.output().map_err(text)?;
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            Ok::<_, String>((output.status.success(), said))
+            let credentials = credentials.to_string_lossy();
+            let variables =
+                [("INVOLFLT_SCC_CREDENTIALS_URL", &*self.server.url), ("INVOLFLT_SCC_CREDENTIALS", &*credentials)];
+            resolve_command(&self.work.join("kernels.yaml"), &lock, self.context.store.root(), &variables)
         };
         fs::write(self.work.join("other"), "username=SCC_1\npassword=wrong\n").map_err(text)?;
-        let (taken, refusal) = resolve(&self.work.join("other"))?;
-        if taken || !refusal.contains("wants other credentials") {
+        let (code, refusal) = resolve(&self.work.join("other"))?;
+        if code == Some(0) || !refusal.contains("wants other credentials") {
             return Err(format!("with another password: {refusal}"));
         }
-        let (written, said) = resolve(&account)?;
+        let (code, said) = resolve(&account)?;
         let locked = fs::read_to_string(&lock).map_err(|error| format!("{error}: {said}"))?;
         let told = ["s3cret", "U0NDXzE6czNjcmV0"].iter().any(|secret| said.contains(secret) || locked.contains(secret));
-        match written && locked.contains("5.14.21-150500.55.88-default") && !told {
+        match code == Some(0) && locked.contains("5.14.21-150500.55.88-default") && !told {
             true => Ok("the lock is written, and says no password".into()),
             false => Err(format!("{said}\n{locked}")),
         }
@@ -388,15 +383,8 @@ impl<'a> Bench<'a> {
         );
         fs::write(&yaml, text_of_yaml).map_err(text)?;
         fs::write(&token, format!("machine {url}/pro/ login bearer password tok3n\n")).map_err(text)?;
-        let program = std::env::current_exe().map_err(text)?;
-        let resolve = |file: &str| {
-            let mut command = Command::new(&program);
-            command.current_dir(self.context.tree).args(["resolve", "--kernels"]).arg(&yaml).arg("--lock").arg(&lock);
-            command.arg("--store").arg(self.context.store.root()).env("INVOLFLT_UBUNTU_PRO", file);
-            let output = command.output().map_err(text)?;
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            Ok::<_, String>((output.status.code(), said))
-        };
+        let resolve =
+            |file: &str| resolve_command(&yaml, &lock, self.context.store.root(), &[("INVOLFLT_UBUNTU_PRO", file)]);
         let (code, refusal) = resolve("")?;
         if code != Some(69) || !refusal.contains("\"Credentials\"") {
             return Err(format!("without a token: {code:?}: {refusal}"));
@@ -417,6 +405,19 @@ impl<'a> Bench<'a> {
         let both = ["sles 15-sp6", "PATCH_LEVEL 5"].iter().all(|words| message.contains(words));
         if both { Ok(message.clone()) } else { Err(message.clone()) }
     }
+}
+
+/// Exit code and words of `cargo xtask resolve` with these variables in its environment.
+fn resolve_command(
+    kernels: &Path,
+    lock: &Path,
+    store: &Path,
+    variables: &[(&str, &str)],
+) -> Result<(Option<i32>, String), String> {
+    let mut command = Command::new(std::env::current_exe().map_err(text)?);
+    command.args(["resolve", "--kernels"]).arg(kernels).arg("--lock").arg(lock).arg("--store").arg(store);
+    let output = command.envs(variables.iter().copied()).output().map_err(text)?;
+    Ok((output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
 }
 
 fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {

@@ -2,7 +2,7 @@
 //! Disks that are taken away while they are filtered, and come back.
 
 use crate::agent::Agent;
-use crate::order::{poll, scsi_host, wait_until};
+use crate::order::{entries, poll, scsi_host, wait_until};
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
 use guest::layout::{Disk, LIVE, LIVE_SERIAL, MIB};
@@ -95,12 +95,10 @@ fn link(node: &str, name: &str) -> Step {
 
 /// Node of the virtio-blk disk with this serial number.
 fn virtio_blk_of(serial: &str) -> Option<String> {
-    let disks = fs::read_dir("/sys/block").ok()?.flatten();
-    let mut names = disks.map(|disk| disk.file_name().to_string_lossy().into_owned());
     let is_it = |name: &String| {
         fs::read_to_string(format!("/sys/block/{name}/serial")).is_ok_and(|found| found.trim() == serial)
     };
-    names.find(is_it).map(|name| format!("/dev/{name}"))
+    entries(Path::new("/sys/block")).into_iter().find(is_it).map(|name| format!("/dev/{name}"))
 }
 
 /// It is another disk to the kernel, so nobody knows what was written to it elsewhere.

@@ -6,6 +6,7 @@ use crate::sign::ArchiveKey;
 use crate::store::remove;
 use crate::test::Tally;
 use crate::test::archives::fixture::done;
+use crate::test::archives::resolve_command;
 use crate::test::archives::ubuntu::sign;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -83,11 +84,9 @@ impl Bench<'_> {
         );
         fs::write(&yaml, kernels).map_err(text)?;
         fs::write(&conf, APT_CONF).map_err(text)?;
-        let mut command = Command::new(std::env::current_exe().map_err(text)?);
-        command.args(["resolve", "--kernels"]).arg(&yaml).arg("--lock").arg(self.work.join("apt.lock"));
-        command.arg("--store").arg(self.work.join("stores").join(name)).env("APT_CONFIG", &conf);
-        let output = command.output().map_err(text)?;
-        Ok((output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
+        let (lock, store, conf) =
+            (self.work.join("apt.lock"), self.work.join("stores").join(name), conf.to_string_lossy());
+        resolve_command(&yaml, &lock, &store, &[("APT_CONFIG", &*conf)])
     }
 }
 
