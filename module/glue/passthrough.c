@@ -83,8 +83,13 @@ static bool inv_set_entry(struct inv_command *command, struct request *rq)
 	return true;
 }
 
-/* A write whose request is not used again is given up after so many others. */
+/*
+ * A write whose request is not used again is given up after so many others, and
+ * the next one after twice as many: one CPU may use its requests seldom, and
+ * where tags go round each of a queue's 1023 is used first, on every CPU.
+ */
 #define INV_NVME_MISSES 256
+#define INV_NVME_DOUBLINGS 8
 
 /*
  * When the request of a write comes again, its memory still says that write,
@@ -95,8 +100,12 @@ void inv_nvme_learn(struct inv_nvme *nvme, struct request *rq)
 {
 	struct inv_command command = inv_command(rq);
 
-	if (nvme->rq && nvme->rq != rq && ++nvme->missed < INV_NVME_MISSES)
-		return;
+	if (nvme->rq && nvme->rq != rq) {
+		if (++nvme->missed < INV_NVME_MISSES << nvme->given_up)
+			return;
+		if (nvme->given_up < INV_NVME_DOUBLINGS)
+			nvme->given_up++;
+	}
 	if (nvme->rq == rq && inv_set_entry(&command, rq) &&
 	    inv_rs_nvme_is_write(&command, nvme->sector, nvme->sectors)) {
 		WRITE_ONCE(nvme->state, INV_NVME_KNOWN);

@@ -20,7 +20,7 @@ struct inv_nvme {
 	const struct request *rq;
 	u64 sector;
 	u32 sectors;
-	unsigned int missed;
+	unsigned int missed, given_up;
 };
 
 /* A request that is no passthrough is about to be given to the disk's driver. */

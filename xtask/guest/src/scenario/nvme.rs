@@ -13,8 +13,9 @@ use std::os::unix::fs::FileExt;
 
 /// The NVMe disk's place in [`DISKS`].
 const NVME: usize = 2;
-/// Writes of which one, at the least, gets a request that a write before it had.
-const WRITES: u64 = 64;
+/// Writes of which one, at the least, gets a request that a remembered write before it had, by which the driver finds the
+/// commands: tags may go round, each of the two CPUs has 1023, and 256, 512 and 1024 others are the first that it bears.
+pub(super) const WRITES: u64 = 4096;
 
 /// A command, what it sends, and the sectors that it changes: first, and how many.
 type Case = (&'static str, Command, Vec<u8>, Vec<(u64, u64)>);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Appends to zones. Where in its zone one lands is known only to the disk, so all of the zone is a change.
 
-use super::nvme::is_decoded;
+use super::nvme::{WRITES, is_decoded};
 use super::zones::{BLKRESETZONE, drained, manage};
 use crate::agent::Agent;
 use crate::order::{give_nvme, knows_nvme_zones, wait_until};
@@ -24,8 +24,6 @@ const SIZE: u64 = 64 * MIB;
 const BYTES: usize = 65536;
 const SECTOR: u64 = 512;
 const ZONE_APPEND: u8 = 0x7d;
-/// Writes of which one, at the least, gets a request that a write before it had: the driver finds the commands by that.
-const WRITES: u64 = 64;
 
 /// By the block layer on a blk-mq disk and a bio-based one on it, and by a program's command to an NVMe disk.
 pub fn scenario() -> Step<String> {
@@ -187,8 +185,9 @@ fn command_is_seen(agent: &mut Agent) -> Step<&'static str> {
     let node = agent.disk.node;
     let disk = open(node, libc::O_DIRECT)?;
     for index in 0..WRITES {
-        let offset = 4096 * index;
-        disk.write_all_at(Buffer::stamped(4096).bytes(), offset).doing(|| format!("{node}: write at {offset}"))?;
+        let offset = SECTOR * index;
+        disk.write_all_at(Buffer::stamped(SECTOR as usize).bytes(), offset)
+            .doing(|| format!("{node}: write at {offset}"))?;
     }
     drained(agent)?;
     let data = append_by_command(node, held::ZONE)?;
