@@ -31,7 +31,7 @@ pub const DISKS_AND_FILE_SYSTEMS: [&str; 16] = [
     "nvme_loop",
 ];
 /// Modules that some kernels do not have at all.
-const OPTIONAL: [&str; 3] = ["crc32c_generic", "zonefs", "nvme_loop"];
+const OPTIONAL: [&str; 4] = ["crc32c_generic", "null_blk", "zonefs", "nvme_loop"];
 /// What of a package is unpacked, of the many things that are in it.
 const PATTERNS: [&str; 14] = [
     "*/vmlinuz*",

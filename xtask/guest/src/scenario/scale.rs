@@ -2,12 +2,10 @@
 //! More disks, and a larger one, than anybody has.
 
 use crate::agent::Agent;
-use crate::module;
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::{buffer::Buffer, null_blk};
 use crate::world::World;
 use guest::layout::MIB;
-use guest::protocol::MODULES;
 use nix::libc;
 use std::ffi::CStr;
 use std::os::unix::fs::FileExt;
@@ -25,7 +23,7 @@ pub fn many_and_large(_: &mut World) -> Step<String> {
 
 /// Filters all of them, writes a block at each of a disk's places, and drains just those.
 fn with_disks(parameters: &CStr, count: u32, size: u64, places: impl Fn(u32) -> Vec<u64>) -> Step {
-    module::load_with(&format!("{MODULES}/null_blk.ko"), parameters)?;
+    null_blk::load(parameters)?;
     let mut agents = (0..count).map(|index| Agent::attach(null_blk::disk(index, size))).collect::<Step<Vec<_>>>()?;
     let buffer = Buffer::new(BLOCK as usize);
     for (agent, index) in agents.iter().zip(0..) {
@@ -41,5 +39,5 @@ fn with_disks(parameters: &CStr, count: u32, size: u64, places: impl Fn(u32) -> 
         ensure(drained.eq(written), || format!("{node}: drained {:?}", agent.drained.iter().collect::<Vec<_>>()))?;
     }
     agents.into_iter().try_for_each(Agent::detach)?;
-    module::unload(c"null_blk").doing(|| "unload null_blk".into())
+    null_blk::unload()
 }

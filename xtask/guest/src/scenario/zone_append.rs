@@ -54,6 +54,9 @@ impl Append {
     fn of_kernel() -> Step<Append> {
         let load = |name| module::load(&format!("{MODULES}/{name}.ko"));
         let has = |name| Path::new(MODULES).join(name).exists();
+        if !null_blk::is_there() {
+            return Ok(Append::Nothing);
+        }
         Ok(match (is_decoded()?, has("zonefs.ko"), has("nvme_loop.ko")) {
             (false, true, _) => load("zonefs").map(|()| Append::Zonefs)?,
             (_, _, true) => load("nvme_loop").map(|()| Append::Target)?,
@@ -65,7 +68,7 @@ impl Append {
         match self {
             Append::Zonefs => "by zonefs on a blk-mq and a bio-based disk",
             Append::Target => "by an NVMe target on a blk-mq and a bio-based disk",
-            Append::Nothing => "the kernel has no nvme-loop, nor a zonefs that can append",
+            Append::Nothing => "the kernel has no null_blk, or neither nvme-loop nor a zonefs that can append",
         }
     }
 }

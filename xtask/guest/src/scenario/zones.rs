@@ -3,11 +3,9 @@
 
 use crate::agent::Agent;
 use crate::dm;
-use crate::module;
 use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, is_errno, open};
 use crate::work::{buffer::Buffer, null_blk};
 use guest::layout::{MIB, NEXT_DM_NODE};
-use guest::protocol::MODULES;
 use nix::libc;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -25,9 +23,9 @@ const BLKFINISHZONE: u32 = request(136);
 /// A blk-mq disk, and a bio-based one on it.
 pub fn scenario() -> Step<String> {
     let parameters = c"queue_mode=2 irqmode=0 gb=1 nr_devices=1 zoned=1 zone_size=4";
-    module::load_with(&format!("{MODULES}/null_blk.ko"), parameters)?;
+    null_blk::load(parameters)?;
     let done = on_both(null_blk::disk(0, SIZE).node);
-    module::unload(c"null_blk").doing(|| "unload null_blk".into()).and(done)?;
+    null_blk::unload().and(done)?;
     Ok("writes, finish, reset, and reset of all, on a blk-mq and a bio-based disk".into())
 }
 
