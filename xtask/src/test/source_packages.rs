@@ -17,13 +17,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const SCRIPT: &str = include_str!("source_packages.sh");
-/// Each form, and the name of its test.
-const FORMS: &[(&str, &str)] = &[
-    ("tarball", "source tarball, make alone"),
-    ("dsc", "Debian source package, dpkg-buildpackage"),
-    ("suse", "src.rpm, rpmbuild --rebuild with stand-ins for SUSE's macros"),
-    ("rhel", "src.rpm, rpmbuild --rebuild with stand-ins for Red Hat's macros"),
+/// Each form, the name of its test, and what its root has besides.
+const FORMS: &[(&str, &str, &[&str])] = &[
+    ("tarball", "source tarball, make alone", &[]),
+    ("dsc", "Debian source package, dpkg-buildpackage", &[]),
+    ("sbuild", "Debian source package, sbuild", &["build-essential", "fakeroot", "sbuild", "schroot"]),
+    ("suse", "src.rpm, rpmbuild --rebuild with stand-ins for SUSE's macros", &[]),
+    ("rhel", "src.rpm, rpmbuild --rebuild with stand-ins for Red Hat's macros", &[]),
 ];
+/// Reads a package's files with the Open Build Service's own code.
+const OBS: &str = include_str!("obs.pl");
+const OBS_TOOLS: &[&str] = &["libxml-structured-perl", "obs-build", "obs-server"];
 /// What a clean root has for it; `linux-headers-amd64` is what the Debian package asks for.
 const TOOLS: &[&str] =
     &["debhelper", "dpkg-dev", "gcc", "libelf-dev", "linux-headers-amd64", "make", "rpm", "xz-utils"];
@@ -58,16 +62,21 @@ fn stage(context: &Context<'_>, tally: &mut Tally, dir: &Path, again: &str) -> R
     let tools: Vec<&str> = TOOLS.iter().copied().chain([headers.as_str()]).collect();
     let spec = Spec::of(&kernel.release, &kernels)?.with(tools);
     // Each in a clean root of its own. The first makes the common layer where the store has none.
-    let form = |(form, _): &(&str, &str)| {
-        let mut root = spec.root(context.store, context.matrix.offline)?;
+    let form = |(form, _, more): &(&str, &str, &[&str])| {
+        let mut root = spec.clone().with(more.iter().copied()).root(context.store, context.matrix.offline)?;
         root.bind(&one, "/source");
         root.bind_writable(&out, "/out");
         built(&root, kernel, form, &out, &facts)
     };
     let results = parallel::map(FORMS, AT_ONCE, form);
-    for ((_, name), result) in FORMS.iter().zip(results) {
+    for ((_, name, _), result) in FORMS.iter().zip(results) {
         tally.check(&format!("{name}: {}", kernel.kernel), result.map_err(|error| error.to_string()), again);
     }
+    let obs = Spec::of(&kernel.release, &kernels)?.with(OBS_TOOLS.iter().copied());
+    let mut root = obs.root(context.store, context.matrix.offline)?;
+    root.bind(&one, "/source");
+    let name = "OBS package, read by the service's own code for each SLE that it knows";
+    tally.check(name, read_by_obs(&root).map_err(|error| error.to_string()), again);
     Ok(())
 }
 
@@ -100,6 +109,15 @@ fn facts(farm: &Farm<'_>, kernel: &LockedKernel) -> Result<KernelFacts> {
     let root = RootSpec::for_kernel(kernel).get(farm.store, farm.offline, || ())?;
     let kdir = kdir::get(kernel, &root, farm.engine(&root)?, farm.store, farm.offline, &|_| ())?;
     KernelFacts::read(&kdir.host)
+}
+
+fn read_by_obs(root: &Root) -> Result<String> {
+    root.write("/root/obs.pl", 0o644, OBS.as_bytes())?;
+    let said = root.run("perl /root/obs.pl")?;
+    match said.code {
+        0 => Ok(said.output.trim().into()),
+        _ => Err(Error::kernel(vm::tail(&said.output, 25))),
+    }
 }
 
 /// Builds one form, in a network namespace of its own, and checks its module as the farm's own are.

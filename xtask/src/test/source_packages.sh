@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Builds the module from one source package, without network, as root in a root that is thrown away:
-#   $1 kernel release, $2 form: tarball, dsc, suse or rhel; /source the packages; /out takes the module as $2.ko
+#   $1 kernel release, $2 form: tarball, dsc, sbuild, suse or rhel; /source the packages; /out takes the module as $2.ko
 # suse and rhel rebuild the src.rpm with stand-ins for their macros, which only those distributions have.
 set -eu
 kernel=$1 form=$2 kdir=/lib/modules/$1/build
@@ -61,6 +61,23 @@ case $form in
         dpkg-deb -f ../involflt-modules_*.deb Depends | grep -F "linux-image-$kernel" || fail "it depends on no kernel"
         dpkg-deb -x ../involflt-modules_*_amd64.deb /tmp/unpacked
         find /tmp/unpacked -name involflt.ko -exec cp {} /out/dsc.ko ';'
+        ;;
+    sbuild)
+        # The root itself, without what is mounted in it, is what sbuild builds in.
+        mkdir -p /srv/clean
+        mount --bind / /srv/clean
+        cat > /etc/schroot/chroot.d/clean <<END
+[clean]
+type=directory
+directory=/srv/clean
+profile=sbuild
+groups=root
+root-groups=root
+END
+        KERNELS=$kernel sbuild --chroot=clean --dist=bookworm --no-apt-update --no-apt-upgrade --no-apt-distupgrade \
+            --no-run-lintian --no-run-autopkgtest --no-run-piuparts /source/involflt_*.dsc
+        dpkg-deb -x involflt-modules_*_amd64.deb unpacked
+        find unpacked -name involflt.ko -exec cp {} /out/sbuild.ko ';'
         ;;
     suse) rebuild '%suse_version 1500' involflt-kmp-default updates ;;
     rhel)
