@@ -2,10 +2,10 @@
 //! Tags, barriers and frozen file systems, as an agent asks for them.
 
 use involflt::abi::{
-    attribute, barrier, dev_info, dirty_block as block, freeze, request, stats_v2, tag_info, tag_notify, tag_status,
-    volume_flags, volume_info, GUID_BYTES,
+    attribute, barrier, commit, dev_info, dirty_block as block, failed_commit, freeze, request, resync_edge, stats_v2,
+    tag_info, tag_notify, tag_status, volume_flags, volume_info, GUID_BYTES, PNAME_BYTES,
 };
-use involflt::control::{alarm, ioctl, work, File};
+use involflt::control::{alarm, ioctl, release, work, File};
 use involflt::engine::{Registry, TagId};
 use involflt::host::{Files, Host, OwnMemory};
 use involflt::platform::{Errno, Mutex, User};
@@ -531,11 +531,133 @@ fn telemetry_tells_what_became_of_each_tag() {
     assert!(Host::has_work());
     work(&agent.registry);
     let records = records(0).expect("a file after five minutes");
-    assert_eq!(said(&records, "TagState"), ["committed", "ioctl-failed", "revoked"]);
+    // The ABI's numbers: the request has failed, the tag was drained, it was revoked.
+    assert_eq!(said(&records, "TagState"), ["11", "12", "8"]);
+    assert_eq!(said(&records, "MessageType"), [16, 17, 19].map(|message| (0x6000_0000 + message).to_string()));
+    assert_eq!(said(&records, "NumOfTaggedDisk"), ["0", "2", "2"]);
     assert_eq!(said(&records, "DiskIdentity"), ["sda:8000", "sdb:8000"]);
     assert_eq!(said(&records, "GlobalIoctlStatus"), ["-1", "0", "0"]);
     assert_eq!(said(&records, "EventRecId"), ["1", "2", "3"]);
     assert_eq!(said(&records, "TagMarkerGUID"), [std::str::from_utf8(&POINT).unwrap(); 3]);
+}
+
+#[test]
+fn telemetry_tells_of_the_drain_from_tag_to_tag() {
+    let agent = recorded();
+    let failed = |transaction: u64| {
+        put(BASE, &[0; failed_commit::BYTES]);
+        put(BASE, DISKS[0]);
+        put(BASE + failed_commit::TRANSACTION, &transaction.to_ne_bytes());
+        agent.call(request::COMMITDB_FAIL_TRANS).unwrap();
+    };
+    let tag = || assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Ok(0));
+    agent.write(0, 8);
+    tag();
+    agent.call(request::GET_DIRTY_BLOCKS_TRANS_V2).unwrap();
+    failed(u64_at(BASE));
+    // The same block again, and the tag.
+    (0..2).for_each(|_| drop(agent.drain(0).unwrap()));
+    agent.write(0, 16);
+    tag();
+    put(BASE, &[0; resync_edge::BYTES]);
+    put(BASE, DISKS[0]);
+    agent.call(request::RESYNC_START_NOTIFICATION).unwrap();
+    (0..2).for_each(|_| drop(agent.drain(0).unwrap()));
+    agent.registry.telemetry.flush();
+    let records = records(0).unwrap();
+    let [first, second] = &records[..] else { panic!("{records:?}") };
+    let numbers =
+        |record: &serde_json::Value, keys: [&str; 6]| keys.map(|key| record[key].as_str().unwrap().to_string());
+    let waits = ["PendChgPrev", "PendChgOnInsert", "PendChgToCmp"];
+    assert_eq!(waits.map(|key| first[key].as_str().unwrap()), ["0", "512", "0"]);
+    assert_eq!(waits.map(|key| second[key].as_str().unwrap()), ["512", "512", "0"]);
+    let before = [
+        "DrainDBCountPrev",
+        "RevertDBCountPrev",
+        "CommitDBCountPrev",
+        "DrainDataPrevInBytes",
+        "CommitDbFailPrev",
+        "LastTagInsertTime",
+    ];
+    assert_eq!(numbers(first, before), ["0"; 6]);
+    let placed = [
+        "DrainDBCountCurr",
+        "RevertDBCountCurr",
+        "CommitDBCountCurr",
+        "DrainDataCurr",
+        "CommitDbFailCurr",
+        "TagStatus",
+    ];
+    assert_eq!(numbers(first, placed), ["0"; 6]);
+    assert_eq!(numbers(second, placed), ["3", "1", "2", "512", "1", "0"]);
+    let drained =
+        ["DrainDBCountCmp", "RevertDBCountCmp", "CommitDBCountCmp", "DrainDataToCmp", "CommitDbFailToCmp", "TagStatus"];
+    assert_eq!(numbers(first, drained), ["3", "1", "2", "512", "1", "0"]);
+    assert_eq!(numbers(second, drained), ["5", "1", "4", "1024", "1", "0"]);
+    for key in ["LastTagInsertTime", "LastSuccessInsertTime"] {
+        assert_eq!(second[key], first["TagInsertTime"], "{key}");
+    }
+    assert_eq!(second["PrevTagEndSeq"], first["TagEndSeq"]);
+    assert_eq!(second["PrevCommittedSeq"], second["TagEndSeq"]);
+    assert_eq!((&first["ResyncStartTime"], &first["ResyncEndTime"]), (&"0".into(), &"0".into()));
+    assert!(second["ResyncStartTime"].as_str() > first["TagInsertTime"].as_str());
+    // Made by a driver; the service and the drainer are not there, and the machine was not started with it.
+    assert_eq!(first["DiskBlendedState"], ((1u64 << 58) + 2 + 4 + 8).to_string());
+}
+
+#[test]
+fn telemetry_tells_of_the_capture_state() {
+    let agent = recorded();
+    let service = File::default();
+    ioctl(&agent.registry, &service, request::SERVICE_SHUTDOWN_NOTIFY, BASE).unwrap();
+    let drain = || {
+        for file in &agent.files {
+            ioctl(&agent.registry, file, request::GET_DIRTY_BLOCKS_TRANS_V2, BASE).unwrap();
+            put(BASE + commit::TRANSACTION, &u64_at(BASE + block::TRANSACTION).to_ne_bytes());
+            put(BASE + commit::FLAGS, &[0; 4]);
+            ioctl(&agent.registry, file, request::COMMIT_DIRTY_BLOCKS_TRANS, BASE).unwrap();
+        }
+    };
+    let tagged = || {
+        // A drain puts the disks back to the state that they can have.
+        drain();
+        assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Ok(0));
+        drain();
+        agent.registry.telemetry.flush();
+    };
+    tagged();
+    let all = records(0).unwrap();
+    // From extents (2) to data (3), whose mode is 2.
+    let flags = |before: u64, now: u64, mode: u64| ((1 << 58) + (before << 4) + (now << 2) + mode).to_string();
+    assert_eq!(said(&all, "WoFlags"), [flags(2, 3, 2), flags(2, 3, 2)]);
+    assert_eq!(said(&all, "NonWoSReason"), ["0", "0"]);
+    release(&agent.registry, &service);
+    tagged();
+    let all = records(1).unwrap();
+    assert_eq!(said(&all, "WoFlags"), [flags(3, 2, 1), flags(3, 2, 1)]);
+    assert_eq!(
+        (said(&all, "NonWoSReason"), said(&all, "CountWOSToMDUser")),
+        (vec!["1".to_string(); 2], vec!["1".into(); 2])
+    );
+    assert_eq!(said(&all, "NewWoState"), ["2", "2"]);
+}
+
+#[test]
+fn a_record_of_a_disk_with_the_longest_names_fits_its_page() {
+    Files::with(|all| all.directories.insert("/var/log".into()));
+    OwnMemory::reset(40 << 10, 0);
+    let (registry, file) = (Registry::<Host>::new().unwrap(), File::default());
+    let path = format!("{}:8000", "d".repeat(GUID_BYTES - 6));
+    put(BASE + dev_info::TYPE, &dev_info::HOST_VOLUME.to_ne_bytes());
+    put(BASE + dev_info::GUID, path.as_bytes());
+    put(BASE + dev_info::PNAME, "p".repeat(PNAME_BYTES - 1).as_bytes());
+    ioctl(&registry, &file, request::START_FILTERING_DEVICE_V2, BASE).unwrap();
+    let agent = Agent { registry, files: [file, File::default()] };
+    assert_eq!(agent.tag(request::IOBARRIER_TAG_VOLUME, &[], 0), Ok(0));
+    agent.drain(0).unwrap();
+    agent.registry.telemetry.flush();
+    let records = records(0).expect("one record");
+    assert_eq!((records[0]["DiskName"].as_str(), &records[0]["TagState"]), (Some(path.as_str()), &"12".into()));
 }
 
 #[test]

@@ -34,8 +34,15 @@ pub(super) fn get<P: Platform>(registry: &Registry<P>, id: u64, argument: u64) -
     if disk.is_drain_blocked() {
         return Err(Errno::FAULT);
     }
-    latency::timed::<P, _>(&disk.latencies.get, || disk.with(|filtered| get_from(filtered, argument)))
-        .map_err(stopped)??;
+    let given = latency::timed::<P, _>(&disk.latencies.get, || {
+        disk.with(|filtered| {
+            get_from(filtered, argument)?;
+            #[cfg(feature = "telemetry")]
+            disk.counts.got(filtered.drain.transaction());
+            Ok(())
+        })
+    });
+    given.map_err(stopped)??;
     latency::got(&disk);
     Ok(())
 }
@@ -151,6 +158,8 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
     let resync_started = request.u32(commit::FLAGS)? & commit::FLAG_RESYNC_STARTED != 0;
     let tags = disk.with(|filtered| {
         let tags = filtered.drain.commit(&filtered.device, transaction, resync_started)?;
+        #[cfg(feature = "telemetry")]
+        disk.counts.committed(filtered.drain.previous().stamp, filtered.drain.committed_bytes());
         if tags.as_ref().is_some_and(|set| set.blocks_drain()) {
             disk.block_drain(true);
         }

@@ -30,6 +30,8 @@ pub(super) fn commit_failed<P: Platform>(registry: &Registry<P>, argument: u64) 
     let error = request.u64(failed_commit::ERROR)?;
     let disk = registry.find(name.as_bytes()).ok_or(Errno::NODEV)?;
     disk.with(|disk| disk.drain.commit_failed(transaction, network))??;
+    #[cfg(feature = "telemetry")]
+    disk.counts.failed();
     if network {
         registry.churn.with_always(|churn| churn.network_failed(disk.id, P::unix_time(), error));
     }

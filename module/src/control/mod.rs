@@ -95,7 +95,7 @@ fn smaller<P: Platform>(registry: &Registry<P>, file: &File, word: u32, argument
     match word {
         request::GET_NANOSECOND_TIME => numbers::time::<P>(argument),
         request::RESYNC_START_NOTIFICATION | request::RESYNC_END_NOTIFICATION => {
-            numbers::resync_edge(registry, argument)
+            numbers::resync_edge(registry, word, argument)
         }
         request::GET_DB_NOTIFY_THRESHOLD => numbers::notify_threshold(registry, argument),
         request::GET_ADDITIONAL_VOLUME_STATS => numbers::additional(registry, argument),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a disk or the driver counts, as numbers.
 
-use crate::abi::{additional_stats, bitmap_stats, blk_mq, monitoring, resync_edge, threshold, GUID_BYTES};
+use crate::abi::{additional_stats, bitmap_stats, blk_mq, monitoring, request, resync_edge, threshold, GUID_BYTES};
 use crate::control::user::Struct;
 use crate::engine::{Disk, Registry};
 use crate::platform::{Errno, Platform, Result};
@@ -17,10 +17,14 @@ pub(super) fn time<P: Platform>(argument: u64) -> Result<()> {
 }
 
 /// A stamp that is later than every change that was drained, and earlier than every one that is not.
-pub(super) fn resync_edge<P: Platform>(registry: &Registry<P>, argument: u64) -> Result<()> {
+pub(super) fn resync_edge<P: Platform>(registry: &Registry<P>, word: u32, argument: u64) -> Result<()> {
     let request = Struct::<P>::new(argument, resync_edge::BYTES)?;
-    named(registry, &request)?.ok_or(Errno::INVAL)?;
+    let disk = named(registry, &request)?.ok_or(Errno::INVAL)?;
     let stamp = P::common().clock.stamp(P::unix_time());
+    match word {
+        request::RESYNC_START_NOTIFICATION => disk.times.resync_started.set(stamp.time()),
+        _ => disk.times.resync_ended.set(stamp.time()),
+    }
     request.put_u64(resync_edge::TIME, stamp.time())?;
     request.put_u64(resync_edge::SEQUENCE, stamp.sequence())
 }

@@ -5,8 +5,12 @@
 use crate::engine::data::{Change, DataBlock, Place};
 use crate::engine::pool::{Pool, Share};
 use crate::engine::queue::{self, Oldest, NODES};
+#[cfg(feature = "telemetry")]
+use crate::engine::Service;
 use crate::engine::{Changes, Fate, Queue, Stamp, Tag, Tags};
 use crate::platform::{Lock, Platform, Result};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::{Turns, Why};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 
 /// Capture state, which the ABI calls write-order state. Numbers as in the ABI.
@@ -21,6 +25,17 @@ pub enum State {
     Data = 3,
 }
 
+impl State {
+    #[inline]
+    fn from_number(number: u8) -> State {
+        match number {
+            3 => State::Data,
+            2 => State::Metadata,
+            _ => State::Bitmap,
+        }
+    }
+}
+
 /// The changes of one disk, and how more are noted.
 pub struct Capture<P: Platform> {
     state: AtomicU8,
@@ -33,6 +48,9 @@ pub struct Capture<P: Platform> {
     falls: AtomicU64,
     data_falls: AtomicU64,
     tags_lost: AtomicU64,
+    /// When the state changed.
+    #[cfg(feature = "telemetry")]
+    pub turns: Turns,
     queue: P::Lock<Queue<P::Words>>,
     /// Under a lock of its own, which is taken before the queue's: a write takes the queue's alone.
     tags: P::Lock<Tags<P>>,
@@ -71,6 +89,8 @@ impl<P: Platform> Capture<P> {
             falls: AtomicU64::new(0),
             data_falls: AtomicU64::new(0),
             tags_lost: AtomicU64::new(0),
+            #[cfg(feature = "telemetry")]
+            turns: Turns::default(),
             queue: P::lock(Queue::new(P::words(Queue::<P::Words>::WORDS)?))?,
             tags: P::lock(Tags::new()?)?,
         };
@@ -81,11 +101,7 @@ impl<P: Platform> Capture<P> {
     /// The state.
     #[inline]
     pub fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            3 => State::Data,
-            2 => State::Metadata,
-            _ => State::Bitmap,
-        }
+        State::from_number(self.state.load(Ordering::Relaxed))
     }
 
     /// How often there was no more room for extents.
@@ -182,8 +198,11 @@ impl<P: Platform> Capture<P> {
     }
 
     fn fall(&self) {
-        if self.state.swap(State::Bitmap as u8, Ordering::Relaxed) != State::Bitmap as u8 {
+        let from = State::from_number(self.state.swap(State::Bitmap as u8, Ordering::Relaxed));
+        if from != State::Bitmap {
             self.falls.fetch_add(1, Ordering::Relaxed);
+            #[cfg(feature = "telemetry")]
+            self.turned(from, State::Bitmap);
         }
     }
 
@@ -194,7 +213,27 @@ impl<P: Platform> Capture<P> {
 
     /// Whether it was the state `from`.
     fn change_state(&self, from: State, to: State) -> bool {
-        self.state.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let is_changed =
+            self.state.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        #[cfg(feature = "telemetry")]
+        if is_changed {
+            self.turned(from, to);
+        }
+        is_changed
+    }
+
+    #[cfg(feature = "telemetry")]
+    fn turned(&self, from: State, to: State) {
+        let why = if to == State::Bitmap {
+            Why::Bits
+        } else if P::common().service() != Service::Running {
+            Why::ServiceWent
+        } else if P::common().captures_data() && self.is_data_allowed() {
+            Why::NoRoom
+        } else {
+            Why::DataOff
+        };
+        self.turns.turned(from, to, why, P::unix_time());
     }
 
     /// Notes extents again where so few wait that there is room for more, and data where its service is there, and no more

@@ -407,6 +407,12 @@ impl<P: Platform> Drain<P> {
         Ok(())
     }
 
+    /// The number of the block that was given last.
+    #[cfg(feature = "telemetry")]
+    pub fn transaction(&self) -> u64 {
+        self.transaction
+    }
+
     /// How often the network failed the agent.
     pub fn network_failures(&self) -> u64 {
         self.network_failures

@@ -100,6 +100,9 @@ pub struct Disk<P: Platform> {
     pub latencies: Latencies,
     /// When the agent asked for what.
     pub times: DiskTimes,
+    /// What is counted of its drain.
+    #[cfg(feature = "telemetry")]
+    pub counts: crate::telemetry::Counts<P>,
     identity: u64,
     persistent_name: P::Lock<Name<256>>,
     drain_blocked: AtomicBool,
@@ -368,6 +371,8 @@ impl<P: Platform> Registry<P> {
             tracker: tracker.clone(),
             latencies: Latencies::default(),
             times: DiskTimes::default(),
+            #[cfg(feature = "telemetry")]
+            counts: crate::telemetry::Counts::new()?,
             identity: geometry.identity,
             persistent_name: P::lock(persistent_name)?,
             drain_blocked: AtomicBool::new(false),

@@ -194,6 +194,12 @@ impl<P: Platform> TagSet<P> {
         Stamp::from_word(self.word(index, STAMP).load(Ordering::Relaxed))
     }
 
+    /// Whether that disk has taken it.
+    #[cfg(feature = "telemetry")]
+    pub fn is_placed(&self, index: usize) -> bool {
+        self.stamp(index) != Stamp::default()
+    }
+
     /// Whether nothing without data was before it on that disk when it was placed.
     pub fn is_in_write_order(&self, index: usize) -> bool {
         self.word(index, IN_ORDER).load(Ordering::Relaxed) != 0

@@ -60,4 +60,8 @@ pub struct DiskTimes {
     pub throttled: Time,
     /// It got one after that.
     pub unthrottled: Time,
+    /// The agent began to copy the disk.
+    pub resync_started: Time,
+    /// It has copied all of it.
+    pub resync_ended: Time,
 }

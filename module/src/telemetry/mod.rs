@@ -3,19 +3,24 @@
 //!
 //! A build has it only where it asks for it: `TELEMETRY=yes`, the feature `telemetry`.
 
+mod counts;
 mod files;
 mod record;
+mod turns;
 
-use crate::abi::request;
-use crate::engine::{Fate, Registry, TagSet, MAX_DISKS};
+pub use counts::{Counts, Mark, Seen};
+pub use turns::{Turns, Why};
+
+use crate::engine::{Registry, TagSet, MAX_DISKS};
 use crate::platform::{Errno, Mutex, Platform, Result};
+use counts::Marks;
 use files::Files;
-use record::Line;
+use record::{Asked, Line, LONGEST};
 
 /// Sets of tags that are watched at once; of a set beyond them nothing is recorded but that it was lost.
 const MAX_SETS: usize = 16;
 /// Bytes of records that wait for the next file; what comes beyond them is lost, and counted.
-const ROOM: usize = 64 << 10;
+const ROOM: usize = 256 << 10;
 /// Between two files, in ms.
 const PERIOD: u64 = 300_000;
 
@@ -38,6 +43,7 @@ struct Waiting<P: Platform> {
 struct Watched<P: Platform> {
     set: P::Shared<TagSet<P>>,
     asked: u64,
+    marks: Marks<P>,
     /// A bit for each of its disks.
     told: [u64; MAX_DISKS / 64],
 }
@@ -70,8 +76,8 @@ impl<P: Platform> Telemetry<P> {
     /// they come.
     pub fn tagged(&self, registry: &Registry<P>, set: &P::Shared<TagSet<P>>, asked: u64, failed: Option<Errno>) {
         self.waiting.with_always(|waiting| match failed {
-            Some(errno) => waiting.add(|line| record::refused(line, registry, set, asked, errno)),
-            None => waiting.watch(set, asked),
+            Some(errno) => waiting.add(|line| Asked { registry, set, time: asked }.refused(line, errno)),
+            None => waiting.watch(registry, set, asked),
         });
     }
 
@@ -109,10 +115,13 @@ impl<P: Platform> Telemetry<P> {
 }
 
 impl<P: Platform> Waiting<P> {
-    fn watch(&mut self, set: &P::Shared<TagSet<P>>, asked: u64) {
-        match self.sets.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(Watched { set: set.clone(), asked, told: [0; MAX_DISKS / 64] }),
-            None => self.lost += 1,
+    fn watch(&mut self, registry: &Registry<P>, set: &P::Shared<TagSet<P>>, asked: u64) {
+        let slot = self.sets.iter_mut().find(|slot| slot.is_none());
+        match (slot, Marks::new(registry, set)) {
+            (Some(slot), Ok(marks)) => {
+                *slot = Some(Watched { set: set.clone(), asked, marks, told: [0; MAX_DISKS / 64] });
+            }
+            _ => self.lost += 1,
         }
     }
 
@@ -120,7 +129,8 @@ impl<P: Platform> Waiting<P> {
         for slot in 0..MAX_SETS {
             let Some(mut watched) = self.sets[slot].take() else { continue };
             while let Some(index) = watched.next() {
-                self.add(|line| record::settled(line, registry, &watched.set, index, watched.asked));
+                let asked = Asked { registry, set: &watched.set, time: watched.asked };
+                self.add(|line| asked.settled(line, index, &watched.marks));
             }
             self.sets[slot] = (!watched.set.is_final()).then_some(watched);
         }
@@ -131,8 +141,8 @@ impl<P: Platform> Waiting<P> {
         if self.records.is_none() {
             self.records = P::bytes(ROOM).ok();
         }
-        let (last, lost) = (self.last + 1, self.lost);
-        let room = self.records.as_mut().and_then(|records| records.get_mut(self.length..));
+        let (last, lost, end) = (self.last + 1, self.lost, ROOM.min(self.length + LONGEST));
+        let room = self.records.as_mut().and_then(|records| records.get_mut(self.length..end));
         let added = room.and_then(|room| {
             let mut line = Line::new(room, last, lost, P::unix_time()).ok()?;
             write(&mut line).ok()?;
@@ -153,16 +163,3 @@ impl<P: Platform> Waiting<P> {
         self.records.take().map(|records| (records, length))
     }
 }
-
-/// Whether something is recorded of a fate, and how it is called.
-fn name(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Drained => "committed",
-        Fate::Revoked => "revoked",
-        Fate::Deleted => "dropped",
-        _ => "insert-failed",
-    }
-}
-
-/// The request that is recorded.
-const CODE: u32 = request::IOBARRIER_TAG_VOLUME;

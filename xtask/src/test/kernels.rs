@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The module on real kernels: built and checked, then booted anew; verdicts of earlier boots do not count.
 
-use super::{Context, Tally, stand_in_headers};
+use super::{Context, Tally, stand_in_headers, telemetry};
 use crate::build::Farm;
 use crate::core_object::Telemetry;
 use crate::error::Result;
@@ -15,6 +15,7 @@ use crate::result::{Row, Status};
 use crate::vm;
 use crate::vm::reboots::FileSystem;
 use guest::protocol::{BOOKMARKS, REPLICATE, SCENARIOS};
+use std::path::Path;
 use std::sync::Mutex;
 
 /// Runs the stage.
@@ -144,26 +145,35 @@ fn boot(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel], rows
         let outcome = boot_one(context, kernel, &scenarios(context, *index), rows, &programs);
         count(&mut tally.lock().expect("no thread panics with the lock held"), kernel, outcome);
     });
-    cut_power(context, &mut tally.lock().expect("no thread panics with the lock held"), kernels, rows, &programs);
+    let tally = &mut tally.lock().expect("no thread panics with the lock held");
+    let module = |kernel: &LockedKernel| rows.iter().find(|row| row.id == kernel.id())?.module.clone();
+    let Some((kernel, module)) = kernels.iter().find_map(|kernel| Some((kernel, module(kernel)?))) else { return };
+    let module = context.tree.join("dist").join(module);
+    cut_power(context, tally, kernel, &module, &programs);
+    boot_with_telemetry(context, tally, kernel, &module, &programs);
+}
+
+fn boot_with_telemetry(
+    context: &Context<'_>,
+    tally: &mut Tally,
+    kernel: &LockedKernel,
+    without: &Path,
+    programs: &vm::Programs,
+) {
+    let outcome = telemetry::boot(context, kernel, without, programs).map_err(|error| error.to_string());
+    let again = format!("cargo xtask vm --telemetry --scenario telemetry --select {}", kernel.kernel);
+    tally.check(&format!("{} with TELEMETRY=yes", kernel.id()), outcome, &again);
 }
 
 /// Power cuts and reboots of the first kernel that has a module: a few, and more in a long run.
-fn cut_power(
-    context: &Context<'_>,
-    tally: &mut Tally,
-    kernels: &[LockedKernel],
-    rows: &[Row],
-    programs: &vm::Programs,
-) {
-    let module = |kernel: &LockedKernel| rows.iter().find(|row| row.id == kernel.id())?.module.clone();
-    let Some((kernel, module)) = kernels.iter().find_map(|kernel| Some((kernel, module(kernel)?))) else { return };
+fn cut_power(context: &Context<'_>, tally: &mut Tally, kernel: &LockedKernel, module: &Path, programs: &vm::Programs) {
     let dist = context.tree.join("dist");
     let runs = if context.long { 30 } else { 4 };
     let request = vm::powercut::Request {
         kernel,
         store: context.store,
         offline: context.matrix.offline,
-        module: &dist.join(module),
+        module,
         programs,
         out_dir: &dist.join("vm"),
         runs,

@@ -31,6 +31,7 @@ mod stand_in;
 mod stand_in_headers;
 mod stranger;
 mod tally;
+mod telemetry;
 mod utils;
 mod verify;
 
