@@ -33,6 +33,52 @@ impl Patience {
     pub const PACKAGE: Patience = Patience { stall: 30, whole: 3600 };
 }
 
+/// Whom a server's bytes are believed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Nobody: who asks for them checks signatures.
+    Any,
+    /// The server's certificate: no step of the way may be plain http, save to this machine itself.
+    Tls,
+}
+
+impl Channel {
+    fn admit(self, url: &str) -> Result<()> {
+        match self == Channel::Any || url.starts_with("https://") || is_local(url) {
+            true => Ok(()),
+            false => Err(Error::infra(format!(
+                "{url}: it is not https, and nobody signs the index there: anybody on the way could have written it"
+            ))
+            .note("name an https mirror: `mirror:` under `distros:` in kernels.yaml")),
+        }
+    }
+
+    /// The protocols that a redirect from `url` may lead to.
+    fn redirects(self, url: &str) -> &'static str {
+        if self == Channel::Any || is_local(url) { "=http,https" } else { "=https" }
+    }
+}
+
+/// Whether a URL is of this machine itself: a file, or the loopback address.
+fn is_local(url: &str) -> bool {
+    let host = |rest: &str| {
+        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        authority == "127.0.0.1" || authority.strip_prefix("127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok())
+    };
+    url.starts_with("file:/") || url.strip_prefix("http://").is_some_and(host)
+}
+
+/// How a file is asked for.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// What the server is shown.
+    pub access: &'a Access,
+    /// How long it is waited for.
+    pub patience: Patience,
+    /// Whom it is believed for.
+    pub channel: Channel,
+}
+
 /// How long a file is.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
@@ -45,11 +91,12 @@ pub enum Size {
 /// Downloads `url` into a new file. What is left of it after a failure is the caller's to remove.
 ///
 /// Fails as [`crate::error::Kind::Kernel`] where the server does not have the file, else as infrastructure.
-pub fn get(url: &str, to: &Path, size: Size, access: &Access, patience: Patience) -> Result<()> {
+pub fn get(url: &str, to: &Path, size: Size, way: Way<'_>) -> Result<()> {
+    way.channel.admit(url)?;
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--config", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = curl.spawn().at_path("curl").map_err(|error| error.note("apt-get install curl"))?;
-    let said = child.stdin.take().expect("is piped").write_all(settings(url, access, patience)?.as_bytes());
+    let said = child.stdin.take().expect("is piped").write_all(settings(url, way)?.as_bytes());
     let mut file = File::create(to).at_path(to)?;
     let limit = match size {
         Size::Exactly(bytes) | Size::AtMost(bytes) => bytes,
@@ -65,7 +112,7 @@ pub fn get(url: &str, to: &Path, size: Size, access: &Access, patience: Patience
     let bytes = copied.at_path(to)?;
     match size {
         _ if too_long => Err(Error::infra(format!("{url}: it is longer than {limit} bytes, {}", why_limit(size)))),
-        _ if !output.status.success() => Err(refused(url, bytes, &output, patience)),
+        _ if !output.status.success() => Err(refused(url, bytes, &output, way.patience)),
         Size::Exactly(expected) if bytes < expected => Err(truncated(url, bytes, expected)),
         _ => said.at_path("curl"),
     }
@@ -84,11 +131,15 @@ fn truncated(url: &str, bytes: u64, expected: u64) -> Error {
 }
 
 /// curl's configuration file.
-fn settings(url: &str, access: &Access, patience: Patience) -> Result<String> {
+fn settings(url: &str, way: Way<'_>) -> Result<String> {
+    let Way { access, patience, channel } = way;
     let mut text = format!(
         "silent\nshow-error\nfail\nlocation\nglobsoff\nmax-redirs = {REDIRECTS}\nproto = \"=http,https,file\"\n\
-         proto-redir = \"=http,https\"\nconnect-timeout = {}\nspeed-limit = {SLOWEST}\nspeed-time = {}\nmax-time = {}\n",
-        patience.stall, patience.stall, patience.whole
+         proto-redir = \"{}\"\nconnect-timeout = {}\nspeed-limit = {SLOWEST}\nspeed-time = {}\nmax-time = {}\n",
+        channel.redirects(url),
+        patience.stall,
+        patience.stall,
+        patience.whole
     );
     for (option, value) in [("url", url)].into_iter().chain(access.options()) {
         if value.contains(char::is_control) {
@@ -116,9 +167,36 @@ fn refused(url: &str, bytes: u64, output: &Output, patience: Patience) -> Error 
             Error::infra(format!("{url}: the server wants other credentials: {said}"))
                 .note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"")
         }
+        // OpenSSL's words for the alerts of TLS with which a server sends a client away.
+        Some(35 | 56) if ["certificate required", "unknown ca", "bad certificate", "handshake failure"].iter().any(|a| said.contains(a)) => {
+            Error::infra(format!("{url}: the server wants another client certificate: {said}"))
+                .note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"")
+        }
         Some(22 | 37) if said.ends_with("404") || said.contains("Couldn't open file") => {
             Error::kernel(format!("{url}: the server does not have it"))
         }
         _ => Error::infra(format!("{url}: {said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_signed_comes_by_https_or_from_this_machine() {
+        let admits = |url: &str| Channel::Tls.admit(url).is_ok();
+        assert!(admits("https://cdn.redhat.com/content") && admits("file:/srv/x") && admits("http://127.0.0.1:8080/x"));
+        for url in [
+            "http://mirror.example.org/x",
+            "http://127.0.0.1.example.org/",
+            "http://127.0.0.1:80@example.org/",
+            "http://127.0.0.1@example.org/",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(!admits(url), "{url}");
+            assert!(Channel::Any.admit(url).is_ok());
+        }
+        assert_eq!(Channel::Tls.redirects("https://cdn.redhat.com/content"), "=https");
     }
 }

@@ -56,7 +56,7 @@ pub fn headers(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kd
     let key = key(hashes);
     let tree = store.entry("kdirs", &key, |partial| {
         packages(kernel, Role::Kdir).try_for_each(|package| {
-            let file = store.package(package, &kernel.archive, offline)?;
+            let file = store.package(package, kernel.origin(), offline)?;
             if package.path.ends_with(".rpm") {
                 make_dir(partial)?;
                 return unpack::rpm_into(&file, partial);
@@ -76,7 +76,7 @@ pub fn headers(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kd
 /// Where a kernel's packages put its KDIR; Debian's have no layout.
 pub fn inside(layout: Option<Layout>, kernel: &str, flavour: &str) -> String {
     match layout {
-        None => format!("/usr/src/linux-headers-{kernel}"),
+        None | Some(Layout::Azure) => format!("/usr/src/linux-headers-{kernel}"),
         Some(Layout::Suse) => {
             let version = kernel.strip_suffix(&format!("-{flavour}")).unwrap_or(kernel);
             format!("/usr/src/linux-{version}-obj/x86_64/{flavour}")
@@ -133,7 +133,7 @@ fn with_rust(
     })?;
     let key = key([headers.key.as_str(), &source.sha256, &root.tool_chain, PREPARE]);
     let tree = store.entry("kdirs", &key, |partial| {
-        let source = store.package(source, &kernel.archive, offline)?;
+        let source = store.package(source, kernel.origin(), offline)?;
         stage("rust metadata");
         prepare(kernel, headers, &source, root, engine, store, partial)
     })?;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `kernels.lock`: what the selectors of `kernels.yaml` resolved to.
 
+use crate::kernels::Distro;
+use crate::store::Origin;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// How a kernel is met: with its own Rust support, or through the C glue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +68,9 @@ pub struct LockedKernel {
     /// Debian release whose compiler builds it in place of the distribution's own image; `kernels.yaml` asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_root: Option<String>,
+    /// File with the keys that sign its rpms, where `kernels.yaml` names one in place of the distribution's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<PathBuf>,
     /// SLES: the service pack that the KDIR's own configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_pack: Option<u32>,
@@ -87,6 +93,13 @@ impl LockedKernel {
     /// The kernel's unique name in reports and directories: `debian-bookworm-6.1.0-49-amd64`.
     pub fn id(&self) -> String {
         format!("{}-{}-{}", self.distro, self.release, self.kernel)
+    }
+
+    /// Where its packages come from.
+    pub fn origin(&self) -> Origin<'_> {
+        let distro = Distro::find(&self.distro);
+        let signers = distro.and_then(|distro| distro.signers(self.keyring.as_deref()));
+        Origin { archive: &self.archive, signers }
     }
 }
 

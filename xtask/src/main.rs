@@ -37,6 +37,7 @@ mod repository;
 mod resolve;
 mod result;
 mod root;
+mod rpm_signature;
 mod run;
 mod sbom;
 mod select;

@@ -47,6 +47,8 @@ pub struct RootSpec {
     packages: Vec<String>,
     /// The distribution's own image, which has its compilers, where apt cannot make one.
     image: Option<String>,
+    /// A registries.conf(5) in place of the engine's own.
+    registries: Option<PathBuf>,
 }
 
 /// A build root that is there.
@@ -83,7 +85,7 @@ impl RootSpec {
         let family = FAMILIES.iter().find(|family| family.name == kernel.distro);
         let image = family.and_then(|family| family.image_of(&kernel.release));
         let release = format!("{}-{}", kernel.distro, kernel.release);
-        RootSpec { distro: DEBIAN, release, mirror: String::new(), packages: Vec::new(), image }
+        RootSpec { distro: DEBIAN, release, mirror: String::new(), packages: Vec::new(), image, registries: None }
     }
 
     fn new(distro: &'static str, release: &str, archive: &str, compiler: &str, rust: bool) -> Self {
@@ -94,7 +96,12 @@ impl RootSpec {
         packages.sort();
         // A security archive holds updates only; its main archive stands beside it.
         let mirror = archive.trim_end_matches('/').trim_end_matches("-security").to_string();
-        RootSpec { distro, release: release.to_string(), mirror, packages, image: None }
+        RootSpec { distro, release: release.to_string(), mirror, packages, image: None, registries: None }
+    }
+
+    /// The same, with images from where a registries.conf(5) says.
+    pub fn through(self, registries: &Path) -> Self {
+        RootSpec { registries: Some(registries.to_path_buf()), ..self }
     }
 
     /// The root, made where the store has none. `started` is called only when it has to be made.
@@ -126,9 +133,9 @@ impl RootSpec {
     fn make(&self, to: &Path, log: &Path) -> Result<()> {
         let image = to.with_extension("tar");
         if let Some(name) = &self.image {
-            return pulled(name, &image, to);
+            return pulled(name, &image, to, self.registries.as_deref());
         }
-        let variant = match registry::export(&self.image(), &image, None)? {
+        let variant = match registry::export(&self.image(), &image, self.registries.as_deref())? {
             true => {
                 vec!["--variant=custom".to_string(), format!("--setup-hook=tar -C \"$1\" -xf '{}'", image.display())]
             }
@@ -178,8 +185,8 @@ const PAM_BEFORE_SYSTEMD: &str = "--setup-hook=mkdir -p \"$1/etc/pam.d\"; \
 const IMAGE_ID: &str = "involflt-image";
 
 /// A vendor's image as a root. Unlike a Debian it cannot be made in any other way.
-fn pulled(name: &str, tar: &Path, to: &Path) -> Result<()> {
-    if !registry::export(name, tar, None)? {
+fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>) -> Result<()> {
+    if !registry::export(name, tar, registries)? {
         return Err(Error::infra(format!("the image {name} cannot be pulled"))
             .note("registries, mirrors and credentials are the container engine's own configuration")
             .note("or build with a Debian's compilers: `build-root: bookworm` under `distros:` in kernels.yaml"));

@@ -155,7 +155,9 @@ impl Expression {
             };
             let some = match test {
                 Test::DistroSuite(of, suite) => {
-                    glob(of, distro.name) && (release.pockets || all || glob(suite, release.name))
+                    let is_pocket = |pocket: &&str| glob(suite, &format!("{}-{pocket}", release.name));
+                    let own = all || glob(suite, release.name) || release.pockets.iter().any(is_pocket);
+                    glob(of, distro.name) && own
                 }
                 _ => all,
             };

@@ -10,9 +10,10 @@ pub use shared::{Place as SharedPlace, Shared};
 
 use crate::credentials::{self, Access};
 use crate::error::{AtPath, Error, Kind, Result};
-use crate::fetch::{self, Patience, Size};
+use crate::fetch::{self, Channel, Patience, Size, Way};
 use crate::lock::LockedPackage;
 use crate::mirrors;
+use crate::rpm_signature::Signers;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Read;
@@ -25,6 +26,15 @@ const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// What is said of a package that has left its archive.
 pub const GONE: &str = "in the lock, gone from the archive: run resolve";
+
+/// Where a package comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Base URL of the archive; of rpms as [`mirrors::each`] reads it.
+    pub archive: &'a str,
+    /// Whose signature an rpm must have; debs are believed for their checksum, which a signed index has.
+    pub signers: Option<Signers<'a>>,
+}
 
 /// A directory that any number of runs share.
 #[derive(Debug, Clone)]
@@ -126,8 +136,8 @@ impl Store {
 
     /// The package's file, downloaded and verified where it is not there yet.
     ///
-    /// A package that its archive has no longer is that kernel's failure; every other failure is the machine's.
-    pub fn package(&self, package: &LockedPackage, archive: &str, offline: bool) -> Result<PathBuf> {
+    /// An rpm needs a good signature of its own, whatever its index says of it. A package that its archive has no longer is that kernel's failure; every other failure is the machine's.
+    pub fn package(&self, package: &LockedPackage, origin: Origin<'_>, offline: bool) -> Result<PathBuf> {
         let name = file_name(package);
         let dir = self.entry("packages", &package.sha256, |partial| {
             if offline {
@@ -135,7 +145,7 @@ impl Store {
                     .note("run the same command without --offline once"));
             }
             fs::create_dir_all(partial).at_path(partial)?;
-            download(package, archive, &partial.join(name))
+            download(package, origin, &partial.join(name))
         })?;
         let path = dir.join(name);
         verify(package, &path)?;
@@ -170,16 +180,19 @@ fn file_name(package: &LockedPackage) -> &str {
     package.path.rsplit('/').next().unwrap_or(&package.name)
 }
 
-fn download(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
+fn download(package: &LockedPackage, origin: Origin<'_>, to: &Path) -> Result<()> {
+    let archive = origin.archive;
     if package.path.ends_with(".rpm") {
-        return download_rpm(package, archive, to);
+        return download_rpm(package, origin, to);
     }
     // apt-helper knows no lists: apt's mirror method wants to know the source that a file is of.
     match archive.strip_prefix("mirror+") {
         None => download_deb(package, archive, to),
         Some(list) => {
             let (list, scratch) = (format!("mirrorlist+{list}"), to.with_added_extension("mirrors"));
-            mirrors::each(&list, &scratch, Patience::INDEX, |mirror| download_deb(package, &mirror.url, to))
+            mirrors::each(&list, &scratch, (Patience::INDEX, Channel::Any), |mirror| {
+                download_deb(package, &mirror.url, to)
+            })
         }
     }
 }
@@ -211,9 +224,14 @@ fn download_deb(package: &LockedPackage, archive: &str, to: &Path) -> Result<()>
 }
 
 /// apt knows nothing of the credentials and of the bounds that repositories of rpms need.
-fn download_rpm(package: &LockedPackage, archive: &str, to: &Path) -> Result<()> {
-    let fetched = mirrors::each(archive, &to.with_added_extension("mirrors"), Patience::INDEX, |mirror| {
-        fetch_rpm(package, &format!("{}/{}", mirror.url, package.path), to)
+fn download_rpm(package: &LockedPackage, origin: Origin<'_>, to: &Path) -> Result<()> {
+    let signers = origin.signers.ok_or_else(|| {
+        Error::input(format!("{} is an rpm, and the lock has it of a distribution that has none", package.name))
+            .note("write the lock anew: cargo xtask resolve")
+    })?;
+    let scratch = to.with_added_extension("mirrors");
+    let fetched = mirrors::each(origin.archive, &scratch, (Patience::INDEX, Channel::Any), |mirror| {
+        fetch_rpm(package, &format!("{}/{}", mirror.url, package.path), signers, to)
     });
     fetched.map_err(|error| match error.kind {
         Kind::Kernel => {
@@ -223,10 +241,12 @@ fn download_rpm(package: &LockedPackage, archive: &str, to: &Path) -> Result<()>
     })
 }
 
-fn fetch_rpm(package: &LockedPackage, url: &str, to: &Path) -> Result<()> {
-    fetch::get(url, to, Size::Exactly(package.size), &Access::to(url)?, Patience::PACKAGE)?;
+fn fetch_rpm(package: &LockedPackage, url: &str, signers: Signers<'_>, to: &Path) -> Result<()> {
+    // Anybody may have sent it: checksum and signature tell.
+    let way = Way { access: &Access::to(url)?, patience: Patience::PACKAGE, channel: Channel::Any };
+    fetch::get(url, to, Size::Exactly(package.size), way)?;
     if sha256_file(to)? == package.sha256 {
-        return Ok(());
+        return signers.check(to, &to.with_added_extension("keys")).map_err(|error| error.at(url));
     }
     Err(Error::infra(format!("{url}: its bytes are not those that its index has the checksum of"))
         .note("a mirror in the middle of an update: try again, or name another one"))
@@ -331,7 +351,8 @@ mod tests {
         let dir = store.kind("packages").unwrap().join(&package.sha256);
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("x_1_amd64.deb"), "evil").unwrap();
-        let error = store.package(&package, "http://archive.invalid", true).unwrap_err();
+        let error =
+            store.package(&package, Origin { archive: "http://archive.invalid", signers: None }, true).unwrap_err();
         assert!(error.message.contains("linux-headers-x 1"), "{error}");
         remove(store.root()).unwrap();
     }
@@ -347,7 +368,8 @@ mod tests {
             size: 4,
             sha256: "11".repeat(32),
         };
-        let error = store.package(&package, "http://archive.invalid", true).unwrap_err();
+        let error =
+            store.package(&package, Origin { archive: "http://archive.invalid", signers: None }, true).unwrap_err();
         assert!(error.message.contains("linux-headers-y") && error.message.contains("--offline"), "{error}");
         remove(store.root()).unwrap();
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Every family of distributions that kernels are meant to come from: where, in which packages, and what access it takes.
 
+use super::Distro;
 use serde::Serialize;
 
 /// What an archive's index is.
@@ -40,9 +41,9 @@ impl Family {
         Some(image.replace("RELEASE", &release).replace("MAJOR", major))
     }
 
-    /// Whether `kernels.yaml` can name it: only then is there a resolver for it.
-    pub fn resolved(&self) -> bool {
-        super::Distro::find(self.name).is_some()
+    /// How its archive is read.
+    pub fn distro(&self) -> &'static Distro {
+        Distro::find(self.name).expect("every family is a distribution that is resolved")
     }
 }
 
@@ -69,7 +70,7 @@ pub const FAMILIES: &[Family] = &[
         index: Index::Apt,
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION (linux-azure-headers-VERSION and the like)"],
         kdir: HEADERS_KDIR,
-        access: "public; an Ubuntu Pro token after standard support",
+        access: "public; after standard support an Ubuntu Pro token, `pockets: [infra-security, infra-updates]`",
         images: &[("", "docker.io/library/ubuntu:RELEASE")],
     },
     Family {
@@ -81,13 +82,14 @@ pub const FAMILIES: &[Family] = &[
         index: Index::RpmMd,
         packages: &SUSE,
         kdir: SUSE_KDIR,
-        access: "SUSE Customer Center credentials; LTSS after general support",
+        access: "SUSE Customer Center credentials; after general support those of an LTSS subscription, `pockets: [ltss]`",
         images: &[
             ("12-sp3", "registry.suse.com/suse/sles12sp3"),
             ("12-sp4", "registry.suse.com/suse/sles12sp4"),
             ("12-sp5", "registry.suse.com/suse/sles12sp5"),
             // Before the images for building modules there were those of the distribution alone.
             ("15-sp1", "registry.suse.com/suse/sle15:RELEASE"),
+            ("15-sp4", "registry.suse.com/suse/sle15:RELEASE"),
             ("15-sp2", "registry.suse.com/suse/sle15:RELEASE"),
             ("15-sp3", "registry.suse.com/suse/sle15:RELEASE"),
             ("15-sp", "registry.suse.com/bci/bci-sle15-kernel-module-devel:RELEASE"),
@@ -122,8 +124,12 @@ pub const FAMILIES: &[Family] = &[
         index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
-        access: "subscription: an RHSM client certificate; EUS for older minors",
-        images: &[("", "registry.access.redhat.com/ubiMAJOR/ubi")],
+        access: "a subscription's RHSM client certificate; for a minor's updates after its six months one of EUS, of SAP's Update \
+                 Services or of AUS: `pockets: [eus]`, `[e4s]`, `[aus]`",
+        images: &[
+            ("9.0", "registry.access.redhat.com/ubi9/ubi:9.0.0"),
+            ("", "registry.access.redhat.com/ubiMAJOR/ubi:RELEASE"),
+        ],
     },
     Family {
         name: "centos-stream",
@@ -136,27 +142,33 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "alma",
-        releases: &["8", "9", "10"],
+        releases: &[
+            "8", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "9", "9.0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "10",
+            "10.0",
+        ],
         index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
-        access: "public; older minors in vault.almalinux.org",
+        access: "public; minors before the newest in vault.almalinux.org",
         images: &[("", "docker.io/library/almalinux:RELEASE")],
     },
     Family {
         name: "rocky",
-        releases: &["8", "9", "10"],
+        releases: &[
+            "8", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "9", "9.0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "10",
+            "10.0",
+        ],
         index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
-        access: "public; older minors in the vault of dl.rockylinux.org",
+        access: "public; minors before the newest in the vault of dl.rockylinux.org",
         images: &[("", "docker.io/rockylinux/rockylinux:RELEASE")],
     },
     Family {
         name: "oracle",
         releases: &["8", "9", "10"],
         index: Index::RpmMd,
-        packages: &["kernel-uek-devel"],
+        packages: &["kernel-uek-devel", "kernel-devel"],
         kdir: RED_HAT_KDIR,
         access: "public (yum.oracle.com)",
         images: &[("", "docker.io/library/oraclelinux:RELEASE")],
@@ -187,9 +199,9 @@ mod tests {
     use crate::kernels::DISTROS;
 
     #[test]
-    fn only_families_with_a_resolver_are_called_resolved() {
-        let resolved: Vec<_> = FAMILIES.iter().filter(|family| family.resolved()).map(|family| family.name).collect();
-        assert_eq!(resolved, DISTROS.iter().map(|distro| distro.name).collect::<Vec<_>>());
+    fn every_family_is_resolved() {
+        let names: Vec<_> = FAMILIES.iter().map(|family| family.distro().name).collect();
+        assert_eq!(names, DISTROS.iter().map(|distro| distro.name).collect::<Vec<_>>());
     }
 
     #[test]
@@ -202,7 +214,7 @@ mod tests {
         assert_eq!(image("sles", "15-sp2"), "registry.suse.com/suse/sle15:15.2");
         assert_eq!(image("sles", "15-sp6"), "registry.suse.com/bci/bci-sle15-kernel-module-devel:15.6");
         assert_eq!(image("sles", "16.0"), "registry.suse.com/bci/bci-sle16-kernel-module-devel:16.0");
-        assert_eq!(image("rhel", "8.10"), "registry.access.redhat.com/ubi8/ubi");
+        assert_eq!(image("rhel", "8.10"), "registry.access.redhat.com/ubi8/ubi:8.10");
         assert_eq!(image("azure-linux", "3"), "mcr.microsoft.com/azurelinux/base/core:3.0");
         let all =
             FAMILIES.iter().all(|family| family.releases.iter().all(|release| family.image_of(release).is_some()));

@@ -14,12 +14,12 @@ mod bad_files;
 
 pub use constraint::Constraint;
 pub use distro::{
-    ARCHITECTURES, Archive, DISTROS, Distro, Layout, PRO_KEYRING, PRO_MIRROR, Release, is_pro, is_security,
+    ARCHITECTURES, Archive, DISTROS, Distro, Layout, PRO_KEYRING, PRO_MIRROR, Release, Trust, is_pro, is_security,
 };
 pub use document::{Document, Step};
 pub use families::{FAMILIES, Family};
 pub use release::{ReleaseCommand, parse as parse_release};
-pub use repositories::{fill as fill_path, paths as repository_paths};
+pub use repositories::{Server, fill as fill_path, flavours as repository_flavours, paths as repository_paths};
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -53,6 +53,8 @@ pub struct ArchiveSettings {
     pub mirror: Option<String>,
     /// Base URL of the security archive.
     pub security_mirror: Option<String>,
+    /// Base URL of what has left the mirrors, for rpm distributions.
+    pub vault_mirror: Option<String>,
     /// Base URL of the archive of Ubuntu Pro.
     pub pro_mirror: Option<String>,
     /// File with the keys that sign the archive.
@@ -126,10 +128,11 @@ impl Selector {
         let expand = |entry: &String| {
             let release = Distro::find(&self.distro).and_then(|distro| distro.release_of(entry));
             let pockets = match release {
-                Some(release) if release.name == entry && release.pockets => self.pockets.as_slice(),
+                Some(release) if release.name == entry => release.pockets,
                 _ => &[],
             };
-            std::iter::once(entry.clone()).chain(pockets.iter().map(|pocket| format!("{entry}-{pocket}"))).collect()
+            let read = self.pockets.iter().filter(|pocket| pockets.contains(&pocket.as_str()));
+            std::iter::once(entry.clone()).chain(read.map(|pocket| format!("{entry}-{pocket}"))).collect()
         };
         self.suites.iter().map(expand).collect()
     }
@@ -194,6 +197,7 @@ impl Kernels {
         let mirrors = [
             ("mirror", &settings.mirror),
             ("security-mirror", &settings.security_mirror),
+            ("vault-mirror", &settings.vault_mirror),
             ("pro-mirror", &settings.pro_mirror),
         ];
         for (key, url) in mirrors.into_iter().filter_map(|(key, url)| Some((key, url.as_ref()?))) {
@@ -289,7 +293,7 @@ impl Kernels {
         self.check_list(group, index, "flavours", &selector.flavours)?;
         let distro = Distro::find(&selector.distro).expect("was checked before");
         if let Archive::RpmMd { repositories, .. } = distro.archive {
-            return self.check_rpm_flavours(group, index, selector, repositories);
+            return self.check_rpm_flavours(group, index, selector, (distro, repositories));
         }
         if let Archive::Apt { flavours: flavours @ [_, ..], .. } = distro.archive {
             let steps = |item| place(group, index, [Step::Key("flavours".into()), Step::Item(item)]);
@@ -315,11 +319,12 @@ impl Kernels {
         group: &str,
         index: usize,
         selector: &Selector,
-        repositories: &[repositories::RepositoryPath],
+        (distro, repositories): (&Distro, &[repositories::RepositoryPath]),
     ) -> Result<()> {
         for (item, flavour) in selector.flavours.iter().enumerate() {
             for suite in &selector.suites {
-                let known = repositories::flavours(repositories, suite);
+                let release = distro.release_of(suite).map_or(suite.as_str(), |release| release.name);
+                let known = repositories::flavours(repositories, release);
                 let steps = place(group, index, [Step::Key("flavours".into()), Step::Item(item)]);
                 self.known(&steps, &format!("flavour of {} {suite}", selector.distro), flavour, &known)?;
             }

@@ -174,6 +174,7 @@ mod tests {
             kernel: "6.12.1-amd64".into(),
             archive: archive.into(),
             build_root: None,
+            keyring: None,
             service_pack: None,
             compiler: "gcc-14".into(),
             compiler_version: String::new(),

@@ -7,8 +7,9 @@
 mod list;
 
 use crate::checksum::Checksum;
+use crate::credentials::Access;
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{self, Patience, Size};
+use crate::fetch::{self, Channel, Patience, Size, Way};
 use crate::store::remove;
 use list::Form;
 use std::path::Path;
@@ -50,17 +51,17 @@ impl Mirror {
 ///
 /// `address` is one or more URLs with spaces between them: `https://…` is a mirror, `mirrorlist+https://…` and
 /// `metalink+https://…` are lists of mirrors. A list is kept in the file `scratch` while it is read. Of all mirrors,
-/// [`MOST`] are tried.
+/// [`MOST`] are tried. `channel` is for the list; who fetches from a mirror says it again.
 pub fn each<T>(
     address: &str,
     scratch: &Path,
-    patience: Patience,
+    (patience, channel): (Patience, Channel),
     mut work: impl FnMut(&Mirror) -> Result<T>,
 ) -> Result<T> {
     let mut failed = Vec::new();
     let mut tried = 0;
     for part in address.split_whitespace() {
-        let mirrors = match mirrors(part, scratch, patience) {
+        let mirrors = match mirrors(part, scratch, patience, channel) {
             Ok(mirrors) => mirrors,
             Err(error) => {
                 failed.push(error);
@@ -79,10 +80,10 @@ pub fn each<T>(
 }
 
 /// The mirrors behind one URL of an address.
-fn mirrors(part: &str, scratch: &Path, patience: Patience) -> Result<Vec<Mirror>> {
+fn mirrors(part: &str, scratch: &Path, patience: Patience, channel: Channel) -> Result<Vec<Mirror>> {
     let Some((form, url)) = Form::of(part) else { return Ok(vec![Mirror::at(part)]) };
-    let access = crate::credentials::Access::to(url)?;
-    let text = fetch::get(url, scratch, Size::AtMost(LONGEST), &access, patience).and_then(|()| list::text(scratch));
+    let way = Way { access: &Access::to(url)?, patience, channel };
+    let text = fetch::get(url, scratch, Size::AtMost(LONGEST), way).and_then(|()| list::text(scratch));
     remove(scratch)?;
     let mirrors = text.and_then(|text| list::read(form, &text).map_err(|error| error.at(url)));
     // What a server of lists does not have is no kernel's failure.
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     fn each_of(address: &str, work: impl FnMut(&Mirror) -> Result<String>) -> Result<String> {
-        each(address, Path::new("none"), Patience::INDEX, work)
+        each(address, Path::new("none"), (Patience::INDEX, Channel::Any), work)
     }
 
     #[test]

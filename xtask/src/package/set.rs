@@ -118,8 +118,8 @@ fn layout(one: &SignedModule<'_>) -> Option<Layout> {
 fn rpm_order(recipes: &Recipes<'_>, one: &SignedModule<'_>) -> Result<Order> {
     let kernel = one.kernel;
     let (family, flavour, package) = match (layout(one), kernel.flavour.as_str()) {
-        (Some(Layout::RedHat), "default") => (Family::Rhel, "", "kernel-core".to_string()),
-        (Some(Layout::RedHat), flavour) => (Family::Rhel, flavour, format!("kernel-{flavour}-core")),
+        (Some(Layout::RedHat | Layout::Azure), "default") => (Family::Rhel, "", "kernel-core".to_string()),
+        (Some(Layout::RedHat | Layout::Azure), flavour) => (Family::Rhel, flavour, format!("kernel-{flavour}-core")),
         (_, flavour) => (Family::Suse, flavour, format!("kernel-{flavour}")),
     };
     let version = version::of_kernel(kernel);

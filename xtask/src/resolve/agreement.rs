@@ -4,19 +4,21 @@
 use super::candidate::Candidate;
 use super::facts::{Facts, Suse};
 use crate::error::{Error, Result};
-use crate::kernels::parse_release;
+use crate::kernels::{Distro, parse_release};
 
 /// Refuses a kernel whose name or KDIR says another release, service pack or flavour; the error names both.
 pub fn check(distro: &str, candidate: &Candidate, facts: &Facts) -> Result<()> {
     let Candidate { suite, flavour, kernel, .. } = candidate;
     let asked = format!("the selector asks for {distro} {suite}, flavour {flavour}");
     let named = parse_release(kernel).map_err(|error| Error { kind: crate::error::Kind::Kernel, ..error })?;
+    let release =
+        Distro::find(distro).and_then(|distro| distro.release_of(suite)).map_or(suite.as_str(), |one| one.name);
     let same_release = match distro {
-        // Rebuilds keep Red Hat's names, and their suites are majors.
-        "alma" | "rocky" => named.release.split('.').next() == Some(suite),
+        // Rebuilds keep Red Hat's names, and a major is whatever minor it is at.
+        "alma" | "rocky" | "oracle" => named.release == release || named.release.split('.').next() == Some(release),
         // Leap has the kernels of SLES.
-        "opensuse-leap" => named.release.replace("-sp", ".") == *suite,
-        _ => named.release == *suite,
+        "opensuse-leap" => named.release.replace("-sp", ".") == release,
+        _ => named.release == release,
     };
     if !same_release || named.flavour != *flavour {
         return Err(Error::kernel(format!(

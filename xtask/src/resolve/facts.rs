@@ -5,7 +5,8 @@ use super::candidate::Candidate;
 use crate::error::{AtPath, Error, Kind, Result};
 use crate::kdir;
 use crate::kernels::Layout;
-use crate::store::Store;
+use crate::rpm_signature::Signers;
+use crate::store::{Origin, Store};
 use crate::unpack;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -41,12 +42,26 @@ pub struct Suse {
     pub service_pack: u32,
 }
 
-/// Facts of a candidate, from the store or from its headers package.
-pub fn read(candidate: &Candidate, layout: Option<Layout>, store: &Store, offline: bool) -> Result<Facts> {
+/// Where packages are read from.
+pub struct Source<'a> {
+    /// Keeps them.
+    pub store: &'a Store,
+    /// Whether none may be downloaded.
+    pub offline: bool,
+}
+
+/// Facts of a candidate, from the store or from its headers package, which is of `layout` and signed by `signers` where it is
+/// an rpm.
+pub fn read(
+    candidate: &Candidate,
+    layout: Option<Layout>,
+    signers: Option<Signers<'_>>,
+    &Source { store, offline }: &Source<'_>,
+) -> Result<Facts> {
     let headers = &candidate.packages[0];
+    let origin = Origin { archive: &candidate.archive, signers };
     let path = store.entry("facts", &format!("{}.json", headers.sha256), |path| {
-        let package =
-            store.package(headers, &candidate.archive, offline).map_err(|error| refused(candidate, offline, error))?;
+        let package = store.package(headers, origin, offline).map_err(|error| refused(candidate, offline, error))?;
         let facts = match layout {
             None => from_deb(&config(&package, &candidate.kernel)?)?,
             Some(layout) => from_rpm(&package, layout, candidate)?,

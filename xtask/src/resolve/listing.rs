@@ -6,7 +6,7 @@ use crate::display::{self, Format};
 use crate::error::{AtPath, Error, Result};
 use crate::event::Listener;
 use crate::executor::{Kubernetes, MOST_SHARDS, github_matrix};
-use crate::kernels::{FAMILIES, Family};
+use crate::kernels::FAMILIES;
 use crate::lock::{LockedKernel, Platform};
 use crate::store::{GONE, Store};
 use clap::ValueEnum;
@@ -103,15 +103,10 @@ impl Matrix {
     }
 }
 
-/// What is to be said of a family: a resolver reads its archive, or it is only declared.
-fn family_state(family: &Family) -> &'static str {
-    if family.resolved() { "resolved" } else { "declared, no resolver yet" }
-}
-
 fn families_json() -> String {
     let entries = FAMILIES.iter().map(|family| {
         let mut value = serde_json::to_value(family).expect("a family is plain data");
-        value["state"] = family_state(family).into();
+        value["trust"] = family.distro().trust().into();
         value
     });
     let listing = serde_json::json!({ "families": entries.collect::<Vec<_>>() });
@@ -121,10 +116,11 @@ fn families_json() -> String {
 fn families_table() -> String {
     let mut text = String::new();
     for family in FAMILIES {
-        text += &format!("{}: {}\n", family.name, family_state(family));
+        text += &format!("{}\n", family.name);
         text += &format!("  releases  {}\n", family.releases.join(" "));
         text += &format!("  packages  {}, in {}\n", family.packages.join(", "), family.kdir);
         text += &format!("  access    {}\n", family.access);
+        text += &format!("  trust     {}\n", family.distro().trust());
         text += &match family.images {
             [(_, image)] => format!("  image     {image}\n"),
             _ => {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From the selectors of `kernels.yaml` to exact kernels: through the archives' indices, or out of `kernels.lock`.
 
-mod agreement;
+pub mod agreement;
 mod apt;
 mod candidate;
 mod changes;
 mod command;
-mod facts;
+pub mod facts;
 mod index;
 mod listing;
 pub mod lockfile;
 mod pick;
 mod rpm_archive;
 pub mod rpm_md;
-mod survey;
+pub mod survey;
 mod version;
 
 #[cfg(test)]
@@ -368,13 +368,16 @@ fn look_at(
     offline: bool,
     listener: &dyn Listener,
 ) -> Result<LockedKernel> {
-    let layout = Distro::find(one.distro).and_then(Distro::layout);
-    let facts = facts::read(&one.candidate, layout, store, offline)?;
-    if layout.is_some() {
+    let distro = Distro::find(one.distro).expect("is in the table");
+    let settings = kernels.archive(one.distro);
+    let signers = distro.signers(settings.keyring.as_deref());
+    let facts = facts::read(&one.candidate, distro.layout(), signers, &facts::Source { store, offline })?;
+    let mut locked = lock(one, facts.clone(), listener);
+    if distro.layout().is_some() {
         agreement::check(one.distro, &one.candidate, &facts)?;
+        locked.keyring = settings.keyring;
     }
-    let mut locked = lock(one, facts, listener);
-    locked.build_root = kernels.archive(one.distro).build_root;
+    locked.build_root = settings.build_root;
     Ok(locked)
 }
 
@@ -403,6 +406,7 @@ fn lock(one: &Available<Candidate>, facts: facts::Facts, listener: &dyn Listener
         kernel: candidate.kernel.clone(),
         archive: candidate.archive.clone(),
         build_root: None,
+        keyring: None,
         service_pack: facts.suse.map(|suse| suse.service_pack),
         compiler: facts.compiler,
         compiler_version: facts.compiler_version,

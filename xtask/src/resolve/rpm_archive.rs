@@ -6,13 +6,19 @@ use super::rpm_md::{Package, Place, Repository, find};
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::fetch::Patience;
-use crate::kernels::{Archive, ArchiveSettings, Distro, fill_path, repository_paths};
+use crate::kernels::{Archive, ArchiveSettings, Distro, Server, fill_path, repository_paths};
 use crate::lock::LockedKernel;
 use crate::parallel;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Flavours by release: `15-sp5`, `default`.
+/// The address of a path below a mirror; the path of a mirror list begins as the address does.
+fn below(mirror: &str, path: &str) -> String {
+    let (list, path) = path.strip_prefix("mirrorlist+").map_or(("", path), |path| ("mirrorlist+", path));
+    format!("{list}{}/{path}", mirror.trim_end_matches('/'))
+}
+
+/// Flavours by suite: `15-sp5`, `default`.
 pub type Wanted = BTreeMap<String, BTreeSet<String>>;
 
 /// Repositories that are asked at once: each may keep its asker waiting.
@@ -91,8 +97,10 @@ impl<'a> RpmArchive<'a> {
 
     fn repository(&self, url: &str) -> Repository<'a> {
         let keyring = self.settings.keyring.clone().unwrap_or_else(|| self.distro.keyring.into());
+        let Archive::RpmMd { trust, .. } = self.distro.archive else { unreachable!("is an rpm distribution") };
         Repository {
             url: url.to_string(),
+            trust,
             keyring,
             keyring_package: self.distro.keyring_package,
             patience: Patience::INDEX,
@@ -100,22 +108,29 @@ impl<'a> RpmArchive<'a> {
         }
     }
 
-    fn urls(&self, release: &str, flavour: &str) -> Vec<String> {
-        let Archive::RpmMd { repositories, .. } = &self.distro.archive else { return Vec::new() };
+    fn urls(&self, suite: &str, flavour: &str) -> Vec<String> {
+        let Archive::RpmMd { repositories, vault, .. } = &self.distro.archive else { return Vec::new() };
+        let release = self.distro.release_of(suite).expect("was checked when the file was read").name;
+        let pocket = suite.strip_prefix(release).unwrap_or_default().trim_start_matches('-');
         let paths = match &self.settings.repositories {
-            Some(paths) => paths.iter().map(|path| fill_path(path, release)).collect(),
-            None => repository_paths(repositories, release, flavour),
+            Some(paths) => paths.iter().map(|path| (Server::Main, fill_path(path, release))).collect(),
+            None => repository_paths(repositories, release, pocket, flavour),
         };
-        paths.into_iter().map(|path| self.address(path)).collect()
+        let vault = self.settings.vault_mirror.as_deref().unwrap_or(vault);
+        let address = |(server, path): (Server, String)| match server {
+            Server::Main => self.address(&path),
+            Server::Vault => below(vault, &path),
+        };
+        paths.into_iter().map(address).collect()
     }
 
     /// A path is below every mirror; what `kernels.yaml` has a URL for stands for itself.
-    fn address(&self, path: String) -> String {
+    fn address(&self, path: &str) -> String {
         if path.contains(":/") {
-            return path;
+            return path.to_string();
         }
         let first = self.settings.mirror.as_deref().unwrap_or(self.distro.mirror);
         let all = std::iter::once(first).chain(self.settings.mirrors.iter().map(String::as_str));
-        all.map(|mirror| format!("{}/{path}", mirror.trim_end_matches('/'))).collect::<Vec<_>>().join(" ")
+        all.map(|mirror| below(mirror, path)).collect::<Vec<_>>().join(" ")
     }
 }

@@ -68,6 +68,11 @@ impl Unread {
         self.distro == distro.name && self.suites.iter().any(|one| one == suite)
     }
 
+    /// Why not.
+    pub fn why(&self) -> &Error {
+        &self.error
+    }
+
     /// As the report of a run has it.
     pub fn refused(self) -> Refused {
         Refused { id: format!("{}:{}", self.distro, self.suites.join(",")), error: self.error }

@@ -19,6 +19,8 @@ const DEB_SIGNATURE: &str = "_gpgorigin";
 pub struct ArchiveKey {
     home: Home,
     fingerprint: String,
+    /// When it was made, in seconds since 1970.
+    made: String,
     passphrase: Option<PathBuf>,
 }
 
@@ -60,8 +62,8 @@ impl ArchiveKey {
         command.args(["--list-secret-keys", "--with-colons"]).args(key);
         let what = format!("--archive-key {}", key.unwrap_or("FILE"));
         let listing = String::from_utf8_lossy(&said(&mut command, &what)?).into_owned();
-        let fingerprint = usable(&listing).map_err(|why| Error::input(format!("{what}: {why}")))?;
-        Ok(ArchiveKey { home, fingerprint, passphrase })
+        let (fingerprint, made) = usable(&listing).map_err(|why| Error::input(format!("{what}: {why}")))?;
+        Ok(ArchiveKey { home, fingerprint, made, passphrase })
     }
 
     /// Signs something: a wrong passphrase is found before anything is built.
@@ -117,7 +119,16 @@ impl ArchiveKey {
 
     /// Adds header and payload signature to an .rpm.
     pub fn rpm_sign(&self, rpm: &Path) -> Result<()> {
-        let mut extra = "--batch --no-tty --pinentry-mode loopback".to_string();
+        self.rpm_sign_with(rpm, "")
+    }
+
+    /// The same, dated as the key is: the same package becomes the same bytes at every run.
+    pub fn rpm_sign_alike(&self, rpm: &Path) -> Result<()> {
+        self.rpm_sign_with(rpm, &format!(" --faked-system-time {}!", self.made))
+    }
+
+    fn rpm_sign_with(&self, rpm: &Path, options: &str) -> Result<()> {
+        let mut extra = format!("--batch --no-tty --pinentry-mode loopback{options}");
         if let Some(file) = &self.passphrase {
             extra.push_str(&format!(" --passphrase-file {}", file.display()));
         }
@@ -191,8 +202,8 @@ fn gpg(home: &Home, passphrase: Option<&Path>) -> Command {
     command
 }
 
-/// The first secret key's fingerprint in gpg's listing (`doc/DETAILS` of GnuPG), if it can sign today.
-fn usable(listing: &str) -> Result<String, String> {
+/// The first secret key's fingerprint and date in gpg's listing (`doc/DETAILS` of GnuPG), if it can sign today.
+fn usable(listing: &str) -> Result<(String, String), String> {
     let mut lines = listing.lines().skip_while(|line| !line.starts_with("sec:"));
     let key: Vec<&str> = lines.next().ok_or("gpg has no such secret key")?.split(':').collect();
     match key.get(1).copied() {
@@ -202,7 +213,7 @@ fn usable(listing: &str) -> Result<String, String> {
         _ => (),
     }
     let fingerprint = lines.find_map(|line| line.strip_prefix("fpr:")).ok_or("gpg names no fingerprint")?;
-    Ok(fingerprint.trim_matches(':').to_string())
+    Ok((fingerprint.trim_matches(':').to_string(), key.get(5).unwrap_or(&"").to_string()))
 }
 
 #[cfg(test)]
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn an_expired_or_revoked_key_is_refused_by_name() {
         let list = |state: &str| format!("tru::1\nsec:{state}:3072:1:AB:1:2::-:::scESC\nfpr:::::::::ABCDEF:\ngrp::\n");
-        assert_eq!(usable(&list("u")), Ok("ABCDEF".to_string()));
+        assert_eq!(usable(&list("u")), Ok(("ABCDEF".to_string(), "1".to_string())));
         assert_eq!(usable(&list("e")), Err("the key has expired".to_string()));
         assert_eq!(usable(&list("r")), Err("the key was revoked".to_string()));
         assert!(usable("tru::1\n").is_err());

@@ -5,6 +5,9 @@
 mod fixture;
 mod gains;
 mod hostile;
+mod rows;
+mod signatures;
+mod tls;
 mod ubuntu;
 
 use super::rpm::{self, RpmRoot};
@@ -70,6 +73,9 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             tally.check("stand-in for RHEL 9.2: resolve, lock, build, sign, package, dnf", rhel, &again);
             tally.check("stand-ins for Ubuntu 24.04: resolve, lock, build, sign, package", bench.ubuntu(), &again);
             tally.check("a stand-in for Ubuntu Pro", bench.ubuntu_pro(), &again);
+            signatures::run(&bench, tally, &again);
+            rows::run(&bench, tally, &again);
+            tls::run(&bench, tally, &again);
             let truths = [bench.repository(), bench.apt()];
             hostile::run(&bench.work.join("hostile"), &truths, &bench.keys.archive, tally, &again);
             tally.check("an archive that gains kernels: watch, build-matrix --since", gains::run(&bench), &again);
@@ -123,13 +129,13 @@ impl<'a> Bench<'a> {
         dir("Updates/SLE-Module-Basesystem/15-SP5/x86_64/update")?;
         SP5.packages(kdir, true, &self.work, &update)?;
         LATER.packages(kdir, true, &self.work, &update)?;
-        fixture::index(&update, &self.keys.archive, "gz")?;
+        fixture::signed_index(&update, &self.keys.archive, "gz")?;
         let liar = dir("Updates/SLE-Module-Basesystem/15-SP6/x86_64/update")?;
         LIAR.packages(kdir, false, &self.work, &liar)?;
-        fixture::index(&liar, &self.keys.archive, "gz")?;
+        fixture::signed_index(&liar, &self.keys.archive, "gz")?;
         for pack in ["15-SP5", "15-SP6"] {
             let empty = dir(&format!("Products/SLE-Module-Basesystem/{pack}/x86_64/product"))?;
-            fixture::index(&empty, &self.keys.archive, "xz")?;
+            fixture::signed_index(&empty, &self.keys.archive, "xz")?;
         }
         let rhel = dir("dist/rhel9/9.2/x86_64/appstream/os")?;
         RHEL.package(kdir, &self.work, &rhel)?;
@@ -324,7 +330,7 @@ impl<'a> Bench<'a> {
     fn built(&self, kernel: &LockedKernel, farm: &Farm<'_>) -> Result<Built, String> {
         // The loopback server is no network: also what is tested with --offline gets its packages there.
         for package in &kernel.packages {
-            self.context.store.package(package, &kernel.archive, false).map_err(text)?;
+            self.context.store.package(package, kernel.origin(), false).map_err(text)?;
         }
         let built = farm.build(kernel, &self.work.join("build.log"), &|_| ()).map_err(text)?;
         let module = fs::read(&built.module).map_err(text)?;

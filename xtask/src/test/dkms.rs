@@ -134,7 +134,7 @@ impl Computer<'_> {
     fn headers(&self, name: &str) -> Result<PathBuf> {
         let package = self.kernel.packages.iter().find(|package| package.name == name);
         let package = package.ok_or_else(|| Error::input(format!("{name} is not in kernels.lock")))?;
-        let mut file = self.context.store.package(package, &self.kernel.archive, self.context.matrix.offline)?;
+        let mut file = self.context.store.package(package, self.kernel.origin(), self.context.matrix.offline)?;
         file.pop();
         Ok(file)
     }

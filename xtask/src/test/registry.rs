@@ -3,9 +3,11 @@
 
 use super::service::{Service, free_address};
 use super::{Context, Tally, shared_store};
-use crate::container::privileged;
+use crate::container::{Engine, Job, privileged};
+use crate::lock::LockedKernel;
 use crate::registry;
-use crate::store::remove;
+use crate::root::RootSpec;
+use crate::store::{Store, remove};
 use std::path::Path;
 use std::process::Command;
 
@@ -14,6 +16,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let dir = std::env::temp_dir().join(format!("involflt-registry-{}", std::process::id()));
     let again = "cargo xtask test --only registry";
     tally.check("a base image from a registry", exported(&dir), again);
+    tally.check("a vendor's image as a build root", vendors_root(context, &dir.join("vendor")), again);
     tally.check("a registry that is not there", absent(&dir), again);
     tally.check("a shared store in a registry", shared_store::run(context, &dir.join("shared")), again);
     if let Err(error) = remove(&dir) {
@@ -52,6 +55,48 @@ fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// What the table calls a kernel's image comes from where the engine's configuration has its vendor's registry, becomes the build
+/// root of that kernel, and runs commands. It stands in for SUSE's: a shell and no compiler.
+fn vendors_root(context: &Context<'_>, dir: &Path) -> Result<String, String> {
+    let text = |error: crate::error::Error| error.to_string();
+    let (content, packed, config) = (dir.join("content"), dir.join("content.tar"), dir.join("registries.conf"));
+    let name = |path: &Path| path.to_string_lossy().into_owned();
+    for place in ["bin", "tmp", "proc", "sys", "dev", "etc"] {
+        std::fs::create_dir_all(content.join(place)).map_err(|error| error.to_string())?;
+    }
+    for program in ["sh", "true", "test"] {
+        std::fs::copy("/bin/busybox", content.join("bin").join(program)).map_err(|error| error.to_string())?;
+    }
+    std::fs::write(content.join("etc/os-release"), "ID=sles-stand-in\n").map_err(|error| error.to_string())?;
+    let registry = start(dir)?;
+    let image = format!("{}/bci/bci-sle15-kernel-module-devel:15.5", registry.address);
+    said("tar", &["-C", &name(&content), "-cf", &name(&packed), "."])?;
+    said("podman", &["import", "--quiet", &name(&packed), &image])?;
+    said("podman", &["push", "--quiet", "--tls-verify=false", &image])?;
+    said("podman", &["rmi", &image])?;
+    let mirror =
+        format!("[[registry]]\nprefix = \"registry.suse.com\"\nlocation = \"{}\"\ninsecure = true\n", registry.address);
+    std::fs::write(&config, mirror).map_err(|error| error.to_string())?;
+    let any = context.kernels().map_err(text)?.into_iter().next().ok_or("no kernel")?;
+    let kernel = LockedKernel { distro: "sles".into(), release: "15-sp5".into(), build_root: None, ..any };
+    let store = Store::open(Some(&dir.join("store"))).map_err(text)?;
+    let spec = RootSpec::for_kernel(&kernel).through(&config);
+    let root = spec.get(&store, false, || ()).map_err(text)?;
+    let engine = Engine::detect(&root.path, &store).map_err(text)?;
+    let log = dir.join("log");
+    let command = ["test", "-f", "/etc/os-release"].map(String::from).to_vec();
+    let job = Job { root: &root.path, mounts: Vec::new(), directory: "/", command, log: &log };
+    let ran = engine.run(&job, &store).map_err(text)?;
+    drop(registry);
+    let again = spec.get(&store, true, || ()).map_err(text)?;
+    let pulled = said("podman", &["images", "--quiet", "registry.suse.com/bci/bci-sle15-kernel-module-devel:15.5"])?;
+    said("podman", &["rmi", pulled.trim()])?;
+    match ran && again.tool_chain == root.tool_chain {
+        true => Ok("pulled by the vendor's name, runs, and is there without its registry".into()),
+        false => Err(format!("it ran: {ran}; {again:?}, {root:?}")),
     }
 }
 

@@ -44,6 +44,17 @@ impl Stranger {
         self.gpg(&format!("--yes --armor --output {} --detach-sign {}", to.display(), file.display())).map(drop)
     }
 
+    /// Puts this stranger's signature into an rpm, in the place of the one that it has.
+    pub fn rpm_sign(&self, rpm: &Path) -> Result<()> {
+        let mut rpmsign = Command::new("rpmsign");
+        for text in ["__gpg /usr/bin/gpg", "_gpg_digest_algo sha256", "_gpg_name stranger"] {
+            rpmsign.args(["--define", text]);
+        }
+        let extra = "_gpg_sign_cmd_extra_args --batch --no-tty --pinentry-mode loopback";
+        rpmsign.args(["--define", extra, "--resign"]).arg(rpm).env("GNUPGHOME", self.dir.join("gnupg"));
+        crate::unpack::ask(&mut rpmsign)?.map(drop).map_err(Error::infra)
+    }
+
     /// The module with this stranger's signature at its end, in the format of the kernel's `scripts/sign-file.c`.
     pub fn sign_module(&self, module: &Path) -> Result<Vec<u8>> {
         let sign = "cms -sign -binary -noattr -nocerts -md sha256 -signer certificate.pem -inkey key.pem -outform DER";

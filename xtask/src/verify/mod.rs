@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use trust::Trust;
 
-pub use trust::detached;
+pub use trust::{detached, fingerprints_of};
 use xshell::Shell;
 
 /// How the findings are printed.

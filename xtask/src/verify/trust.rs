@@ -2,6 +2,7 @@
 //! Whom to believe: OpenPGP keys, and the certificate of modules.
 
 use crate::error::{AtPath, Error, Result};
+use crate::rpm_signature;
 use crate::unpack::ask;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -38,9 +39,8 @@ impl Trust {
         write(gpg(&home).arg("--export"), &trusted)?;
         write(gpg(&home).args(["--armor", "--export"]), &armoured)?;
         let rpm_database = work.join("rpm");
-        fs::create_dir_all(&rpm_database).at_path(&rpm_database)?;
-        let mut rpmkeys = Command::new("rpmkeys");
-        usable(rpmkeys.arg("--dbpath").arg(&rpm_database).arg("--import").arg(&armoured), keyring_file)?;
+        let bad = |said: String| Error::input(format!("{}: {said}", keyring_file.display()));
+        rpm_signature::import(&armoured, &rpm_database)?.map_err(bad)?;
         let (pem, certificate_der) = (work.join("certificate.pem"), der(certificate_file)?);
         usable(Command::new("openssl").args(["x509", "-in"]).arg(certificate_file).arg("-out").arg(&pem), &pem)?;
         Ok(Trust {

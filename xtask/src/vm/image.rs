@@ -71,7 +71,7 @@ pub fn image(kernel: &LockedKernel, store: &Store, offline: bool, wanted: &[&str
         let unpacked = partial.with_extension("unpacked");
         store::remove(&unpacked)?;
         for package in &packages {
-            unpack(&store.package(package, &kernel.archive, offline)?, &unpacked)?;
+            unpack(&store.package(package, kernel.origin(), offline)?, &unpacked)?;
         }
         collect(&unpacked, partial, wanted)?;
         store::remove(&unpacked)

@@ -33,13 +33,13 @@ impl Names {
         match (layout, flavour) {
             (Layout::Suse, "default") => Self::suse(flavour, "kernel-devel"),
             (Layout::Suse, _) => Self::suse(flavour, &format!("kernel-devel-{flavour}")),
-            (Layout::RedHat, "default") => {
+            (Layout::RedHat | Layout::Azure, "default") => {
                 Names { devel: "kernel-devel".into(), common: None, image: "kernel-core".into() }
             }
             (Layout::RedHat, "uek") => {
                 Names { devel: "kernel-uek-devel".into(), common: None, image: "kernel-uek-core".into() }
             }
-            (Layout::RedHat, _) => Names {
+            (Layout::RedHat | Layout::Azure, _) => Names {
                 devel: format!("kernel-{flavour}-devel"),
                 common: None,
                 image: format!("kernel-{flavour}-core"),
@@ -117,6 +117,7 @@ fn kernel_release(place: &Place<'_>, devel: &Package) -> String {
             let short = own.filter(|version| full.starts_with(version)).min_by_key(|version| version.len());
             format!("{}-{}", short.unwrap_or(&full), place.flavour)
         }
+        Layout::Azure => format!("{version}-{release}"),
         Layout::RedHat => {
             let uname = provides.iter().find(|(provided, _)| *provided == format!("{name}-uname-r"));
             uname.map_or_else(|| format!("{version}-{release}.{}", devel.arch), |(_, version)| version.clone())

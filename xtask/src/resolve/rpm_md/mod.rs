@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! rpm-md repositories: a signed `repomd.xml`, and the `primary` index that it names.
+//! rpm-md repositories: `repomd.xml`, and the `primary` index that it names.
 //!
-//! Nothing of a repository comes into the store before its signature and its checksums were found good. Every step is
+//! Nothing of a repository comes into the store before its signature and its checksums were found good; where the vendor
+//! signs no `repomd.xml`, that file comes by https. Every step is
 //! bounded: bytes by what the signed file says and by a ceiling of our own, time by [`Patience`], memory by reading the
 //! index as it is unpacked.
 
@@ -16,7 +17,8 @@ pub use repomd::inside;
 
 use crate::credentials::Access;
 use crate::error::{AtPath, Error, Result};
-use crate::fetch::{self, Patience, Size};
+use crate::fetch::{self, Channel, Patience, Size, Way};
+use crate::kernels::Trust;
 use crate::mirrors::{self, Mirror};
 use crate::store::{Store, key, remove};
 use crate::verify;
@@ -34,6 +36,8 @@ const SIGNATURE: u64 = 1 << 16;
 pub struct Repository<'a> {
     /// Where it is, as [`mirrors::each`] reads it.
     pub url: String,
+    /// What its index is believed for.
+    pub trust: Trust,
     /// The keys that sign it, armoured or binary.
     pub keyring: PathBuf,
     /// The package of the distribution that has these keys.
@@ -51,11 +55,12 @@ impl Repository<'_> {
         let lock = self.store.lock_file(&format!("rpm-md-{}", self.key()))?;
         lock.lock().at_path(&dir)?;
         let new = dir.with_extension("partial");
-        let outcome = mirrors::each(&self.url, &dir.with_extension("mirrors"), self.patience, |mirror| {
-            remove(&new)?;
-            fs::create_dir_all(&new).at_path(&new)?;
-            self.fetch(mirror, &new)
-        });
+        let outcome =
+            mirrors::each(&self.url, &dir.with_extension("mirrors"), (self.patience, self.channel()), |mirror| {
+                remove(&new)?;
+                fs::create_dir_all(&new).at_path(&new)?;
+                self.fetch(mirror, &new)
+            });
         let outcome = outcome.and_then(|()| {
             remove(&dir)?;
             fs::rename(&new, &dir).at_path(&dir)
@@ -64,7 +69,7 @@ impl Repository<'_> {
         outcome.map_err(|error| self.refused(error))
     }
 
-    /// The kernel packages of the index that was read last. Its signature is checked here too.
+    /// The kernel packages of the index that was read last. Its signature, where it has one, is checked here too.
     pub fn packages(&self) -> Result<Vec<Package>> {
         let dir = self.dir()?;
         if !dir.is_dir() {
@@ -90,37 +95,53 @@ impl Repository<'_> {
     }
 
     fn fetch(&self, mirror: &Mirror, to: &Path) -> Result<()> {
-        let access = Access::to(&mirror.url)?;
+        let way = Way { access: &Access::to(&mirror.url)?, patience: self.patience, channel: self.channel() };
         let get = |path: &str, file: &str, size| {
             let url = format!("{}/{path}", mirror.url);
-            fetch::get(&url, &to.join(file), size, &access, self.patience)
+            fetch::get(&url, &to.join(file), size, way)
         };
         get("repodata/repomd.xml", "repomd.xml", Size::AtMost(REPOMD))?;
         mirror.check_repomd(&to.join("repomd.xml"))?;
-        get("repodata/repomd.xml.asc", "repomd.xml.asc", Size::AtMost(SIGNATURE))?;
-        let primary = self.signed(to)?;
+        if self.trust == Trust::Repomd {
+            get("repodata/repomd.xml.asc", "repomd.xml.asc", Size::AtMost(SIGNATURE))?;
+        }
+        let primary = self.believed(to)?;
         get(&primary.path, &primary.file, Size::Exactly(primary.size))?;
         self.checked(to, &primary)?;
         // Read to its end before it is kept: what is wrong with it is found now, and not by a later run.
         read(to, &primary).map(drop)
     }
 
+    fn channel(&self) -> Channel {
+        match self.trust {
+            Trust::Repomd => Channel::Any,
+            Trust::Tls => Channel::Tls,
+        }
+    }
+
     /// What a directory's `repomd.xml` names, once its signature and the file it names were found good.
     fn verified(&self, dir: &Path) -> Result<Primary> {
-        let primary = self.signed(dir)?;
+        let primary = self.believed(dir)?;
         self.checked(dir, &primary)?;
         Ok(primary)
     }
 
-    fn signed(&self, dir: &Path) -> Result<Primary> {
-        let (index, signature) = (dir.join("repomd.xml"), dir.join("repomd.xml.asc"));
+    fn believed(&self, dir: &Path) -> Result<Primary> {
+        let index = dir.join("repomd.xml");
+        if self.trust == Trust::Repomd {
+            self.signed(dir, &index)?;
+        }
+        repomd::primary(&fs::read_to_string(&index).at_path(&index)?)
+    }
+
+    fn signed(&self, dir: &Path, index: &Path) -> Result<()> {
+        let signature = dir.join("repomd.xml.asc");
         let keyring = self.binary_keyring(dir)?;
-        if let Err(cause) = verify::detached(&keyring, &signature, &index)? {
+        if let Err(cause) = verify::detached(&keyring, &signature, index)? {
             return Err(Error::infra(format!("repodata/repomd.xml: {cause}"))
                 .note(format!("the keys that are trusted are in {}", self.keyring.display())));
         }
-        remove(&keyring)?;
-        repomd::primary(&fs::read_to_string(&index).at_path(&index)?)
+        remove(&keyring)
     }
 
     fn checked(&self, dir: &Path, primary: &Primary) -> Result<()> {

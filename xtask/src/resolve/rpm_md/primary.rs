@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 /// Bytes of one element, with its text or attributes; the longest there are (descriptions) have some kilobytes.
 const LONGEST: usize = 1 << 20;
+/// Bytes that a package of a kernel may have; the largest there are have some 150 MB.
+const LARGEST_PACKAGE: u64 = 1 << 30;
 /// Things that one package of interest may provide: a kernel's symbols are some 20,000.
 const PROVIDES: usize = 200_000;
 
@@ -83,6 +85,12 @@ fn checked(package: Package) -> Result<Package> {
     }
     if !inside(path) || !path.ends_with(".rpm") {
         return Err(Error::infra(format!("the package {name} is at {path:?}, which is no path below the repository")));
+    }
+    if package.size > LARGEST_PACKAGE {
+        let size = package.size;
+        return Err(Error::infra(format!(
+            "the package {name} {version} is to have {size} bytes: more than {LARGEST_PACKAGE} are refused"
+        )));
     }
     match sha256.is_empty() {
         true => Err(Error::infra(format!("the package {name} {version} has no SHA-256 checksum in the index"))),
@@ -270,6 +278,8 @@ mod tests {
         assert!(error("kernel-devel", "../../etc/cron.d/a.rpm", &sum()).contains("no path below the repository"));
         assert!(error("kernel-devel", "/etc/a.rpm", &sum()).contains("no path below the repository"));
         assert!(error("../../kernel", "a.rpm", &sum()).contains("which no package can be"));
+        let huge = package("kernel-devel", "a.rpm", &sum()).replace("package=\"77\"", "package=\"9999999999\"");
+        assert!(all(&huge).unwrap_err().message.contains("9999999999 bytes: more than"));
         assert!(error("kernel-devel", "a.rpm", "<checksum type=\"md5\">0</checksum>").contains("no SHA-256"));
     }
 

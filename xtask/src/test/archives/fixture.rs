@@ -189,11 +189,38 @@ pub fn copy(from: &Path, to: &Path, without: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes a directory of rpms a signed repository.
+/// Signs a directory's rpms and makes it a repository, as vendors do that sign no index.
 pub fn index(dir: &Path, key: &ArchiveKey, compression: &str) -> Result<(), String> {
+    for rpm in rpms(dir)? {
+        key.rpm_sign_alike(&rpm).map_err(|error| error.to_string())?;
+    }
+    reindex(dir, compression)
+}
+
+/// Makes a directory a repository, with its rpms as they are.
+pub fn reindex(dir: &Path, compression: &str) -> Result<(), String> {
     let general = format!("--general-compress-type={compression}");
-    done(Command::new("createrepo_c").args(["--quiet", "--no-database", &general]).arg(dir))?;
+    done(Command::new("createrepo_c").args(["--quiet", "--no-database", &general]).arg(dir))
+}
+
+/// The same as [`index`], with a signed index.
+pub fn signed_index(dir: &Path, key: &ArchiveKey, compression: &str) -> Result<(), String> {
+    index(dir, key, compression)?;
     sign(dir, key)
+}
+
+/// The rpms below a repository: rpmbuild makes a directory for each architecture.
+pub fn rpms(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut rpms = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        if path.is_dir() {
+            rpms.extend(self::rpms(&path)?);
+        } else if path.extension().is_some_and(|ending| ending == "rpm") {
+            rpms.push(path);
+        }
+    }
+    Ok(rpms)
 }
 
 /// Signs what `repomd.xml` is now.

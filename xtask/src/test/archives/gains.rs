@@ -95,7 +95,7 @@ impl Built<'_> {
     fn gain(&self, kernel: &SlesKernel<'_>, is_built: bool) -> Result<(), String> {
         let repository = self.bench.repository();
         kernel.packages(&self.bench.kdir()?, is_built, &self.bench.work, &repository)?;
-        fixture::index(&repository, &self.bench.keys.archive, "gz")
+        fixture::signed_index(&repository, &self.bench.keys.archive, "gz")
     }
 
     /// Writes the lock of what the archive has now.

@@ -8,10 +8,12 @@ mod mirrors;
 use super::fixture::{done, sign};
 use super::{Outcome, text};
 use crate::fetch::Patience;
+use crate::kernels::Trust;
 use crate::lock::{LockedPackage, Role};
 use crate::resolve::rpm_md::{Package, Repository};
+use crate::rpm_signature::Signers;
 use crate::sign::ArchiveKey;
-use crate::store::{Store, remove, sha256_file};
+use crate::store::{Origin, Store, remove, sha256_file};
 use crate::test::Tally;
 use crate::test::server::Server;
 use crate::test::stranger::Stranger;
@@ -36,6 +38,8 @@ struct Bench<'a> {
     work: &'a Path,
     server: Server,
     truth: &'a Path,
+    /// Binary; that of the whole pipelines is armoured.
+    keyring: PathBuf,
 }
 
 /// Runs the tests; `truth` is a good repository, and `apt` a good archive for apt.
@@ -72,9 +76,10 @@ impl<'a> Bench<'a> {
     fn new(work: &'a Path, truth: &'a Path, key: &'a ArchiveKey) -> Result<Self, String> {
         fs::create_dir_all(work.join("served")).map_err(text)?;
         let server = Server::start(&work.join("served"))?;
-        fs::write(work.join("key.gpg"), key.public().map_err(text)?).map_err(text)?;
+        let keyring = work.join("key.gpg");
+        fs::write(&keyring, key.public().map_err(text)?).map_err(text)?;
         let stranger = Stranger::new(&work.join("stranger")).map_err(text)?;
-        Ok(Bench { key, stranger, work, server, truth })
+        Ok(Bench { key, stranger, work, server, truth, keyring })
     }
 
     /// A copy of the good repository's index, under a name of its own.
@@ -94,7 +99,12 @@ impl<'a> Bench<'a> {
     }
 
     fn repository_at<'s>(&self, url: String, store: &'s Store) -> Repository<'s> {
-        Repository { url, keyring: self.work.join("key.gpg"), keyring_package: "a stand-in", patience: PATIENCE, store }
+        let (trust, keyring) = (Trust::Repomd, self.keyring.clone());
+        Repository { url, trust, keyring, keyring_package: "a stand-in", patience: PATIENCE, store }
+    }
+
+    fn origin<'o>(&'o self, archive: &'o str) -> Origin<'o> {
+        Origin { archive, signers: Some(Signers { keyring: &self.keyring, keyring_package: "a stand-in" }) }
     }
 
     fn refused(&self, index: usize, words: &str, lie: Lie) -> Outcome {
@@ -175,7 +185,8 @@ impl<'a> Bench<'a> {
                 size: 4,
                 sha256: sha256.clone(),
             };
-            let outcome = store.package(&package, &format!("{}/packages", self.server.url), false);
+            let url = format!("{}/packages", self.server.url);
+            let outcome = store.package(&package, self.origin(&url), false);
             let error = outcome.err().ok_or(format!("{file} was taken"))?;
             if !error.message.contains(words) {
                 return Err(format!("{file}: {}", error.message));
@@ -294,7 +305,7 @@ fn primary_of(dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Index and package directories are empty, also of halves.
-fn nothing_in(store: &Store) -> Result<(), String> {
+pub fn nothing_in(store: &Store) -> Result<(), String> {
     for kind in ["rpm-md", "packages", "facts", "kdirs"] {
         let left = fs::read_dir(store.root().join(kind)).into_iter().flatten().flatten().next();
         if let Some(entry) = left {

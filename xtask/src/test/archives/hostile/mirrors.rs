@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Mirrors that fail beside one that does not, and mirror lists that lie.
 
+use super::super::fixture::rpms;
 use super::{Bench, Outcome, altered_index, behave, strangers, text};
 use crate::lock::{LockedPackage, Role};
 use crate::store::sha256_file;
@@ -120,22 +121,22 @@ impl Bench<'_> {
 
     /// A package comes from the first mirror that has the bytes of its checksum.
     fn mirrored_packages(&self) -> Outcome {
-        for (mirror, content) in [("mirror-altered", "evil"), ("mirror-good", "good")] {
-            fs::write(self.work.join("served").join(mirror).join("a.rpm"), content).map_err(text)?;
-        }
+        let good = rpms(self.truth)?.pop().ok_or("no rpm")?;
+        fs::copy(&good, self.work.join("served/mirror-good/a.rpm")).map_err(text)?;
+        fs::write(self.work.join("served/mirror-altered/a.rpm"), "evil").map_err(text)?;
         let package = LockedPackage {
             role: Role::Kdir,
             name: "kernel-devel".into(),
             version: "1-1".into(),
             path: "a.rpm".into(),
-            size: 4,
+            size: fs::metadata(&good).map_err(text)?.len(),
             sha256: sha256_file(&self.work.join("served/mirror-good/a.rpm")).map_err(text)?,
         };
         let urls = ["mirror-none", "mirror-altered", "mirror-good"].map(|name| self.url(name));
         let address = self.list("mirrorlist", "packages", &urls.join("\n"))?;
         let store = self.store("mirrored")?;
-        let file = store.package(&package, &address, false).map_err(text)?;
-        match fs::read(&file).map_err(text)? == b"good" {
+        let file = store.package(&package, self.origin(&address), false).map_err(text)?;
+        match fs::read(&file).map_err(text)? == fs::read(&good).map_err(text)? {
             true => Ok("gone, altered, good".into()),
             false => Err(format!("{} has other bytes", file.display())),
         }
