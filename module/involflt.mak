@@ -38,6 +38,7 @@ all: probe
 probe: $(core)
 	+@sh probe.sh "$(kbuild)" $(probes) > glue/probed.h.new
 	@mv glue/probed.h.new glue/probed.h
+	@echo "  PROBES  $$(sed -n 's/^#define INV_HAVE_//p' glue/probed.h | tr 'A-Z\n' 'a-z ')"
 
 # A damaged object would build, and fail in the kernel.
 .PHONY: $(core_name).o_shipped

@@ -27,6 +27,7 @@ mod machine;
 mod mirrors;
 mod module_source;
 mod package;
+mod page;
 mod parallel;
 mod plan;
 mod probes;
@@ -44,6 +45,7 @@ mod select;
 mod setup;
 mod shard;
 mod sign;
+mod site;
 mod source;
 mod static_program;
 mod store;
@@ -81,6 +83,7 @@ enum Command {
     Release(kernels::ReleaseCommand),
     Report(report::Report),
     Resolve(resolve::Resolve),
+    Site(site::Site),
     Source(source::Source),
     Store(store_command::StoreCommand),
     Test(test::Test),
@@ -112,6 +115,7 @@ fn run(command: Command, shell: &Shell) -> error::Result<()> {
         Command::Release(command) => command.run(shell),
         Command::Report(command) => command.run(shell),
         Command::Resolve(command) => command.run(shell),
+        Command::Site(command) => command.run(shell),
         Command::Source(command) => command.run(shell),
         Command::Store(command) => command.run(shell),
         Command::Test(command) => command.run(shell),

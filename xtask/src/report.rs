@@ -49,7 +49,7 @@ fn sorted(rows: &[Row]) -> Vec<&Row> {
 }
 
 /// Replaces the file in one step, so that a browser or a program never reads half of it.
-fn put(path: &Path, text: &str) -> Result<()> {
+pub fn put(path: &Path, text: &str) -> Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, text).at_path(&partial)?;
     std::fs::rename(&partial, path).at_path(path)
@@ -104,7 +104,7 @@ mod tests {
 }
 
 #[cfg(test)]
-mod sample {
+pub mod sample {
     use crate::lock::Platform;
     use crate::result::{DiskVerdict, LeftOut, Row, Status};
 

@@ -16,7 +16,7 @@ use crate::resolve::{self, MatrixArgs};
 use crate::store::Store;
 use crate::{parallel, work_tree};
 use answers::{Answers, How};
-use probe::Probe;
+pub use probe::Probe;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use xshell::Shell;
@@ -40,6 +40,14 @@ pub struct Probes {
     kdir: Option<PathBuf>,
     #[command(flatten)]
     matrix: MatrixArgs,
+}
+
+/// What begins the line of a build's log that names the probes which found something; `involflt.mak` writes it.
+const IN_LOG: &str = "  PROBES  ";
+
+/// The probes that found something in the KDIR of a build, from the build's log; `None` where it did not come so far.
+pub fn found(log: &str) -> Option<Vec<&str>> {
+    log.lines().find_map(|line| Some(line.strip_prefix(IN_LOG)?.split_whitespace().collect()))
 }
 
 impl Probes {

@@ -16,7 +16,8 @@ mod s3;
 use crate::error::{AtPath, Error, Result};
 use crate::parallel;
 use crate::store::{remove, sha256_file};
-use generations::{Files, SIGNATURE, SUMS};
+pub use generations::{Files, sums_of};
+use generations::{SIGNATURE, SUMS};
 use place::Place;
 use plan::Plan;
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ fn whole(dist: &Path) -> Result<Files> {
             return Err(not_whole(format!("there is no {name}")));
         }
     }
-    let files = generations::sums_of(&dist.join(SUMS))?;
+    let files = sums_of(&dist.join(SUMS))?;
     let list: Vec<(&String, &String)> = files.iter().collect();
     let differs = |(path, sha256): &(&String, &String)| match sha256_file(&dist.join(path)) {
         Ok(found) if found == **sha256 => None,

@@ -3,9 +3,10 @@
 
 use super::{summary, word};
 use crate::display::seconds;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::page::{self, url};
 use crate::result::{DiskVerdict, LeftOut, Row, Status};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use minijinja::context;
 use serde::Serialize;
 
 const TEMPLATE: &str = include_str!("../../templates/index.html");
@@ -24,15 +25,8 @@ struct Shown<'a> {
 
 /// The page's text for rows in this order.
 pub fn render(rows: &[&Row], left_out: &[LeftOut]) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.set_keep_trailing_newline(true);
     let shown: Vec<_> = rows.iter().map(|row| shown(row)).collect();
-    let page = environment.render_str(TEMPLATE, context! { rows => shown, left_out, summary => summary(rows) });
-    page.map_err(|error| Error::infra(format!("index.html: {error:#}")))
+    page::render("index.html", TEMPLATE, context! { rows => shown, left_out, summary => summary(rows) })
 }
 
 fn shown(row: &Row) -> Shown<'_> {
@@ -60,12 +54,6 @@ fn time(row: &Row) -> String {
 fn links(row: &Row) -> Vec<(&'static str, String)> {
     let files = [("build log", &row.build_log), ("VM log", &row.vm_log), ("module", &row.module)];
     files.into_iter().filter_map(|(name, path)| Some((name, url(path.as_ref()?)))).collect()
-}
-
-/// A relative path as a relative URL; what is not plainly allowed in one is percent-encoded.
-fn url(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/+".contains(&byte);
-    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -103,10 +91,5 @@ mod tests {
         for foreign in ["<script", "http:", "https:", "src=", "@import", "url("] {
             assert!(!page.contains(foreign), "{foreign}");
         }
-    }
-
-    #[test]
-    fn odd_names_make_good_links() {
-        assert_eq!(url("a b/6.1+x#1?.log"), "a%20b/6.1+x%231%3F.log");
     }
 }

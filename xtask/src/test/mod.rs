@@ -25,6 +25,7 @@ mod server;
 mod service;
 mod shared_store;
 mod signing;
+mod site;
 mod source;
 mod source_packages;
 mod stand_in;
@@ -138,7 +139,10 @@ impl Stage {
             Stage::Archives => archives::run(context, tally),
             Stage::Rpm => rpm::run(context, tally),
             Stage::Install => install::run(context, tally),
-            Stage::Report => page::run(context, tally),
+            Stage::Report => {
+                page::run(context, tally);
+                site::run(context, tally);
+            }
         }
     }
 }
