@@ -34,6 +34,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
             for family in [Family::Suse, Family::Rhel] {
                 let name = if family == Family::Suse { "zypper" } else { "dnf" };
                 tally.check(&format!("{name}: install, kernel update, removal"), bench.follows(family), &again);
+                tally.check(&format!("{name}: one module for two kernels"), bench.serves_both(family), &again);
                 tally.check(&format!("{name}: other symbol checksums"), bench.other_checksums(family), &again);
                 tally.check(&format!("{name}: an altered package"), bench.altered_package(family), &again);
                 tally.check(&format!("{name}: an altered index"), bench.altered_index(family), &again);
@@ -168,6 +169,45 @@ impl<'a> Bench<'a> {
         } else {
             Err(left)
         }
+    }
+
+    /// A later kernel of the same checksums is served by the package that is there, also when the first kernel goes. The
+    /// distribution's tool, here a stand-in, is told of the module when it comes and when it goes, by the name that it asks for.
+    fn serves_both(&self, family: Family) -> Outcome {
+        let root = self.root(family, "both")?;
+        root.add(&stand_in::weak_modules(self.work)?)?;
+        let [kernel, module] = self.pair(family, &self.old)?;
+        let (flavour, package) = default_names(family);
+        let mut later = self.old.named(family, flavour, package);
+        let release = format!("{}.later", later.release);
+        later.release = &release;
+        let later =
+            self.signed(&StandIn { kernel: later, release: "2", symvers: &self.old.symvers }.make(self.work)?)?;
+        root.publish(&[&kernel, &module])?;
+        root.install(package)?;
+        root.install("involflt-kmod")?;
+        let name = module_package_name(family, "default");
+        let [installed] = &root.names(name)?[..] else { return Err(format!("{:?}", root.names("*")?)) };
+        root.publish(&[&kernel, &module, &later])?;
+        let version = self.old.upstream();
+        root.install(&format!("{package}-{version}-2"))?;
+        root.remove(&format!("{package}-{version}-1"))?;
+        let (kernels, modules) = (root.names(&format!("{package}*"))?, root.names("*involflt*")?);
+        if kernels != [format!("{package}-{version}-2")] || modules != [installed.as_str()] {
+            return Err(format!("kernels {kernels:?} and modules {modules:?}"));
+        }
+        root.has_module(&self.old.kernel.kernel)?;
+        root.remove(name)?;
+        let path = |place: &str| format!("/lib/modules/{}/{place}/involflt/involflt.ko", self.old.kernel.kernel);
+        let wanted = match family {
+            Family::Suse => [format!("--add-kmp {installed}"), format!("--remove-kmp {installed} {}", path("updates"))],
+            Family::Rhel => ["--add-modules", "--remove-modules"].map(|word| format!("{word} {}", path("extra"))),
+        };
+        let calls = root.lines(stand_in::WEAK_MODULES_LOG);
+        if calls != wanted {
+            return Err(format!("weak-modules was called with {calls:?}, not {wanted:?}"));
+        }
+        Ok(format!("{installed} serves {} and {release}", self.old.kernel.kernel))
     }
 
     /// A kernel whose symbols have other checksums gets no module.

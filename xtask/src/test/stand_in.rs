@@ -69,6 +69,34 @@ pub fn base(work: &Path) -> Result<PathBuf, String> {
     })
 }
 
+/// Where [`weak_modules`] notes what it was called with, in a root.
+pub const WEAK_MODULES_LOG: &str = "var/log/weak-modules";
+
+/// What makes a module known to the other kernels that it fits, `weak-modules2` of SUSE and `weak-modules` of Red Hat: this one
+/// notes how it was called, a line a call, with the modules that it was told.
+pub fn weak_modules(work: &Path) -> Result<PathBuf, String> {
+    const PROGRAMS: [&str; 2] = ["usr/lib/module-init-tools/weak-modules2", "usr/sbin/weak-modules"];
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\n--add-kmp) echo \"$*\" ;;\n*) echo \"$*\" \"$(cat)\" ;;\nesac >>/{WEAK_MODULES_LOG}\n"
+    );
+    let files: String = PROGRAMS.iter().map(|program| format!("%attr(755,root,root) /{program}\n")).collect();
+    let spec = format!(
+        "Name: weak-modules\nVersion: 1\nRelease: 1\nSummary: Stand-in for a distribution's tools in tests\n\
+         License: GPL-2.0-only\nAutoReqProv: no\n%description\nA stand-in.\n%files\n%attr(755,root,root) /bin/bash\n\
+         %dir /var/log\n{files}"
+    );
+    build(work, "weak-modules-1-1", &spec, |root| {
+        fs::create_dir_all(root.join("var/log"))?;
+        let bash = ("bin/bash", "#!/bin/sh\nexec /bin/sh \"$@\"\n");
+        for (path, text) in PROGRAMS.iter().map(|program| (*program, script.as_str())).chain([bash]) {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap_or(root))?;
+            fs::write(path, text)?;
+        }
+        Ok(())
+    })
+}
+
 /// Builds one package from a specification and the files that `fill` puts into its root.
 pub fn build(
     work: &Path,

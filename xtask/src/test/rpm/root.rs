@@ -157,6 +157,24 @@ impl RpmRoot<'_> {
         self.done(self.manager().arg("remove").arg(package))
     }
 
+    /// Installs a package of the distribution's own, from its file.
+    pub fn add(&self, package: &Path) -> Result<(), String> {
+        self.done(Command::new("rpm").arg("--root").arg(self.root()).arg("--install").arg(package))
+    }
+
+    /// `NAME-VERSION-RELEASE` of what is installed with a name like that, as the distributions' own tools ask for it.
+    pub fn names(&self, pattern: &str) -> Result<Vec<String>, String> {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(self.root()).args(["-qa", "--queryformat=%{NAME}-%{VERSION}-%{RELEASE}\\n", pattern]);
+        Ok(self.said(&mut rpm)?.1.lines().map(String::from).collect())
+    }
+
+    /// The lines of a file of the root; none where it is not there.
+    pub fn lines(&self, path: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.root().join(path)).unwrap_or_default();
+        text.lines().map(String::from).collect()
+    }
+
     /// Every `involflt.ko` of the root, a line each.
     pub fn modules(&self) -> Result<String, String> {
         let mut command = Command::new("find");
