@@ -16,6 +16,15 @@ fn distro(family: Family) -> String {
     serde_json::to_value(family).unwrap().as_str().unwrap().to_string()
 }
 
+/// The flavour of a line of that list, whose kernels have few.
+fn flavour(distro: &str, kernel: &'static str) -> &'static str {
+    match distro {
+        "rhel" => "default",
+        "debian" if kernel.ends_with("-cloud-amd64") => "cloud-amd64",
+        _ => kernel.rsplit('-').next().expect("one part at least"),
+    }
+}
+
 #[test]
 fn every_real_release_is_what_its_distribution_says() {
     let mut count = 0;
@@ -24,9 +33,7 @@ fn every_real_release_is_what_its_distribution_says() {
         assert_eq!((distro(parsed.distro).as_str(), parsed.release.as_str()), (name, release), "{kernel}");
         let pack = release.split_once("-sp").map(|(_, pack)| pack.parse::<u32>().unwrap());
         assert_eq!(parsed.service_pack, pack, "{kernel}");
-        let ends = if parsed.flavour == "default" { "x86_64" } else { &parsed.flavour };
-        assert!(kernel.ends_with(ends), "{kernel}: {}", parsed.flavour);
-        assert_eq!(kernel.contains("cloud"), parsed.flavour.contains("cloud"), "{kernel}");
+        assert_eq!(parsed.flavour, flavour(name, kernel), "{kernel}");
         count += 1;
     }
     assert_eq!(count, 502);
