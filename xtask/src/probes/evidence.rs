@@ -8,19 +8,38 @@ use std::path::{Path, PathBuf};
 /// Lines of a declaration that are shown at most.
 const LINES: usize = 4;
 
-/// `linux/blkdev.h:1234: declaration`, or that the header or the line is not there.
-pub fn of(probe: &Probe, kdir: &Path) -> String {
-    let Some((header, wanted)) = &probe.decided else {
-        return format!("module/probes/{}.c names no header line", probe.name);
-    };
-    let places = includes(kdir).into_iter().map(|dir| dir.join(header));
-    let Some(text) = places.into_iter().find_map(|path| fs::read_to_string(path).ok()) else {
-        return format!("{header} is not there");
-    };
-    match declaration(&text, wanted) {
-        Some((line, declaration)) => format!("{header}:{line}: {declaration}"),
-        None => format!("{header} has no `{wanted}`"),
+/// A declaration in a header, shown as `linux/blkdev.h:1234: declaration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    header: String,
+    number: usize,
+    /// The declaration, in one line.
+    pub text: String,
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.header, self.number, self.text)
     }
+}
+
+/// Those of the probe's lines that the KDIR has; where it has none, why.
+pub fn of(probe: &Probe, kdir: &Path) -> Result<Vec<Line>, String> {
+    let dirs = includes(kdir);
+    let lines = probe.decided.iter().map(|(header, wanted)| line(&dirs, header, wanted));
+    let (found, missing): (Vec<_>, Vec<_>) = lines.partition(Result::is_ok);
+    match (found.is_empty(), missing.is_empty()) {
+        (false, _) => Ok(found.into_iter().flatten().collect()),
+        (true, false) => Err(missing.into_iter().filter_map(Result::err).collect::<Vec<_>>().join(", ")),
+        (true, true) => Err(format!("module/probes/{}.c names no header line", probe.name)),
+    }
+}
+
+fn line(dirs: &[PathBuf], header: &str, wanted: &str) -> Result<Line, String> {
+    let mut texts = dirs.iter().filter_map(|dir| fs::read_to_string(dir.join(header)).ok());
+    let text = texts.next().ok_or_else(|| format!("{header} is not there"))?;
+    let (number, text) = declaration(&text, wanted).ok_or_else(|| format!("{header} has no `{wanted}`"))?;
+    Ok(Line { header: header.to_string(), number, text })
 }
 
 /// Where a KDIR's headers are: in itself, and in the source tree that its makefile includes (`include DIR/Makefile`).

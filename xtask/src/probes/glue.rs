@@ -24,8 +24,8 @@ struct Open {
 
 /// The branches of a C file that no kernel takes; `kernels` holds the macros that each kernel's probes define.
 ///
-/// What is not about probes (`CONFIG_…`) may be either: it never makes a branch unselected.
-pub fn unselected(text: &str, kernels: &[BTreeSet<String>]) -> Vec<Unselected> {
+/// What is not about probes (`CONFIG_…`), and the macros of `either`, may be defined or not: they never make a branch unselected.
+pub fn unselected(text: &str, kernels: &[BTreeSet<String>], either: &BTreeSet<String>) -> Vec<Unselected> {
     let mut stack: Vec<Open> = Vec::new();
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -48,7 +48,7 @@ pub fn unselected(text: &str, kernels: &[BTreeSet<String>]) -> Vec<Unselected> {
         }
         let Some(open) = stack.last_mut() else { continue };
         for (number, macros) in kernels.iter().enumerate() {
-            let truth = holds(&condition, macros);
+            let truth = holds(&condition, macros, either);
             open.taken[number] = open.left[number] && truth != Some(false);
             open.left[number] = open.left[number] && truth != Some(true);
         }
@@ -60,8 +60,8 @@ pub fn unselected(text: &str, kernels: &[BTreeSet<String>]) -> Vec<Unselected> {
 }
 
 /// Whether a condition holds; `None` where that is not for the probes to say. `||` of `&&` of `!` and `defined()`.
-fn holds(condition: &str, macros: &BTreeSet<String>) -> Option<bool> {
-    let all_of = |terms: &str| decided(terms.split("&&").map(|term| term_holds(term.trim(), macros)), false);
+fn holds(condition: &str, macros: &BTreeSet<String>, either: &BTreeSet<String>) -> Option<bool> {
+    let all_of = |terms: &str| decided(terms.split("&&").map(|term| term_holds(term.trim(), macros, either)), false);
     decided(condition.split("||").map(all_of), true)
 }
 
@@ -75,13 +75,14 @@ fn decided(values: impl Iterator<Item = Option<bool>>, end: bool) -> Option<bool
     }
 }
 
-fn term_holds(term: &str, macros: &BTreeSet<String>) -> Option<bool> {
+fn term_holds(term: &str, macros: &BTreeSet<String>, either: &BTreeSet<String>) -> Option<bool> {
     if let Some(negated) = term.strip_prefix('!') {
-        return term_holds(negated.trim(), macros).map(|truth| !truth);
+        return term_holds(negated.trim(), macros, either).map(|truth| !truth);
     }
     let name =
         term.strip_prefix("defined").map(|name| name.trim().trim_start_matches('(').trim_end_matches(')').trim());
     match name {
+        Some(name) if either.contains(name) => None,
         Some(name) if name.starts_with("INV_HAVE_") => Some(macros.contains(name)),
         None if term == "1" => Some(true),
         None if term == "0" => Some(false),
@@ -99,7 +100,7 @@ mod tests {
     fn lines(kernels: &[&[&str]]) -> Vec<usize> {
         let sets: Vec<BTreeSet<String>> =
             kernels.iter().map(|names| names.iter().map(|name| format!("INV_HAVE_{name}")).collect()).collect();
-        unselected(GLUE, &sets).into_iter().map(|branch| branch.line).collect()
+        unselected(GLUE, &sets, &BTreeSet::new()).into_iter().map(|branch| branch.line).collect()
     }
 
     #[test]
@@ -108,5 +109,7 @@ mod tests {
         assert_eq!(lines(&[&["A"], &[]]), [4]);
         assert_eq!(lines(&[&["A", "B"]]), [4, 10]);
         assert_eq!(lines(&[&["B", "C"]]), [2, 4]);
+        let either = BTreeSet::from(["INV_HAVE_X".to_string()]);
+        assert_eq!(unselected("#if defined(INV_HAVE_X)\n#else\n#endif\n", &[BTreeSet::new()], &either), []);
     }
 }

@@ -6,10 +6,12 @@ mod evidence;
 mod glue;
 mod lint;
 mod probe;
+mod table;
 
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
+use crate::kdir::Kdir;
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
@@ -19,25 +21,29 @@ use answers::{Answers, How};
 pub use probe::Probe;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use table::Table;
 use xshell::Shell;
 
 /// Explains what the probes find in a KDIR, or compares all kernels of a selection.
 ///
 /// With a KDIR: each probe's answer, and the header line or the compiler's error behind it. Without: kernels with the
-/// same answers, and lints: a probe that nothing uses, one that answers the same everywhere, glue that no kernel selects.
-/// The last two depend on the kernels: they are lints of a selection that was given, and only told of the group default.
+/// same answers, and lints: a probe that nothing uses, one that answers the same everywhere, one whose header line is not in a
+/// kernel's headers, glue that no kernel selects. Kernels that are not asked answer as docs/probes.md says.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask probes /lib/modules/$(uname -r)/build     explain this kernel's answers
   cargo xtask probes --locked                           compare the kernels of kernels.lock
-  cargo xtask probes --select group:default --select group:ubuntu --select group:before-5.10
-                                                        nothing is idle for all of these
+  cargo xtask probes --write --select group:default --select group:ubuntu --select group:before-5.10
+                                                        write docs/probes.md
 
 Exit codes: 0 no lint (or a KDIR explained), 1 a lint, 2 not a KDIR, 69 no archive or no container engine.")]
 pub struct Probes {
     /// A configured kernel build directory with a compiler that fits, on this machine.
     #[arg(conflicts_with_all = ["select", "locked"])]
     kdir: Option<PathBuf>,
+    /// Write docs/probes.md from the answers, and take no kernel's from it.
+    #[arg(long, conflicts_with = "kdir", requires = "select")]
+    write: bool,
     #[command(flatten)]
     matrix: MatrixArgs,
 }
@@ -72,19 +78,51 @@ impl Probes {
         let _in_use = store.in_use()?;
         let kernels = resolve::matrix(&self.matrix, &store, &*listener)?;
         let farm = Farm::new(&store, source, self.matrix.offline);
-        let ask = |kernel| Ok((kernel, Answers::of_kernel(&farm, kernel, probes, How::Together)?.0));
-        let asked: Vec<(&LockedKernel, Answers)> =
-            parallel::map(&kernels, parallel::processors(), ask).into_iter().collect::<Result<_>>()?;
+        let asked = ask(&farm, &kernels, probes)?;
         print!("{}", alike(&asked));
-        let answers: Vec<&Answers> = asked.iter().map(|(_, answers)| answers).collect();
-        let idle = lint::idle(probes, &answers, module)?;
-        let mut lints = lint::unused(probes, module)?;
-        match self.matrix.select.is_empty() {
-            true => idle.iter().for_each(|line| println!("idle here, which another selection may need: {line}")),
-            false => lints.extend(idle),
+        if self.write {
+            table_of(&asked).write(work_tree::top(), probes)?;
         }
-        lint::verdict(&lints)
+        lint::verdict(&lints(&asked, probes, module)?)
     }
+}
+
+/// A kernel that was asked.
+struct Asked<'a> {
+    kernel: &'a LockedKernel,
+    answers: Answers,
+    kdir: Kdir,
+}
+
+fn ask<'a>(farm: &Farm<'_>, kernels: &'a [LockedKernel], probes: &[Probe]) -> Result<Vec<Asked<'a>>> {
+    let ask = |kernel: &'a LockedKernel| {
+        let (answers, kdir) = Answers::of_kernel(farm, kernel, probes, How::Together)?;
+        Ok(Asked { kernel, answers, kdir })
+    };
+    parallel::map(kernels, parallel::processors(), ask).into_iter().collect()
+}
+
+fn table_of(asked: &[Asked<'_>]) -> Table {
+    Table::new(asked.iter().map(|one| (one.kernel.id(), &one.answers)))
+}
+
+/// All lints of the kernels that were asked, and of those that docs/probes.md has.
+fn lints(asked: &[Asked<'_>], probes: &[Probe], module: &Path) -> Result<Vec<String>> {
+    let known = Table::read(work_tree::top())?;
+    let answers: Vec<_> = known.answers().chain(asked.iter().map(|one| &one.answers.found)).collect();
+    let mut lints = lint::unused(probes, module)?;
+    lints.extend(lint::idle(probes, &answers, module)?);
+    lints.extend(lint::unproven(probes, asked));
+    lints.extend(lint::undecided(probes, asked));
+    lints.extend(known.disagreements(probes, &table_of(asked)));
+    Ok(lints)
+}
+
+/// What is wrong with the probes, as far as these kernels and docs/probes.md tell.
+pub fn check(farm: &Farm<'_>, kernels: &[LockedKernel]) -> Result<()> {
+    let module = work_tree::top().join("module");
+    let probes = Probe::all(&module)?;
+    lint::verdict(&lints(&ask(farm, kernels, &probes)?, &probes, &module)?)
 }
 
 /// The first probe that a kernel answers in another way when it is compiled alone.
@@ -101,7 +139,11 @@ fn explained(probes: &[Probe], answers: &Answers, kdir: &Path) -> String {
     for probe in probes {
         let found = answers.found.get(&probe.name) == Some(&true);
         text += &format!("\n{}: {}\n", probe.name, if found { "yes" } else { "no" });
-        text += &format!("  asks      {}\n  header    {}\n", probe.means, evidence::of(probe, kdir));
+        text += &format!("  asks      {}\n", probe.means);
+        match evidence::of(probe, kdir) {
+            Ok(lines) => lines.iter().for_each(|line| text += &format!("  header    {line}\n")),
+            Err(why) => text += &format!("  header    {why}\n"),
+        }
         if let Some(error) = answers.errors.get(&probe.name) {
             text += &format!("  compiler  {error}\n");
         }
@@ -110,16 +152,16 @@ fn explained(probes: &[Probe], answers: &Answers, kdir: &Path) -> String {
 }
 
 /// Kernels by signature, with what their probes found.
-fn alike(asked: &[(&LockedKernel, Answers)]) -> String {
-    let mut groups: BTreeMap<String, Vec<&(&LockedKernel, Answers)>> = BTreeMap::new();
+fn alike(asked: &[Asked<'_>]) -> String {
+    let mut groups: BTreeMap<String, Vec<&Asked<'_>>> = BTreeMap::new();
     for one in asked {
-        groups.entry(one.1.signature()).or_default().push(one);
+        groups.entry(one.answers.signature()).or_default().push(one);
     }
     let mut text = format!("{} kernels, {} signatures\n", asked.len(), groups.len());
     for (signature, members) in groups {
-        let found = members[0].1.found.iter().filter(|(_, found)| **found).map(|(name, _)| name.as_str());
+        let found = members[0].answers.found.iter().filter(|(_, found)| **found).map(|(name, _)| name.as_str());
         text += &format!("\n{signature}: {}\n", found.collect::<Vec<_>>().join(" "));
-        members.iter().for_each(|(kernel, _)| text += &format!("  {}\n", kernel.id()));
+        members.iter().for_each(|one| text += &format!("  {}\n", one.kernel.id()));
     }
     text
 }

@@ -5,15 +5,19 @@ use crate::error::{AtPath, Result};
 use std::fs;
 use std::path::Path;
 
-/// A file of `module/probes`. A second comment `Decided by HEADER: TEXT` names what in the kernel decides it.
+/// A file of `module/probes`. Comments `Decided by HEADER: TEXT` behind the first one name what in the kernel decides it; where
+/// kernels have it in several places or shapes, or several decide together, each has one. A comment `Alike everywhere: REASON` says why
+/// no kernel that can be had answers otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The file's name without its ending: `bio_bdev`.
     pub name: String,
     /// What a yes means, from its first comment.
     pub means: String,
-    /// Header, below a kernel's `include`, and the text of the line in it.
-    pub decided: Option<(String, String)>,
+    /// Headers, below a kernel's `include`, each with the text of the line in it.
+    pub decided: Vec<(String, String)>,
+    /// Why no kernel that can be had answers otherwise.
+    pub alike: Option<String>,
 }
 
 impl Probe {
@@ -37,11 +41,13 @@ impl Probe {
         let comment = |line: &str| Some(line.strip_prefix("/* ")?.strip_suffix(" */")?.to_string());
         let comments: Vec<String> =
             text.lines().map_while(|line| comment(line).or(line.starts_with("//").then(String::new))).collect();
-        let decided = comments.iter().find_map(|line| line.strip_prefix("Decided by ")?.split_once(": "));
+        let decided = comments.iter().filter_map(|line| line.strip_prefix("Decided by ")?.split_once(": "));
+        let alike = comments.iter().find_map(|line| line.strip_prefix("Alike everywhere: "));
         Probe {
             name: name.to_string(),
             means: comments.get(1).cloned().unwrap_or_default(),
-            decided: decided.map(|(header, line)| (header.to_string(), line.to_string())),
+            alike: alike.map(String::from),
+            decided: decided.map(|(header, line)| (header.to_string(), line.to_string())).collect(),
         }
     }
 
@@ -57,11 +63,16 @@ mod tests {
 
     #[test]
     fn comments_tell_the_meaning_and_the_header_line() {
-        let text = "// SPDX\n/* A bio knows. */\n/* Decided by linux/blk_types.h: *bi_bdev; */\n#include <x>\n";
+        let text =
+            "// SPDX\n/* A bio knows. */\n/* Decided by a.h: *bi_bdev; */\n/* Decided by b.h: x: y */\n#include <x>\n";
         let probe = Probe::parse("bio_bdev", text);
         assert_eq!(probe.means, "A bio knows.");
-        assert_eq!(probe.decided, Some(("linux/blk_types.h".into(), "*bi_bdev;".into())));
+        let decided = [("a.h", "*bi_bdev;"), ("b.h", "x: y")].map(|(header, line)| (header.into(), line.into()));
+        assert_eq!(probe.decided, decided);
         assert_eq!(probe.define(), "INV_HAVE_BIO_BDEV");
-        assert_eq!(Probe::parse("x", "// SPDX\n/* Means. */\nint a;\n").decided, None);
+        assert_eq!(Probe::parse("x", "// SPDX\n/* Means. */\nint a;\n").decided, []);
+        assert_eq!(probe.alike, None);
+        let alike = Probe::parse("x", "// SPDX\n/* Means. */\n/* Alike everywhere: so. */\nint a;\n").alike;
+        assert_eq!(alike.as_deref(), Some("so."));
     }
 }

@@ -29,6 +29,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
     let Some(rows) = build(context, tally, &kernels) else { return };
     build_again(context, tally, &kernels);
     probes(context, tally, &kernels);
+    probe_lints(context, tally, &kernels);
     old_headers(context, tally, &kernels);
     boot(context, tally, &kernels, &rows);
 }
@@ -71,6 +72,17 @@ fn probes(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
         }
     });
     tally.check("probes compiled together answer as alone", outcome, &context.again("kernels"));
+}
+
+/// No probe is idle, each yes has its header line, and docs/probes.md says of these kernels what they answer.
+fn probe_lints(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
+    let check = || {
+        let source = ModuleSource::read(&context.tree.join("module"))?;
+        let farm = Farm::new(context.store, &source, context.matrix.offline);
+        crate::probes::check(&farm, kernels)
+    };
+    let outcome = check().map(|()| format!("{} kernels", kernels.len())).map_err(|error| error.to_string());
+    tally.check("no probe is idle or unproven", outcome, "cargo xtask probes --locked");
 }
 
 fn old_headers(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
