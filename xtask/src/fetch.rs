@@ -53,9 +53,9 @@ impl Channel {
         }
     }
 
-    /// The protocols that a redirect from `url` may lead to.
-    fn redirects(self, url: &str) -> &'static str {
-        if self == Channel::Any || is_local(url) { "=http,https" } else { "=https" }
+    /// The protocols that a redirect may lead to.
+    fn redirects(self) -> &'static str {
+        if self == Channel::Any { "=http,https" } else { "=https" }
     }
 }
 
@@ -136,7 +136,7 @@ fn settings(url: &str, way: Way<'_>) -> Result<String> {
     let mut text = format!(
         "silent\nshow-error\nfail\nlocation\nglobsoff\nmax-redirs = {REDIRECTS}\nproto = \"=http,https,file\"\n\
          proto-redir = \"{}\"\nconnect-timeout = {}\nspeed-limit = {SLOWEST}\nspeed-time = {}\nmax-time = {}\n",
-        channel.redirects(url),
+        channel.redirects(),
         patience.stall,
         patience.stall,
         patience.whole
@@ -149,6 +149,9 @@ fn settings(url: &str, way: Way<'_>) -> Result<String> {
     }
     Ok(text)
 }
+
+/// OpenSSL's words for the alerts of TLS with which a server sends a client away.
+const ALERTS: [&str; 4] = ["certificate required", "unknown ca", "bad certificate", "handshake failure"];
 
 /// What a failure of curl means; the numbers are those of curl(1), EXIT CODES.
 fn refused(url: &str, bytes: u64, output: &Output, patience: Patience) -> Error {
@@ -167,8 +170,7 @@ fn refused(url: &str, bytes: u64, output: &Output, patience: Patience) -> Error 
             Error::infra(format!("{url}: the server wants other credentials: {said}"))
                 .note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"")
         }
-        // OpenSSL's words for the alerts of TLS with which a server sends a client away.
-        Some(35 | 56) if ["certificate required", "unknown ca", "bad certificate", "handshake failure"].iter().any(|a| said.contains(a)) => {
+        Some(35 | 56) if ALERTS.iter().any(|alert| said.contains(alert)) => {
             Error::infra(format!("{url}: the server wants another client certificate: {said}"))
                 .note("docs/kernels-yaml.md says where credentials are read from: \"Credentials\"")
         }
@@ -197,6 +199,5 @@ mod tests {
             assert!(!admits(url), "{url}");
             assert!(Channel::Any.admit(url).is_ok());
         }
-        assert_eq!(Channel::Tls.redirects("https://cdn.redhat.com/content"), "=https");
     }
 }

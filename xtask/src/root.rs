@@ -184,12 +184,15 @@ const PAM_BEFORE_SYSTEMD: &str = "--setup-hook=mkdir -p \"$1/etc/pam.d\"; \
 /// In the root of an image: the hash of the image's files.
 const IMAGE_ID: &str = "involflt-image";
 
+/// What there is in place of a vendor's image.
+const ELSEWHERE: &str = "or build with a Debian's compilers: `build-root: bookworm` under `distros:` in kernels.yaml";
+
 /// A vendor's image as a root. Unlike a Debian it cannot be made in any other way.
 fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>) -> Result<()> {
     if !registry::export(name, tar, registries)? {
         return Err(Error::infra(format!("the image {name} cannot be pulled"))
             .note("registries, mirrors and credentials are the container engine's own configuration")
-            .note("or build with a Debian's compilers: `build-root: bookworm` under `distros:` in kernels.yaml"));
+            .note(ELSEWHERE));
     }
     std::fs::create_dir_all(to).at_path(to)?;
     let output = privileged("tar").arg("-xf").arg(tar).arg("-C").arg(to).output().at_path("tar")?;
@@ -198,7 +201,17 @@ fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>) -> Resul
     if !output.status.success() {
         return Err(Error::infra(format!("the image {name}: {}", String::from_utf8_lossy(&output.stderr).trim())));
     }
+    if let Some(lacks) = ["gcc", "make"].into_iter().find(|tool| !in_root(to, tool)) {
+        return Err(Error::infra(format!("the image {name} has no /usr/bin/{lacks}, so no module can be built in it"))
+            .note("push an image with gcc, make and libelf's headers to where the container engine looks for this one")
+            .note(ELSEWHERE));
+    }
     std::fs::write(to.join(IMAGE_ID), id).at_path(to)
+}
+
+/// Whether a root has a program, perhaps as a link, which leads nowhere from outside.
+fn in_root(root: &Path, program: &str) -> bool {
+    root.join("usr/bin").join(program).symlink_metadata().is_ok()
 }
 
 fn rpm_distro(kernel: &LockedKernel) -> Option<&'static Distro> {

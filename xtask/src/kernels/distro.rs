@@ -117,7 +117,7 @@ const fn suse(repositories: &'static [RepositoryPath]) -> Archive {
     Archive::RpmMd { layout: Layout::Suse, trust: Trust::Repomd, vault: "", repositories }
 }
 
-/// Red Hat's CDN has never had signatures of `repomd.xml`, and its rebuilds' `.repo` files ask for none (`repo_gpgcheck=0`).
+/// Red Hat's CDN has no signature of any `repomd.xml`, and its rebuilds' `.repo` files ask for none.
 const fn red_hat(vault: &'static str, repositories: &'static [RepositoryPath]) -> Archive {
     Archive::RpmMd { layout: Layout::RedHat, trust: Trust::Tls, vault, repositories }
 }
@@ -142,8 +142,10 @@ const REBUILDS: &[Release] = &[
     single("9.4"),
     single("9.5"),
     single("9.6"),
+    single("9.7"),
     single("10"),
     single("10.0"),
+    single("10.1"),
 ];
 
 /// Every distribution, in the order of [`super::FAMILIES`].
@@ -237,8 +239,10 @@ pub const DISTROS: &[Distro] = &[
             single("9.5"),
             long("9.6", &["eus", "e4s"]),
             single("9.7"),
+            long("9.8", &["eus", "e4s"]),
             long("10.0", &["eus", "e4s"]),
             single("10.1"),
+            long("10.2", &["eus", "e4s"]),
         ],
         mirror: "https://cdn.redhat.com/content",
         archive: red_hat("", RHEL),

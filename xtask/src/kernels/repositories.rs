@@ -77,7 +77,7 @@ pub const TUMBLEWEED: &[RepositoryPath] = &[path(ANY, DEFAULT, "tumbleweed/repo/
 pub const RHEL: &[RepositoryPath] = &[
     path(&["8.*"], DEFAULT, "dist/rhelMAJOR/RELEASE/x86_64/baseos/os"),
     path(&["9.*", "10.*"], DEFAULT, "dist/rhelMAJOR/RELEASE/x86_64/appstream/os"),
-    path(&["9.3", "9.4", "9.5", "9.6", "9.7", "10.*"], RT, "dist/rhelMAJOR/RELEASE/x86_64/rt/os"),
+    path(&["9.3", "9.4", "9.5", "9.6", "9.7", "9.8", "10.*"], RT, "dist/rhelMAJOR/RELEASE/x86_64/rt/os"),
     pocket("eus", &["8.*"], "eus/rhelMAJOR/RELEASE/x86_64/baseos/os"),
     pocket("eus", &["9.*", "10.*"], "eus/rhelMAJOR/RELEASE/x86_64/appstream/os"),
     pocket("e4s", &["8.*"], "e4s/rhelMAJOR/RELEASE/x86_64/baseos/os"),

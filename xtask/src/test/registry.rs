@@ -4,9 +4,10 @@
 use super::service::{Service, free_address};
 use super::{Context, Tally, shared_store};
 use crate::container::{Engine, Job, privileged};
+use crate::error::Result as FarmResult;
 use crate::lock::LockedKernel;
 use crate::registry;
-use crate::root::RootSpec;
+use crate::root::{Root, RootSpec};
 use crate::store::{Store, remove};
 use std::path::Path;
 use std::process::Command;
@@ -59,45 +60,70 @@ fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// What the table calls a kernel's image comes from where the engine's configuration has its vendor's registry, becomes the build
-/// root of that kernel, and runs commands. It stands in for SUSE's: a shell and no compiler.
+/// root of that kernel, and runs commands; an image without compilers is refused. They stand in for SUSE's: a shell, and files
+/// that are called as compilers are.
 fn vendors_root(context: &Context<'_>, dir: &Path) -> Result<String, String> {
-    let text = |error: crate::error::Error| error.to_string();
-    let (content, packed, config) = (dir.join("content"), dir.join("content.tar"), dir.join("registries.conf"));
-    let name = |path: &Path| path.to_string_lossy().into_owned();
-    for place in ["bin", "tmp", "proc", "sys", "dev", "etc"] {
-        std::fs::create_dir_all(content.join(place)).map_err(|error| error.to_string())?;
-    }
-    for program in ["sh", "true", "test"] {
-        std::fs::copy("/bin/busybox", content.join("bin").join(program)).map_err(|error| error.to_string())?;
-    }
-    std::fs::write(content.join("etc/os-release"), "ID=sles-stand-in\n").map_err(|error| error.to_string())?;
-    let registry = start(dir)?;
-    let image = format!("{}/bci/bci-sle15-kernel-module-devel:15.5", registry.address);
-    said("tar", &["-C", &name(&content), "-cf", &name(&packed), "."])?;
-    said("podman", &["import", "--quiet", &name(&packed), &image])?;
-    said("podman", &["push", "--quiet", "--tls-verify=false", &image])?;
-    said("podman", &["rmi", &image])?;
+    let registry = start_in(dir)?;
+    let config = dir.join("registries.conf");
     let mirror =
         format!("[[registry]]\nprefix = \"registry.suse.com\"\nlocation = \"{}\"\ninsecure = true\n", registry.address);
     std::fs::write(&config, mirror).map_err(|error| error.to_string())?;
-    let any = context.kernels().map_err(text)?.into_iter().next().ok_or("no kernel")?;
-    let kernel = LockedKernel { distro: "sles".into(), release: "15-sp5".into(), build_root: None, ..any };
-    let store = Store::open(Some(&dir.join("store"))).map_err(text)?;
-    let spec = RootSpec::for_kernel(&kernel).through(&config);
-    let root = spec.get(&store, false, || ()).map_err(text)?;
-    let engine = Engine::detect(&root.path, &store).map_err(text)?;
-    let log = dir.join("log");
-    let command = ["test", "-f", "/etc/os-release"].map(String::from).to_vec();
-    let job = Job { root: &root.path, mounts: Vec::new(), directory: "/", command, log: &log };
-    let ran = engine.run(&job, &store).map_err(text)?;
+    let any = context.kernels().map_err(|error| error.to_string())?.into_iter().next().ok_or("no kernel")?;
+    let spec = |pack: u32| {
+        let release = format!("15-sp{pack}");
+        let kernel = LockedKernel { distro: "sles".into(), release, build_root: None, ..any.clone() };
+        RootSpec::for_kernel(&kernel).through(&config)
+    };
+    let store = Store::open(Some(&dir.join("store"))).map_err(|error| error.to_string())?;
+    push_stand_in(&registry, &dir.join("content"), "15.6", &["sh"])?;
+    let bare = spec(6).get(&store, false, || ()).err().ok_or("an image without compilers was taken")?;
+    let left = std::fs::read_dir(store.root().join("roots")).into_iter().flatten().count();
+    if !bare.message.contains("kernel-module-devel:15.6 has no /usr/bin/gcc") || left > 0 {
+        return Err(format!("{left} files are left: {bare}"));
+    }
+    push_stand_in(&registry, &dir.join("content"), "15.5", &["sh", "true", "test", "gcc", "make"])?;
+    let root = spec(5).get(&store, false, || ()).map_err(|error| error.to_string())?;
+    let ran = runs(&root, &store, &dir.join("log")).map_err(|error| error.to_string())?;
     drop(registry);
-    let again = spec.get(&store, true, || ()).map_err(text)?;
-    let pulled = said("podman", &["images", "--quiet", "registry.suse.com/bci/bci-sle15-kernel-module-devel:15.5"])?;
-    said("podman", &["rmi", pulled.trim()])?;
+    let again = spec(5).get(&store, true, || ()).map_err(|error| error.to_string())?;
+    for tag in ["15.5", "15.6"] {
+        said("podman", &["rmi", &format!("registry.suse.com/{IMAGE}:{tag}")])?;
+    }
     match ran && again.tool_chain == root.tool_chain {
         true => Ok("pulled by the vendor's name, runs, and is there without its registry".into()),
         false => Err(format!("it ran: {ran}; {again:?}, {root:?}")),
     }
+}
+
+/// SUSE's image for building modules.
+const IMAGE: &str = "bci/bci-sle15-kernel-module-devel";
+
+fn start_in(dir: &Path) -> Result<Service, String> {
+    std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
+    start(dir)
+}
+
+/// Pushes an image with these programs, all of them busybox.
+fn push_stand_in(registry: &Service, content: &Path, tag: &str, programs: &[&str]) -> Result<(), String> {
+    for place in ["usr/bin", "tmp", "proc", "sys", "dev", "etc"] {
+        std::fs::create_dir_all(content.join(place)).map_err(|error| error.to_string())?;
+    }
+    for program in programs {
+        std::fs::copy("/bin/busybox", content.join("usr/bin").join(program)).map_err(|error| error.to_string())?;
+    }
+    let packed = content.with_extension("tar").to_string_lossy().into_owned();
+    let image = format!("{}/{IMAGE}:{tag}", registry.address);
+    said("tar", &["-C", &content.to_string_lossy(), "-cf", &packed, "."])?;
+    said("podman", &["import", "--quiet", &packed, &image])?;
+    said("podman", &["push", "--quiet", "--tls-verify=false", &image])?;
+    said("podman", &["rmi", &image]).map(drop)
+}
+
+/// Whether a command runs in a root.
+fn runs(root: &Root, store: &Store, log: &Path) -> FarmResult<bool> {
+    let command = ["test", "-f", "/usr/bin/gcc"].map(String::from).to_vec();
+    let job = Job { root: &root.path, mounts: Vec::new(), directory: "/", command, log };
+    Engine::detect(&root.path, store)?.run(&job, store)
 }
 
 /// An image is pushed, forgotten, and comes back with its file in it.
