@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bio_hook.c"
+#include "chardev.c"
+#include "data.c"
+#include "file.c"
+#include "hook.c"
+#include "passthrough.c"
+#include "pin.c"
+#include "point.c"
+#include "query.c"
+#include "sight.c"
+#include "spin.c"
+#include "wait.c"
