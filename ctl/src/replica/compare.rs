@@ -79,8 +79,10 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
         let mut differs = self.compare_now(target)?;
         let (read, end) = (Instant::now(), Guid::new()?.to_string());
         while !differs.is_empty() {
+            // What completed until now is in the next bookmark, however long it takes to bring that.
+            let is_last = read.elapsed() > settle;
             self.bring_to(&end, &mut Later { replica, differs: &mut differs, end: &end })?;
-            if differs.is_empty() || read.elapsed() > settle {
+            if is_last {
                 break;
             }
             thread::sleep(settle / 10);
