@@ -133,7 +133,7 @@ impl RootSpec {
     fn make(&self, to: &Path, log: &Path) -> Result<()> {
         let image = to.with_extension("tar");
         if let Some(name) = &self.image {
-            return pulled(name, &image, to, self.registries.as_deref());
+            return pulled(name, &image, to, self.registries.as_deref(), log);
         }
         let variant = match registry::export(&self.image(), &image, self.registries.as_deref())? {
             true => {
@@ -187,8 +187,26 @@ const IMAGE_ID: &str = "involflt-image";
 /// What there is in place of a vendor's image.
 const ELSEWHERE: &str = "or build with a Debian's compilers: `build-root: bookworm` under `distros:` in kernels.yaml";
 
+/// Installs what a module's build needs into the image in `$1`, with the image's own package manager and archives, and
+/// adds the packages that are there then to the image's hash. Half an hour is enough for the slowest mirror.
+const COMPLETE: &str = r#"cd "$1"
+mkdir -p proc dev etc
+mount -t proc proc proc
+mount --rbind /dev dev
+[ ! -e /etc/resolv.conf ] || { rm -f etc/resolv.conf; cat /etc/resolv.conf >etc/resolv.conf; }
+timeout 1800 chroot . sh -ec '
+packages="binutils diffutils findutils gawk gcc make"
+for manager in dnf microdnf tdnf yum; do
+    ! command -v $manager >/dev/null || { $manager install -y $packages elfutils-libelf; exit; }
+done
+! command -v zypper >/dev/null || { zypper --non-interactive install --no-recommends $packages libelf1; exit; }
+echo "it has no package manager that is known: dnf, microdnf, tdnf, yum or zypper"
+exit 1'
+chroot . sh -c '! command -v rpm >/dev/null || rpm --query --all' | sort >>involflt-image
+"#;
+
 /// A vendor's image as a root. Unlike a Debian it cannot be made in any other way.
-fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>) -> Result<()> {
+fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>, log: &Path) -> Result<()> {
     if !registry::export(name, tar, registries)? {
         return Err(Error::infra(format!("the image {name} cannot be pulled"))
             .note("registries, mirrors and credentials are the container engine's own configuration")
@@ -201,12 +219,34 @@ fn pulled(name: &str, tar: &Path, to: &Path, registries: Option<&Path>) -> Resul
     if !output.status.success() {
         return Err(Error::infra(format!("the image {name}: {}", String::from_utf8_lossy(&output.stderr).trim())));
     }
-    if let Some(lacks) = ["gcc", "make"].into_iter().find(|tool| !in_root(to, tool)) {
-        return Err(Error::infra(format!("the image {name} has no /usr/bin/{lacks}, so no module can be built in it"))
-            .note("push an image with gcc, make and libelf's headers to where the container engine looks for this one")
-            .note(ELSEWHERE));
+    std::fs::write(to.join(IMAGE_ID), id + "\n").at_path(to)?;
+    if TOOLS.iter().any(|tool| !in_root(to, tool)) {
+        complete(name, to, log)?;
     }
-    std::fs::write(to.join(IMAGE_ID), id).at_path(to)
+    Ok(())
+}
+
+/// What no module is built without.
+const TOOLS: [&str; 2] = ["gcc", "make"];
+
+/// Most images have no compiler.
+fn complete(name: &str, to: &Path, log: &Path) -> Result<()> {
+    let mut command = privileged("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", COMPLETE, "sh"]).arg(to);
+    let output = command.output().at_path("unshare")?;
+    let text = [output.stdout, output.stderr].concat();
+    std::fs::write(log, &text).at_path(log)?;
+    let lacks = TOOLS.into_iter().find(|tool| !in_root(to, tool));
+    if output.status.success() && lacks.is_none() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&text);
+    let said = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing was said").trim();
+    let lacks = lacks.map_or_else(|| "lacks something".to_string(), |tool| format!("has no /usr/bin/{tool}"));
+    Err(Error::infra(format!("the image {name} {lacks}, and it could not be installed there: {said}"))
+        .note(format!("all that was said is in {}", log.display()))
+        .note("push an image that has them to where the container engine looks for this one")
+        .note(ELSEWHERE))
 }
 
 /// Whether a root has a program, perhaps as a link, which leads nowhere from outside.

@@ -9,6 +9,8 @@ use crate::lock::LockedKernel;
 use crate::registry;
 use crate::root::{Root, RootSpec};
 use crate::store::{Store, remove};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -60,8 +62,8 @@ fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// What the table calls a kernel's image comes from where the engine's configuration has its vendor's registry, becomes the build
-/// root of that kernel, and runs commands; an image without compilers is refused. They stand in for SUSE's: a shell, and files
-/// that are called as compilers are.
+/// root of that kernel, and runs commands. One without compilers gets them by its own package manager, or is refused. They stand
+/// in for SUSE's: a shell, a dnf that notes what it is to install, and files that are called as compilers are.
 fn vendors_root(context: &Context<'_>, dir: &Path) -> Result<String, String> {
     let registry = start_in(dir)?;
     let config = dir.join("registries.conf");
@@ -78,23 +80,38 @@ fn vendors_root(context: &Context<'_>, dir: &Path) -> Result<String, String> {
     push_stand_in(&registry, &dir.join("content"), "15.6", &["sh"])?;
     let bare = spec(6).get(&store, false, || ()).err().ok_or("an image without compilers was taken")?;
     let left = std::fs::read_dir(store.root().join("roots")).into_iter().flatten().count();
-    if !bare.message.contains("kernel-module-devel:15.6 has no /usr/bin/gcc") || left > 0 {
+    let expected =
+        "kernel-module-devel:15.6 has no /usr/bin/gcc, and it could not be installed there: it has no package manager";
+    if !bare.message.contains(expected) || left > 0 {
         return Err(format!("{left} files are left: {bare}"));
+    }
+    let content = dir.join("with-dnf");
+    std::fs::create_dir_all(content.join("usr/bin")).map_err(|error| error.to_string())?;
+    let dnf = content.join("usr/bin/dnf");
+    std::fs::write(&dnf, DNF).map_err(|error| error.to_string())?;
+    std::fs::set_permissions(&dnf, Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
+    push_stand_in(&registry, &content, "15.7", &["sh", "cp"])?;
+    let completed = spec(7).get(&store, false, || ()).map_err(|error| error.to_string())?;
+    let installed = std::fs::read_to_string(completed.path.join("installed")).map_err(|error| error.to_string())?;
+    if !installed.starts_with("install -y ") || !installed.contains(" gcc make elfutils-libelf") {
+        return Err(format!("dnf was told {installed:?}"));
     }
     push_stand_in(&registry, &dir.join("content"), "15.5", &["sh", "true", "test", "gcc", "make"])?;
     let root = spec(5).get(&store, false, || ()).map_err(|error| error.to_string())?;
     let ran = runs(&root, &store, &dir.join("log")).map_err(|error| error.to_string())?;
     drop(registry);
     let again = spec(5).get(&store, true, || ()).map_err(|error| error.to_string())?;
-    for tag in ["15.5", "15.6"] {
+    for tag in ["15.5", "15.6", "15.7"] {
         said("podman", &["rmi", &format!("registry.suse.com/{IMAGE}:{tag}")])?;
     }
     match ran && again.tool_chain == root.tool_chain {
-        true => Ok("pulled by the vendor's name, runs, and is there without its registry".into()),
+        true => Ok("pulled by the vendor's name, completed, runs, and is there without its registry".into()),
         false => Err(format!("it ran: {ran}; {again:?}, {root:?}")),
     }
 }
 
+/// Installs two files, and notes its arguments.
+const DNF: &str = "#!/usr/bin/sh\ncp /usr/bin/sh /usr/bin/gcc\ncp /usr/bin/sh /usr/bin/make\necho \"$*\" >/installed\n";
 /// SUSE's image for building modules.
 const IMAGE: &str = "bci/bci-sle15-kernel-module-devel";
 
