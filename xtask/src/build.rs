@@ -39,8 +39,6 @@ pub struct Built {
     pub log: PathBuf,
     /// The KDIR that it was built against.
     pub kdir: Kdir,
-    /// The root that it was built in.
-    pub root: Root,
     /// Whether this run built it.
     pub fresh: bool,
 }
@@ -85,7 +83,7 @@ impl<'a> Farm<'a> {
         if !fresh {
             fs::copy(&kept, log).at_path(log)?;
         }
-        Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir, root, fresh })
+        Ok(Built { module: dir.join("involflt.ko"), log: kept, kdir, fresh })
     }
 
     /// The module of a kernel against a KDIR that is not its own, in `work`. Nothing is kept.
@@ -98,29 +96,9 @@ impl<'a> Farm<'a> {
     }
 
     /// A module that was built elsewhere, with what its checks, its signature and its packages need of its kernel.
-    pub fn adopt(&self, kernel: &LockedKernel, module: PathBuf, log: PathBuf, stage: &dyn Fn(&str)) -> Result<Built> {
-        let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || stage("build root"))?;
+    pub fn adopt(&self, kernel: &LockedKernel, module: PathBuf, log: PathBuf) -> Result<Built> {
         let kdir = kdir::headers(kernel, self.store, self.offline)?;
-        Ok(Built { module, log, kdir, root, fresh: false })
-    }
-
-    /// Appends a PKCS#7 signature to a module with the `sign-file` of the module's own kernel. `work` is a directory with
-    /// `module`, its `signature` and the `certificate`; the signed module is `signed` there.
-    pub fn append_signature(&self, built: &Built, hash: &str, work: &Path) -> Result<()> {
-        let mut mounts = built.kdir.mounts.clone();
-        mounts.push(Mount::writable(work, BUILD));
-        let sign_file = format!("{}/scripts/sign-file", built.kdir.inside);
-        let command =
-            [sign_file.as_str(), "-s", "signature", hash, "certificate", "module", "signed"].map(String::from);
-        let log = work.join("log");
-        let job = Job { root: &built.root.path, mounts, directory: BUILD, command: command.to_vec(), log: &log };
-        match self.engine(&built.root)?.run(&job, self.store)? {
-            true => Ok(()),
-            false => {
-                let said = fs::read_to_string(&log).at_path(&log)?;
-                Err(Error::infra(format!("{sign_file}: {}", said.trim())))
-            }
-        }
+        Ok(Built { module, log, kdir, fresh: false })
     }
 
     /// The Rust object of all kernels without Rust; of `kernel` only the archive counts.

@@ -149,7 +149,7 @@ impl Merge<'_> {
         if row.failed() {
             return Ok(None);
         }
-        plan::adopt(self.farm, kernel, self.dist, from, row, self.listener)
+        plan::adopt(self.farm, kernel, self.dist, from, row)
             .map(Some)
             .map_err(|error| error.note("build its shard again"))
     }

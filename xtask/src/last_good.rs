@@ -80,7 +80,7 @@ impl LastGood {
             match failed.iter().find(|one| one.id() == kernel.id() || is_gone && succeeds(one, &kernel)) {
                 None => remove(&self.dir.join(kernel.id()))?,
                 Some(one) => {
-                    let adopted = self.adopt(&kernel, farm, listener);
+                    let adopted = self.adopt(&kernel, farm);
                     let text = match &adopted {
                         Ok(_) => format!("the repositories keep the module of {}, which was good", kernel.kernel),
                         Err(error) => format!("the module of {}, which was good, is lost: {error}", kernel.kernel),
@@ -96,10 +96,10 @@ impl LastGood {
         Ok(stand_ins)
     }
 
-    fn adopt(&self, kernel: &LockedKernel, farm: &Farm<'_>, listener: &dyn Listener) -> Result<Built> {
+    fn adopt(&self, kernel: &LockedKernel, farm: &Farm<'_>) -> Result<Built> {
         let mut row = Row::new(kernel);
         row.module_sha256 = Some(sha256_file(&self.dir.join(&row.id).join(FILES[0]))?);
-        plan::adopt(farm, kernel, &self.dir, &self.dir, &mut row, listener)
+        plan::adopt(farm, kernel, &self.dir, &self.dir, &mut row)
     }
 
     /// Those that are kept, by their ids.

@@ -161,7 +161,7 @@ impl Work<'_> {
         if row.failed() || is_to_boot {
             return None;
         }
-        match adopt(&self.farm, kernel, self.dist, self.dist, &mut row, self.listener) {
+        match adopt(&self.farm, kernel, self.dist, self.dist, &mut row) {
             Ok(built) => Some((row, built)),
             Err(error) => {
                 let text = format!("is built anew: {error}");
@@ -214,22 +214,14 @@ impl Work<'_> {
 
 /// A module in `dist` that was built before, or elsewhere, as the report in `from` tells: it is checked again before anybody
 /// signs it.
-pub fn adopt(
-    farm: &Farm<'_>,
-    kernel: &LockedKernel,
-    dist: &Path,
-    from: &Path,
-    row: &mut Row,
-    listener: &dyn Listener,
-) -> Result<Built> {
+pub fn adopt(farm: &Farm<'_>, kernel: &LockedKernel, dist: &Path, from: &Path, row: &mut Row) -> Result<Built> {
     let dir = dist.join(&row.id);
     let module = dir.join("involflt.ko");
     if row.module_sha256 != Some(sha256_file(&module)?) {
         let (module, from) = (module.display(), from.display());
         return Err(Error::kernel(format!("{module}: not the module that {from} tells of")));
     }
-    let stage = |stage: &str| listener.event(Event::Stage { subject: kernel.id(), stage: stage.to_string() });
-    let built = farm.adopt(kernel, module, dir.join("build.log"), &stage)?;
+    let built = farm.adopt(kernel, module, dir.join("build.log"))?;
     row.warnings.clear();
     check(&built, row)?;
     Ok(built)

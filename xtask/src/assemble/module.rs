@@ -3,8 +3,7 @@
 
 use crate::build::{Built, Farm};
 use crate::error::{AtPath, Error, Result};
-use crate::kdir::make_open_dir;
-use crate::sign::{ModuleKey, verify_module};
+use crate::sign::{ModuleKey, join, verify_module};
 use crate::store::{key, remove, sha256_file};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +16,8 @@ pub fn signed(farm: &Farm<'_>, built: &Built, module_key: &ModuleKey) -> Result<
     let dir = farm.store.entry("signed-modules", &id, |partial| {
         let work = partial.with_extension("work");
         remove(&work)?;
-        make_open_dir(&work)?;
-        let made = sign(farm, built, module_key, &hash, &work);
+        fs::create_dir_all(&work).at_path(&work)?;
+        let made = sign(&built.module, module_key, &hash, &work);
         made.and_then(|()| {
             fs::create_dir_all(partial).at_path(partial)?;
             fs::copy(work.join("signed"), partial.join("involflt.ko")).map(drop).at_path(&work)
@@ -28,13 +27,13 @@ pub fn signed(farm: &Farm<'_>, built: &Built, module_key: &ModuleKey) -> Result<
     Ok(dir.join("involflt.ko"))
 }
 
-fn sign(farm: &Farm<'_>, built: &Built, module_key: &ModuleKey, hash: &str, work: &Path) -> Result<()> {
-    let module = work.join("module");
-    strip(&built.module, &module)?;
-    module_key.pkcs7(hash, &module, &work.join("signature"))?;
-    fs::copy(module_key.certificate(), work.join("certificate")).at_path(module_key.certificate())?;
-    farm.append_signature(built, hash, work)?;
-    verify_module(&work.join("signed"), module_key.certificate(), work)
+fn sign(built: &Path, module_key: &ModuleKey, hash: &str, work: &Path) -> Result<()> {
+    let [module, signature, signed] = ["module", "signature", "signed"].map(|name| work.join(name));
+    strip(built, &module)?;
+    module_key.pkcs7(hash, &module, &signature)?;
+    let joined = join(&fs::read(&module).at_path(&module)?, &fs::read(&signature).at_path(&signature)?);
+    fs::write(&signed, joined).at_path(&signed)?;
+    verify_module(&signed, module_key.certificate(), work)
 }
 
 /// What Kbuild's `INSTALL_MOD_STRIP=1` does.

@@ -12,7 +12,7 @@ mod options;
 mod tests;
 
 pub use archive_key::ArchiveKey;
-pub use module_key::{ModuleKey, verify_module};
+pub use module_key::{ModuleKey, join, verify_module};
 pub use options::KeyOptions;
 
 use crate::error::{AtPath, Error, Result};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The X.509 key that modules are signed with. openssl makes the PKCS#7 signature here, on the host; the kernel's own
-//! `sign-file` appends it where the kernel's tools are.
+//! The X.509 key that modules are signed with. openssl makes the PKCS#7 signature, and the format of the kernel's
+//! `scripts/sign-file.c` joins the two.
 
 use super::said;
 use crate::error::{AtPath, Error, Result};
@@ -115,6 +115,15 @@ pub fn split(signed: &[u8]) -> Option<(&[u8], &[u8])> {
     let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(TRAILER)?)?;
     let length = u32::from_be_bytes(trailer[8..].try_into().ok()?) as usize;
     rest.split_at_checked(rest.len().checked_sub(length)?)
+}
+
+/// A module with its PKCS#7 signature behind it, as every kernel since 4.3 takes it. Kernels' own `sign-file` is not asked: that of
+/// 4.4 takes no signature that is made elsewhere, and others want a libcrypto of their day.
+pub fn join(module: &[u8], signature: &[u8]) -> Vec<u8> {
+    /// `PKEY_ID_PKCS7`; fields of other kinds of signatures are 0.
+    const KIND: [u8; 8] = [0, 0, 2, 0, 0, 0, 0, 0];
+    let length = u32::try_from(signature.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [module, signature, &KIND, &length, MAGIC].concat()
 }
 
 /// Checks a signed module with a certificate; `work` is a directory for its parts.

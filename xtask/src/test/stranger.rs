@@ -62,9 +62,7 @@ impl Stranger {
         let path = self.dir.join("signature");
         let signature = fs::read(&path).at_path(&path)?;
         let module = fs::read(module).at_path(module)?;
-        // `struct module_signature`: of its fields, PKCS#7's number and the length are not zero.
-        let trailer = [&[0, 0, 2, 0, 0, 0, 0, 0], (signature.len() as u32).to_be_bytes().as_slice()].concat();
-        Ok([module.as_slice(), &signature, &trailer, b"~Module signature appended~\n"].concat())
+        Ok(crate::sign::join(&module, &signature))
     }
 
     fn gpg(&self, arguments: &str) -> Result<String> {
