@@ -216,10 +216,11 @@ impl Recipes<'_> {
     }
 }
 
-/// Where a file of `/lib` is: packages of releases from trixie on must say `/usr/lib`.
+/// Where a file of `/lib` is: packages of releases from trixie on must say `/usr/lib`. Ubuntu's kernels are in `/lib` to 24.04,
+/// and to 18.04 that is a directory of its own.
 fn merged(release: &str, dir: &str) -> String {
     match release {
-        "bullseye" | "bookworm" => dir.to_string(),
+        "bullseye" | "bookworm" | "xenial" | "bionic" | "focal" | "jammy" | "noble" => dir.to_string(),
         _ => format!("usr/{dir}"),
     }
 }
