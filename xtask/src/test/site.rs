@@ -98,14 +98,13 @@ fn links(site: &Path) -> Result<String> {
 fn shown(site: &Path, dist: &Path, dir: &Path) -> Result<String> {
     let rows = report::read(&dist.join(report::MATRIX))?.rows;
     let first = rows.first().ok_or_else(|| Error::kernel("matrix.json has no row"))?;
-    let state = |row: &Row| if row.failed() { "failed" } else { "good" };
     let pages = [
         ("index.html".to_string(), vec![first.kernel.as_str(), "First seen", DAYS[0], DAYS[1], GONE]),
         (format!("distro-{}.html", first.distro), vec![first.kernel.as_str()]),
         ("failed.html".to_string(), vec!["Failed ("]),
         (
             format!("kernels/{}/index.html", first.id),
-            vec!["History", "2026-01-30: failed", state(first), "A bio knows", "submit_bio", "PROBES", "vm.log"],
+            vec!["History", "2026-01-30: failed", "First good", "A bio knows", "submit_bio", "PROBES", "build.log"],
         ),
     ];
     let mut shown = 0;
