@@ -224,6 +224,10 @@ pub const DISTROS: &[Distro] = &[
     Distro {
         name: "rhel",
         releases: &[
+            long("8.0", &["e4s"]),
+            long("8.1", &["eus", "e4s"]),
+            long("8.2", &["eus", "e4s", "aus"]),
+            single("8.3"),
             long("8.4", &["eus", "e4s", "aus"]),
             single("8.5"),
             long("8.6", &["eus", "e4s", "aus"]),
