@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
-const STYLE: &str = include_str!("../templates/style.css");
+/// What every page is made in.
+const SHARED: [(&str, &str); 2] =
+    [("layout.html", include_str!("../templates/layout.html")), ("style.css", include_str!("../templates/style.css"))];
 
 /// The text of a page. Every value in it is escaped, and one that the template wants and does not get is an error.
 pub fn render(name: &str, template: &str, values: impl Serialize) -> Result<String> {
@@ -15,7 +17,8 @@ pub fn render(name: &str, template: &str, values: impl Serialize) -> Result<Stri
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_keep_trailing_newline(true);
-    let page = environment.add_template("style.css", STYLE).and_then(|()| environment.render_str(template, values));
+    let shared = SHARED.into_iter().try_for_each(|(name, text)| environment.add_template(name, text));
+    let page = shared.and_then(|()| environment.render_str(template, values));
     page.map_err(|error| Error::infra(format!("{name}: {error:#}")))
 }
 

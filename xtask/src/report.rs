@@ -7,8 +7,8 @@ mod json;
 mod support;
 mod table;
 
-use crate::error::{AtPath, Result};
-use crate::result::{Results, Row, Status};
+use crate::error::{AtPath, Error, Result};
+use crate::result::{Results, Row, State, Status};
 use std::path::Path;
 
 pub use command::Report;
@@ -32,6 +32,16 @@ pub fn write(dist: &Path, results: &Results) -> Result<()> {
     put(&dist.join(MATRIX), &json::render(&rows, &results.left_out)?)?;
     put(&dist.join(SUPPORT), &support::render(&rows))?;
     put(&dist.join(PAGE), &html::render(&rows, &results.left_out)?)
+}
+
+/// The result that `dist` has. Fails as bad input where there is none.
+pub fn last(dist: &Path) -> Result<Results> {
+    let path = dist.join(MATRIX);
+    match path.exists() {
+        true => read(&path),
+        false => Err(Error::input(format!("{}: there is no result yet", path.display()))
+            .note("make one with `cargo xtask build-matrix --setup`")),
+    }
 }
 
 /// Reads a `matrix.json`.
@@ -66,9 +76,8 @@ fn word(status: Status) -> &'static str {
 
 /// All rows in one line: how many are good, failed, not finished, and what the judge missed.
 fn summary(rows: &[&Row]) -> String {
-    let failed = rows.iter().filter(|row| row.failed()).count();
-    let good = rows.iter().filter(|row| [row.built, row.checked, row.booted] == [Status::Passed; 3]).count();
-    let rest = rows.len() - failed - good;
+    let count = |state: State| rows.iter().filter(|row| row.state() == state).count();
+    let [good, failed, rest] = [State::Good, State::Failed, State::Unfinished].map(count);
     let missed: u64 = rows.iter().filter_map(|row| row.missed()).sum();
     let judged = rows.iter().filter(|row| row.missed().is_some()).count();
     let kernels = if rows.len() == 1 { "1 kernel".to_owned() } else { format!("{} kernels", rows.len()) };

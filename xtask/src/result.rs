@@ -16,6 +16,18 @@ pub enum Status {
     Skipped,
 }
 
+/// How a kernel stands, all steps together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Built, checked and booted.
+    Good,
+    /// One of these failed.
+    Failed,
+    /// One of these was not done.
+    Unfinished,
+}
+
 /// What one disk's judge found; counts are of 4 KiB blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskVerdict {
@@ -113,6 +125,15 @@ impl Row {
             vm_log: None,
             build_millis: 0,
             vm_millis: 0,
+        }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> State {
+        match [self.built, self.checked, self.booted] {
+            _ if self.failed() => State::Failed,
+            [Status::Passed, Status::Passed, Status::Passed] => State::Good,
+            _ => State::Unfinished,
         }
     }
 

@@ -23,8 +23,11 @@ impl std::fmt::Display for Line {
     }
 }
 
-/// Those of the probe's lines that the KDIR has; where it has none, why.
-pub fn of(probe: &Probe, kdir: &Path) -> Result<Vec<Line>, String> {
+/// The lines of a probe that a KDIR has; where it has none, why.
+pub type Evidence = Result<Vec<Line>, String>;
+
+/// Reads them.
+pub fn of(probe: &Probe, kdir: &Path) -> Evidence {
     let dirs = includes(kdir);
     let lines = probe.decided.iter().map(|(header, wanted)| line(&dirs, header, wanted));
     let (found, missing): (Vec<_>, Vec<_>) = lines.partition(Result::is_ok);

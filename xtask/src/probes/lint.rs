@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is idle: probes that nothing uses or that tell nothing, and glue that no kernel selects.
 
+use super::Asked;
 use super::glue;
 use super::probe::Probe;
-use super::{Asked, evidence};
 use crate::error::{AtPath, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,10 +51,10 @@ pub fn unused(probes: &[Probe], module: &Path) -> Result<Vec<String>> {
 
 /// Answers of kernels whose headers do not have the line that the probe names, though it says yes.
 pub fn unproven(probes: &[Probe], asked: &[Asked<'_>]) -> Vec<String> {
-    let each = asked.iter().flat_map(|one| probes.iter().map(move |probe| (one, probe)));
-    let said_yes = each.filter(|(one, probe)| one.answers.found.get(&probe.name) == Some(&true));
-    let missing = said_yes.filter_map(|(one, probe)| {
-        let why = evidence::of(probe, &one.kdir.host).err()?;
+    let each = asked.iter().flat_map(|one| probes.iter().zip(&one.evidence).map(move |probe| (one, probe)));
+    let said_yes = each.filter(|(one, (probe, _))| one.answers.found.get(&probe.name) == Some(&true));
+    let missing = said_yes.filter_map(|(one, (probe, evidence))| {
+        let why = evidence.as_ref().err()?;
         Some(format!("module/probes/{}.c: yes on {}, and {why}", probe.name, one.kernel.id()))
     });
     missing.collect()
@@ -62,10 +62,9 @@ pub fn unproven(probes: &[Probe], asked: &[Asked<'_>]) -> Vec<String> {
 
 /// Header lines that decide nothing: a kernel says yes and another no where both have the same.
 pub fn undecided(probes: &[Probe], asked: &[Asked<'_>]) -> Vec<String> {
-    let undecided = |probe: &Probe| {
+    let undecided = |(index, probe): (usize, &Probe)| {
         let texts = |one: &Asked<'_>| -> Vec<String> {
-            let lines = evidence::of(probe, &one.kdir.host).unwrap_or_default();
-            lines.into_iter().map(|line| line.text).collect()
+            one.evidence[index].iter().flatten().map(|line| line.text.clone()).collect()
         };
         let each = asked.iter().map(|one| (one, texts(one)));
         let (yes, no): (Vec<_>, Vec<_>) = each.partition(|(one, _)| one.answers.found.get(&probe.name) == Some(&true));
@@ -77,7 +76,7 @@ pub fn undecided(probes: &[Probe], asked: &[Asked<'_>]) -> Vec<String> {
         let (one, other, lines) = with_lines.find_map(same)?;
         Some(format!("module/probes/{}.c: yes on {one}, no on {other}, and both have {lines}", probe.name))
     };
-    probes.iter().filter_map(undecided).collect()
+    probes.iter().enumerate().filter_map(undecided).collect()
 }
 
 fn constant(probe: &Probe, answers: &[&Found]) -> Option<String> {

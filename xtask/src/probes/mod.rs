@@ -11,13 +11,13 @@ mod table;
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{Error, Result};
-use crate::kdir::Kdir;
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::resolve::{self, MatrixArgs};
 use crate::store::Store;
 use crate::{parallel, work_tree};
 use answers::{Answers, How};
+use evidence::Evidence;
 pub use probe::Probe;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,13 +91,15 @@ impl Probes {
 struct Asked<'a> {
     kernel: &'a LockedKernel,
     answers: Answers,
-    kdir: Kdir,
+    /// The header lines of each probe in its KDIR, or why there are none, in the order of the probes.
+    evidence: Vec<Evidence>,
 }
 
 fn ask<'a>(farm: &Farm<'_>, kernels: &'a [LockedKernel], probes: &[Probe]) -> Result<Vec<Asked<'a>>> {
     let ask = |kernel: &'a LockedKernel| {
         let (answers, kdir) = Answers::of_kernel(farm, kernel, probes, How::Together)?;
-        Ok(Asked { kernel, answers, kdir })
+        let evidence = probes.iter().map(|probe| evidence::of(probe, &kdir.host)).collect();
+        Ok(Asked { kernel, answers, evidence })
     };
     parallel::map(kernels, parallel::processors(), ask).into_iter().collect()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask report`: shows the last result again.
 
-use super::{MATRIX, SUPPORT, put, read, sorted, support, table, write};
+use super::{SUPPORT, last, put, sorted, support, table, write};
 use crate::display::Style;
 use crate::error::{Error, Result};
 use crate::work_tree;
@@ -39,12 +39,7 @@ pub struct Report {
 impl Report {
     /// Prints the rows; an error of exit code 1 where one of them failed, of 2 where there is no result.
     pub fn run(self, _: &Shell) -> Result<()> {
-        let path = self.dist.join(MATRIX);
-        if !path.exists() {
-            let error = Error::input(format!("{}: there is no result yet", path.display()));
-            return Err(error.note("make one with `cargo xtask build-matrix --setup`"));
-        }
-        let results = read(&path)?;
+        let results = last(&self.dist)?;
         write(&self.dist, &results)?;
         let rows = &results.rows;
         if self.support {

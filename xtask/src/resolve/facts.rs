@@ -42,21 +42,14 @@ pub struct Suse {
     pub service_pack: u32,
 }
 
-/// Where packages are read from.
-pub struct Source<'a> {
-    /// Keeps them.
-    pub store: &'a Store,
-    /// Whether none may be downloaded.
-    pub offline: bool,
-}
-
 /// Facts of a candidate, from the store or from its headers package, which is of `layout` and signed by `signers` where it is
 /// an rpm.
 pub fn read(
     candidate: &Candidate,
     layout: Option<Layout>,
     signers: Option<Signers<'_>>,
-    &Source { store, offline }: &Source<'_>,
+    store: &Store,
+    offline: bool,
 ) -> Result<Facts> {
     let headers = &candidate.packages[0];
     let origin = Origin { archive: &candidate.archive, signers };

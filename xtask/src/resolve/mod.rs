@@ -371,7 +371,7 @@ fn look_at(
     let distro = Distro::find(one.distro).expect("is in the table");
     let settings = kernels.archive(one.distro);
     let signers = distro.signers(settings.keyring.as_deref());
-    let facts = facts::read(&one.candidate, distro.layout(), signers, &facts::Source { store, offline })?;
+    let facts = facts::read(&one.candidate, distro.layout(), signers, store, offline)?;
     let mut locked = lock(one, facts.clone(), listener);
     if distro.layout().is_some() {
         agreement::check(one.distro, &one.candidate, &facts)?;

@@ -2,7 +2,7 @@
 //! What became of each kernel from run to run: `history.json` of a site.
 
 use crate::error::{Error, Result};
-use crate::result::{Row, Status};
+use crate::result::{Row, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,29 +46,6 @@ impl From<Day> for String {
 impl fmt::Display for Day {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(&self.0)
-    }
-}
-
-/// How a kernel stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Built, checked and booted.
-    Good,
-    /// One of these failed.
-    Failed,
-    /// One of these was not done.
-    Unfinished,
-}
-
-impl State {
-    /// How a row stands.
-    pub fn of(row: &Row) -> State {
-        match [row.built, row.checked, row.booted] {
-            _ if row.failed() => State::Failed,
-            [Status::Passed, Status::Passed, Status::Passed] => State::Good,
-            _ => State::Unfinished,
-        }
     }
 }
 
@@ -149,7 +126,7 @@ impl History {
             let (distro, suite, kernel) = (row.distro.clone(), row.suite.clone(), row.kernel.clone());
             let before = self.kernels.remove(&row.id).map_or_else(Vec::new, |record| record.changes);
             let mut changes: Vec<Change> = before.into_iter().filter(|change| change.day < *day).collect();
-            let state = State::of(row);
+            let state = row.state();
             if changes.last().is_none_or(|last| last.state != state) {
                 changes.push(Change { day: day.clone(), state });
             }
@@ -164,6 +141,7 @@ impl History {
 mod tests {
     use super::*;
     use crate::report::sample;
+    use crate::result::Status;
 
     fn day(number: u32) -> Day {
         format!("2026-11-{number:02}").parse().unwrap()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The page of one kernel: how it stands and stood, its probes, the symbols of its module, its logs and its packages.
 
-use super::history::{Record, State};
+use super::history::Record;
 use crate::check;
 use crate::error::{AtPath, Result};
 use crate::kernels::Distro;
@@ -47,7 +47,7 @@ impl Facts {
         let values = context! {
             row,
             platform => row.platform_name(),
-            state => State::of(row),
+            state => row.state(),
             record,
             first_good => record.first_good(),
             packages => self.packages(row),

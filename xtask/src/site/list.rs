@@ -2,11 +2,11 @@
 //! The pages that list kernels: all of them, those that failed, and those of each distribution. Each is a filter that
 //! needs no script.
 
-use super::history::{Day, History, Record, State};
+use super::history::{Day, History, Record};
 use super::kernel;
 use crate::error::Result;
 use crate::page::{self, url};
-use crate::result::Row;
+use crate::result::{Row, State};
 use minijinja::context;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ fn line<'a>(row: &'a Row, record: &'a Record) -> Line<'a> {
     Line {
         row,
         link: kernel_link(&row.id),
-        state: State::of(row),
+        state: row.state(),
         missed: row.missed(),
         first_seen: record.first_seen(),
         first_good: record.first_good(),

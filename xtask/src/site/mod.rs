@@ -6,7 +6,7 @@ mod kernel;
 mod list;
 
 use crate::error::{AtPath, Error, Result};
-use crate::publish::Files;
+use crate::publish::{Files, SUMS, sums_of};
 use crate::report::{self, put};
 use crate::work_tree;
 use history::{Day, History};
@@ -44,12 +44,7 @@ pub struct Site {
 impl Site {
     /// Writes the pages of all kernels first and those that lead to them last, so that no link leads nowhere.
     pub fn run(self, _: &Shell) -> Result<()> {
-        let matrix = self.dist.join(report::MATRIX);
-        if !matrix.exists() {
-            let error = Error::input(format!("{}: there is no result yet", matrix.display()));
-            return Err(error.note("make one with `cargo xtask build-matrix --setup`"));
-        }
-        let results = report::read(&matrix)?;
+        let results = report::last(&self.dist)?;
         let day = self.day.map_or_else(today, Ok)?;
         let memory = self.site.join(HISTORY);
         let mut history = match memory.exists() {
@@ -80,6 +75,6 @@ fn today() -> Result<Day> {
 
 /// The files of the repositories with their SHA-256; none where no packages were made.
 fn published(dist: &Path) -> Result<Files> {
-    let sums = dist.join("SHA256SUMS");
-    if sums.exists() { crate::publish::sums_of(&sums) } else { Ok(Files::new()) }
+    let sums = dist.join(SUMS);
+    if sums.exists() { sums_of(&sums) } else { Ok(Files::new()) }
 }

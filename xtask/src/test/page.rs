@@ -2,9 +2,13 @@
 //! `dist/index.html` in a real browser, without a script in it.
 
 use super::{Context, Tally};
+use crate::error::{AtPath, Result};
 use crate::report;
+use crate::store::remove;
 use std::path::Path;
 use std::process::Command;
+
+type Outcome = std::result::Result<String, String>;
 
 /// Runs the stage.
 pub fn run(context: &Context<'_>, tally: &mut Tally) {
@@ -14,19 +18,10 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
 }
 
 /// Every kernel of `matrix.json` stands in the page as the browser has it.
-fn shown(dist: &Path) -> Result<String, String> {
+fn shown(dist: &Path) -> Outcome {
     let rows = report::read(&dist.join(report::MATRIX)).map_err(|error| error.to_string())?.rows;
     let page = dist.join(report::PAGE).canonicalize().map_err(|error| error.to_string())?;
-    let profile = std::env::temp_dir().join(format!("involflt-chromium-{}", std::process::id()));
-    let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg("--dump-dom")
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .map_err(|error| format!("chromium: {error}"))?;
-    crate::store::remove(&profile).map_err(|error| error.to_string())?;
-    let dom = String::from_utf8_lossy(&output.stdout);
+    let dom = in_browser(&page, &[]).map_err(|error| error.to_string())?;
     match rows.iter().find(|row| !dom.contains(&row.kernel)) {
         _ if rows.is_empty() => Err("matrix.json has no row".to_string()),
         // The browser's own dump of a page needs its script engine; the page's policy forbids scripts of the page.
@@ -38,17 +33,29 @@ fn shown(dist: &Path) -> Result<String, String> {
 }
 
 /// Every relative link of the page leads to a file.
-fn links(dist: &Path) -> Result<String, String> {
+fn links(dist: &Path) -> Outcome {
     let page = std::fs::read_to_string(dist.join(report::PAGE)).map_err(|error| error.to_string())?;
-    let targets: Vec<&str> = page
-        .split("href=\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .filter(|target| !target.starts_with('#') && !target.contains(':'))
-        .collect();
+    let targets: Vec<&str> =
+        targets(&page).filter(|target| !target.starts_with('#') && !target.contains(':')).collect();
     match targets.iter().find(|target| !dist.join(target).is_file()) {
         _ if targets.is_empty() => Err("the page has no link to a log".to_string()),
         Some(target) => Err(format!("{target} is linked and does not exist")),
         None => Ok(format!("{} links", targets.len())),
     }
+}
+
+/// What the links of a page lead to.
+pub fn targets(page: &str) -> impl Iterator<Item = &str> {
+    page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// A page as a browser has it when it has loaded; `more` are options of the browser.
+pub fn in_browser(page: &Path, more: &[&str]) -> Result<String> {
+    let profile = std::env::temp_dir().join(format!("involflt-chromium-{}", std::process::id()));
+    let mut chromium = Command::new("chromium");
+    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]).args(more);
+    chromium.arg(format!("--user-data-dir={}", profile.display())).arg("--dump-dom");
+    let output = chromium.arg(format!("file://{}", page.display())).output().at_path("chromium")?;
+    remove(&profile)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

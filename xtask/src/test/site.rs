@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The site of two runs in a real browser, as wide as a desk's and as a telephone's.
 
+use super::page::{in_browser, targets};
 use super::{Context, Tally};
 use crate::error::{AtPath, Error, Result};
 use crate::report;
@@ -84,7 +85,7 @@ fn links(site: &Path) -> Result<String> {
         let text = fs::read_to_string(site.join(file)).at_path(file)?;
         expect(!text.contains("<script"), || format!("{} has a script", file.display()))?;
         let dir = site.join(file).parent().map(Path::to_path_buf).unwrap_or_default();
-        for target in text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        for target in targets(&text) {
             let path = dir.join(target);
             expect(path.is_file(), || format!("{}: {target} is linked and does not exist", file.display()))?;
             count += 1;
@@ -110,7 +111,7 @@ fn shown(site: &Path, dist: &Path, dir: &Path) -> Result<String> {
     let mut shown = 0;
     for (page, words) in &pages {
         for width in WIDTHS {
-            let text = in_browser(&site.join(page), width, dir)?;
+            let text = framed(&site.join(page), width, dir)?;
             let place = || format!("{page} in a window of {width} pixels");
             expect(text.contains("too wide: nothing"), || format!("{}: {}", place(), line(&text, "too wide")))?;
             for word in words {
@@ -127,22 +128,9 @@ fn line<'a>(text: &'a str, of: &str) -> &'a str {
 }
 
 /// What the wrapper says of a page: what is too wide, and the text that is to be seen.
-fn in_browser(page: &Path, width: u32, dir: &Path) -> Result<String> {
+fn framed(page: &Path, width: u32, dir: &Path) -> Result<String> {
     let wrapper = dir.join("wrapper.html");
     let text = WRAPPER.replace("WIDTH", &width.to_string()).replace("PAGE", &format!("file://{}", page.display()));
     fs::write(&wrapper, text).at_path(&wrapper)?;
-    let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--allow-file-access-from-files",
-        ])
-        .arg(format!("--user-data-dir={}", dir.join("profile").display()))
-        .arg("--dump-dom")
-        .arg(format!("file://{}", wrapper.display()))
-        .output()
-        .at_path("chromium")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    in_browser(&wrapper, &["--allow-file-access-from-files"])
 }

@@ -9,13 +9,14 @@ use crate::work::nvme::{Command, send};
 use crate::world::World;
 use guest::layout::DISKS;
 use nix::libc;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// The NVMe disk's place in [`DISKS`].
 const NVME: usize = 2;
 /// Writes of which one, at the least, gets a request that a remembered write before it had, by which the driver finds the
 /// commands: tags may go round, each of the two CPUs has 1023, and 256, 512 and 1024 others are the first that it bears.
-pub(super) const WRITES: u64 = 4096;
+const WRITES: u64 = 4096;
 
 /// A command, what it sends, and the sectors that it changes: first, and how many.
 type Case = (&'static str, Command, Vec<u8>, Vec<(u64, u64)>);
@@ -42,14 +43,19 @@ pub(super) fn is_decoded() -> Step<bool> {
     is_linux((5, 13))
 }
 
+/// So many writes of so many bytes, one behind the other.
+pub(super) fn write_often(disk: &File, start: u64, bytes: usize) -> Step {
+    for offset in (start..).step_by(bytes).take(WRITES as usize) {
+        disk.write_all_at(Buffer::stamped(bytes).bytes(), offset).doing(|| format!("write at {offset}"))?;
+    }
+    Ok(())
+}
+
 /// After some writes, by which the driver finds where the commands are, each command's sectors are drained and nothing else.
 pub fn scenario(world: &mut World) -> Step<String> {
     world.attach_all()?;
     let disk = open(DISKS[NVME].node, libc::O_DIRECT)?;
-    for index in 0..WRITES {
-        let offset = work::OPEN.start + 4096 * index;
-        disk.write_all_at(Buffer::stamped(4096).bytes(), offset).doing(|| format!("write at {offset}"))?;
-    }
+    write_often(&disk, work::OPEN.start, 4096)?;
     world.drain_all()?;
     let cases = cases(work::OPEN.start / SECTOR);
     let decoded = is_decoded()?;
@@ -68,10 +74,7 @@ pub fn scenario(world: &mut World) -> Step<String> {
     hole(world, "a vendor's command")?;
     if !decoded {
         // What the commands have changed was not drained.
-        for index in 0..WRITES {
-            let offset = work::OPEN.start + 4096 * index;
-            disk.write_all_at(Buffer::stamped(4096).bytes(), offset).doing(|| format!("write at {offset}"))?;
-        }
+        write_often(&disk, work::OPEN.start, 4096)?;
     }
     let how = if decoded { "decoded" } else { "holes" };
     Ok(format!("{} commands, {how}, and one that is not decoded", cases.len()))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Appends to zones. Where in its zone one lands is known only to the disk, so all of the zone is a change.
 
-use super::nvme::{WRITES, is_decoded};
+use super::nvme::{is_decoded, write_often};
 use super::zones::{BLKRESETZONE, drained, manage};
 use crate::agent::Agent;
 use crate::order::{give_nvme, knows_nvme_zones, wait_until};
@@ -187,11 +187,7 @@ fn by_command() -> Step<&'static str> {
 fn command_is_seen(agent: &mut Agent) -> Step<&'static str> {
     let node = agent.disk.node;
     let disk = open(node, libc::O_DIRECT)?;
-    for index in 0..WRITES {
-        let offset = SECTOR * index;
-        disk.write_all_at(Buffer::stamped(SECTOR as usize).bytes(), offset)
-            .doing(|| format!("{node}: write at {offset}"))?;
-    }
+    write_often(&disk, 0, SECTOR as usize)?;
     drained(agent)?;
     let data = append_by_command(node, held::ZONE)?;
     begins_with(node, held::ZONE, data.bytes())?;
