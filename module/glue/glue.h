@@ -63,7 +63,7 @@ struct inv_geometry {
 struct inv_command {
 	__u64 bytes;		/* that it sends or fetches */
 	const __u8 *command;
-	const __u8 *data;	/* what it sends, as far as it lies in one piece */
+	const __u8 *data;	/* a list of blocks that it sends, or NULL */
 	__u32 command_bytes;
 	__u32 data_bytes;
 	__u32 block_sectors;	/* 512-byte sectors in a logical block */

@@ -3,8 +3,10 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 #include <scsi/scsi_cmnd.h>
 #include <scsi/scsi_device.h>
+#include <scsi/scsi_proto.h>
 #include "compat.h"
 #include "glue.h"
 #include "passthrough.h"
@@ -37,17 +39,40 @@ static void inv_set_cdb(struct inv_command *command, struct request *rq)
 #endif
 }
 
-static void inv_set_data(struct inv_command *command, struct request *rq)
-{
-	struct bio_vec first;
+/* NVMe's DATASET MANAGEMENT. */
+#define INV_NVME_DATASET 0x09
+/* The length of an UNMAP list has 16 bits; DATASET MANAGEMENT sends 4 KiB at most. */
+#define INV_LIST_BYTES U16_MAX
 
-	if (!rq->bio || !bio_has_data(rq->bio))
+/* Whether the command names the blocks that it changes in what it sends. */
+static bool inv_sends_list(const struct inv_command *command, bool scsi)
+{
+	return command->sends && command->command_bytes &&
+	       command->command[0] == (scsi ? UNMAP : INV_NVME_DATASET);
+}
+
+/*
+ * Copies a list: a process may have it in pieces, wherever its pages end, and
+ * change it meanwhile. Without memory there is none.
+ */
+static void inv_gather(struct inv_command *command, struct request *rq)
+{
+	u32 bytes = min_t(u64, command->bytes, INV_LIST_BYTES), done = 0;
+	u8 *data = kmalloc(bytes, GFP_ATOMIC | __GFP_NOWARN);
+	struct req_iterator at;
+	struct bio_vec piece;
+
+	BUILD_BUG_ON(IS_ENABLED(CONFIG_HIGHMEM));
+	if (!data)
 		return;
-	first = bio_iovec(rq->bio);
-	if (PageHighMem(first.bv_page))
-		return;
-	command->data = (__u8 *)page_address(first.bv_page) + first.bv_offset;
-	command->data_bytes = first.bv_len;
+	rq_for_each_segment(piece, rq, at) {
+		u32 length = min(piece.bv_len, bytes - done);
+
+		memcpy(data + done, page_address(piece.bv_page) + piece.bv_offset, length);
+		done += length;
+	}
+	command->data = data;
+	command->data_bytes = done;
 }
 
 static struct inv_command inv_command(struct request *rq)
@@ -121,16 +146,20 @@ void inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 		     const struct inv_nvme *nvme)
 {
 	struct inv_command command = inv_command(rq);
+	bool found = scsi;
 
-	if (command.sends)
-		inv_set_data(&command, rq);
-	if (scsi) {
+	if (scsi)
 		inv_set_cdb(&command, rq);
+	else if (READ_ONCE(nvme->state) == INV_NVME_KNOWN)
+		found = inv_set_entry(&command, rq);
+	if (found && inv_sends_list(&command, scsi))
+		inv_gather(&command, rq);
+	if (found && scsi)
 		inv_rs_scsi(tracker, &command);
-	} else if (READ_ONCE(nvme->state) == INV_NVME_KNOWN && inv_set_entry(&command, rq)) {
+	else if (found)
 		inv_rs_nvme(tracker, &command);
-	} else if (command.sends || !command.bytes) {
+	else if (command.sends || !command.bytes)
 		/* What fetches something changes nothing. */
 		inv_rs_hole(tracker, INV_HOLE_PASSTHROUGH);
-	}
+	kfree(command.data);
 }

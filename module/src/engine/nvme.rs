@@ -3,15 +3,14 @@
 //!
 //! Operation codes and layouts as in the NVM and the Zoned Namespace Command Set Specifications. Numbers are little-endian.
 
-use crate::engine::passthrough::{shared_number, Effect, DESCRIPTOR};
-use crate::sync::AtomicU8;
+use crate::engine::passthrough::{number, Effect, DESCRIPTOR};
 
 /// A command, with what it sends.
 pub struct Command<'a> {
     /// The submission queue entry, 64 bytes.
     pub entry: &'a [u8],
-    /// What it sends, as far as it lies in one piece. A process may own these bytes, and change them meanwhile.
-    pub data: &'a [AtomicU8],
+    /// The list of blocks that it sends; empty where it sends none, or there was no memory for it.
+    pub data: &'a [u8],
     /// Whether it fetches something.
     pub fetches: bool,
 }
@@ -96,8 +95,8 @@ impl<'a> Command<'a> {
 }
 
 /// First block and number of blocks of a range of DATASET MANAGEMENT.
-fn extent(range: &[AtomicU8]) -> (u64, u64) {
-    let number = |at, bytes| shared_number(range, at, bytes).swap_bytes() >> (64 - 8 * bytes);
+fn extent(range: &[u8]) -> (u64, u64) {
+    let number = |at, bytes| number(range, at, bytes).swap_bytes() >> (64 - 8 * bytes);
     (number(8, 8), number(4, 4))
 }
 
@@ -136,7 +135,6 @@ mod tests {
         let mut ranges = [0u8; 32];
         ranges[4..8].copy_from_slice(&16u32.to_le_bytes());
         ranges[8..16].copy_from_slice(&0x1_0000_0001u64.to_le_bytes());
-        let ranges = ranges.map(AtomicU8::new);
         let listed = |data| match (Command { entry: &words, data, fetches: false }).effect() {
             Effect::Listed { list, extent } => Some(list.chunks(16).map(extent).collect::<Vec<_>>()),
             _ => None,

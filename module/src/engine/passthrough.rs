@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a command may change that came past the block layer's own operations, whatever kind of disk it is for.
 
-use crate::sync::{AtomicU8, Ordering};
-
 /// Bytes of a descriptor in a list of blocks, of SCSI's UNMAP and of NVMe's DATASET MANAGEMENT.
 pub const DESCRIPTOR: usize = 16;
 
 /// First block and number of blocks of a descriptor.
-pub type Extent = fn(&[AtomicU8]) -> (u64, u64);
+pub type Extent = fn(&[u8]) -> (u64, u64);
 
 /// What a command may change, in logical blocks of the disk.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +24,7 @@ pub enum Effect<'a> {
     /// The blocks that a list names.
     Listed {
         /// Descriptors of [`DESCRIPTOR`] bytes.
-        list: &'a [AtomicU8],
+        list: &'a [u8],
         /// What each says.
         extent: Extent,
     },
@@ -34,8 +32,7 @@ pub enum Effect<'a> {
     Unknown,
 }
 
-/// The big-endian number in `length` bytes (at most 8), which may change, from `at` on; what is past the end counts as 0.
-pub(super) fn shared_number(bytes: &[AtomicU8], at: usize, length: usize) -> u64 {
-    let byte = |at: usize| bytes.get(at).map_or(0, |byte| byte.load(Ordering::Relaxed));
-    (at..at + length).fold(0, |number, at| number << 8 | u64::from(byte(at)))
+/// The big-endian number in `length` bytes (at most 8) from `at` on; what is past the end counts as 0.
+pub(super) fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
+    (at..at + length).fold(0, |number, at| number << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)))
 }

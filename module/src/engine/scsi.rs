@@ -3,15 +3,14 @@
 //!
 //! Operation codes and layouts as in SPC-5, SBC-4 and SAT-5; ATA commands as in ACS-4. Numbers in them are big-endian.
 
-use crate::engine::passthrough::{shared_number, Effect, DESCRIPTOR};
-use crate::sync::AtomicU8;
+use crate::engine::passthrough::{number, Effect, DESCRIPTOR};
 
 /// A command, with what it sends.
 pub struct Command<'a> {
     /// The command descriptor block, 6 to 260 bytes.
     pub cdb: &'a [u8],
-    /// What it sends, as far as it lies in one piece. A process may own these bytes, and change them meanwhile.
-    pub data: &'a [AtomicU8],
+    /// The list of blocks that it sends; empty where it sends none, or there was no memory for it.
+    pub data: &'a [u8],
     /// Bytes that it sends or fetches.
     pub bytes: u64,
     /// Whether it sends them.
@@ -19,8 +18,8 @@ pub struct Command<'a> {
 }
 
 /// First block and number of blocks of a descriptor of an UNMAP list.
-fn extent(descriptor: &[AtomicU8]) -> (u64, u64) {
-    (shared_number(descriptor, 0, 8), shared_number(descriptor, 8, 4))
+fn extent(descriptor: &[u8]) -> (u64, u64) {
+    (number(descriptor, 0, 8), number(descriptor, 8, 4))
 }
 
 /// Bytes before the descriptors of an UNMAP list.
@@ -91,7 +90,7 @@ impl<'a> Command<'a> {
     }
 
     fn unmap(&self) -> Effect<'a> {
-        let listed = shared_number(self.data, 2, 2) as usize / DESCRIPTOR * DESCRIPTOR;
+        let listed = number(self.data, 2, 2) as usize / DESCRIPTOR * DESCRIPTOR;
         match self.data.get(LIST_HEADER..LIST_HEADER + listed) {
             Some(list) => Effect::Listed { list, extent },
             None if self.bytes == 0 => Effect::Nothing,
@@ -117,11 +116,6 @@ impl<'a> Command<'a> {
             Effect::Unknown
         }
     }
-}
-
-/// The number in `length` bytes from `at` on; what is past the end counts as 0.
-fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    (at..at + length).fold(0, |number, at| number << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -166,7 +160,6 @@ mod tests {
         data[3] = 32;
         data[8 + 7] = 9;
         data[8 + 11] = 4;
-        let data = data.map(AtomicU8::new);
         let list = |data| match (Command { cdb: &[UNMAP; 10], data, bytes: 40, sends: true }).effect() {
             Effect::Listed { list, extent } => Some(list.chunks(16).map(extent).collect::<Vec<_>>()),
             _ => None,

@@ -4,7 +4,6 @@
 #![allow(missing_docs, non_camel_case_types)]
 
 use core::ffi::{c_char, c_int, c_void};
-use core::sync::atomic::AtomicU8;
 
 /// A disk that the glue has open.
 #[repr(C)]
@@ -83,7 +82,7 @@ pub struct inv_geometry {
 pub struct inv_command {
     pub bytes: u64,
     pub command: *const u8,
-    pub data: *const AtomicU8,
+    pub data: *const u8,
     pub command_bytes: u32,
     pub data_bytes: u32,
     pub block_sectors: u32,

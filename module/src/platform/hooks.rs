@@ -4,7 +4,6 @@
 use crate::bindings;
 use crate::data::Payload;
 use crate::engine::{nvme, scsi};
-use crate::sync::AtomicU8;
 use crate::engine::{Hole, Op, Tracker};
 use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, Sighting};
 use crate::ThisPlatform;
@@ -269,18 +268,18 @@ unsafe fn nvme(given: &bindings::inv_command) -> nvme::Command<'_> {
 /// A command, and what it sends.
 ///
 /// # Safety
-/// What `given` points to is so many bytes long, and nobody changes it meanwhile: the kernel's copy of the command. The data is
-/// mapped, but a process may change it, so it is made of atomics.
-unsafe fn parts(given: &bindings::inv_command) -> (&[u8], &[AtomicU8]) {
+/// What `given` points to is so many bytes long, and nobody changes it meanwhile: the kernel's copy of the command, and the
+/// glue's of the data.
+unsafe fn parts(given: &bindings::inv_command) -> (&[u8], &[u8]) {
     // SAFETY: by the caller's word.
     unsafe { (slice(given.command, given.command_bytes), slice(given.data, given.data_bytes)) }
 }
 
-/// A slice of the glue's memory; none for NULL.
+/// Bytes of the glue's; none for NULL.
 ///
 /// # Safety
-/// `start` is NULL, or is `length` values of `T` as long as the slice is in use, which nobody changes but as `T` allows.
-unsafe fn slice<'a, T>(start: *const T, length: u32) -> &'a [T] {
+/// `start` is NULL, or is `length` bytes that nobody changes as long as the slice is in use.
+unsafe fn slice<'a>(start: *const u8, length: u32) -> &'a [u8] {
     if start.is_null() {
         return &[];
     }

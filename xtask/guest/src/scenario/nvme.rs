@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! NVMe commands that a program gives to a disk by itself: what they write is drained, and what nobody can decode is a hole.
 
-use super::passthrough::{SECTOR, STEP, drained};
+use super::passthrough::{SECTOR, STEP, drained, in_one_piece_and_two};
 use crate::sys::{Doing, Step, ensure, is_linux, open};
 use crate::work;
 use crate::work::buffer::Buffer;
@@ -60,12 +60,14 @@ pub fn scenario(world: &mut World) -> Step<String> {
     let cases = cases(work::OPEN.start / SECTOR);
     let decoded = is_decoded()?;
     for (name, command, data, changed) in &cases {
-        let send = || send(&disk, *command, &mut data.to_vec());
-        if decoded {
-            drained(world, NVME, name, send, changed)?;
-        } else {
-            send()?;
-            hole(world, name)?;
+        for mut data in in_one_piece_and_two(data) {
+            let mut send = || send(&disk, *command, data.bytes_mut());
+            if decoded {
+                drained(world, NVME, name, send, changed)?;
+            } else {
+                send()?;
+                hole(world, name)?;
+            }
         }
     }
     // A vendor's command, which QEMU's disk does not have.

@@ -3,6 +3,7 @@
 //! hole.
 
 use crate::sys::{Failure, Step, ensure, open};
+use crate::work::buffer::Buffer;
 use crate::work::{self, scsi};
 use crate::world::World;
 use guest::extents::Extents;
@@ -59,8 +60,10 @@ pub fn passthrough(world: &mut World) -> Step<String> {
     let disk = open(DISKS[SCSI].node, 0)?;
     let cases = cases(work::OPEN.start / SECTOR);
     for (name, cdb, data, changed) in &cases {
-        let send = || scsi::send(&disk, cdb, &mut data.to_vec()).map(i32::from);
-        drained(world, SCSI, name, send, changed)?;
+        for mut data in in_one_piece_and_two(data) {
+            let send = || scsi::send(&disk, cdb, data.bytes_mut()).map(i32::from);
+            drained(world, SCSI, name, send, changed)?;
+        }
     }
     // SANITIZE, which QEMU's disk does not have.
     let status = scsi::send(&disk, &[0x48, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut [])?;
@@ -68,6 +71,13 @@ pub fn passthrough(world: &mut World) -> Step<String> {
     let hole = world.agent(SCSI).take_hole()?;
     ensure(hole.as_deref().is_some_and(|hole| hole.contains("passthrough")), || format!("SANITIZE: hole {hole:?}"))?;
     Ok(format!("{} commands, and one that is not decoded", cases.len()))
+}
+
+/// What a command sends, as it lies in a page, and across the end of one.
+pub(super) fn in_one_piece_and_two(data: &[u8]) -> [Buffer; 2] {
+    let mut whole = Buffer::new(data.len());
+    whole.bytes_mut().copy_from_slice(data);
+    [whole, Buffer::across_pages(data)]
 }
 
 /// What a command changes is drained, and nothing else; its status is 0.

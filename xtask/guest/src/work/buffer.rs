@@ -35,6 +35,15 @@ impl Buffer {
         buffer
     }
 
+    /// `contents`, of which the first 12 bytes are the last ones of a page.
+    pub fn across_pages(contents: &[u8]) -> Buffer {
+        let mut buffer = Buffer::new(contents.len() + ALIGN);
+        buffer.start += ALIGN - 12;
+        buffer.length = contents.len();
+        buffer.bytes_mut().copy_from_slice(contents);
+        buffer
+    }
+
     /// Changes every 512-byte sector to what no sector has held before.
     pub fn stamp(&mut self) {
         for sector in self.bytes_mut().chunks_mut(512) {

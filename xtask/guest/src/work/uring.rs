@@ -7,7 +7,7 @@ use crate::sys::{Doing, Failure, Step, ensure, is_errno, open};
 use io_uring::{IoUring, opcode, types};
 use nix::libc;
 use std::fs::File;
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
@@ -69,11 +69,17 @@ fn submit(file: &File, ring: &mut IoUring, writes: &[&(Buffer, u64)]) -> Step<Ve
         // below, or for ever.
         unsafe { ring.submission().push(&write) }.doing(|| "queue a write".into())?;
     }
-    ring.submit_and_wait(writes.len()).doing(|| "submit".into())?;
-    let results: Vec<_> = ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
-    if results.len() != writes.len() {
-        std::mem::forget(vectors);
-        return Err(Failure::Failed(format!("{} of {} writes completed", results.len(), writes.len())));
+    // A wait may end early: by a signal, or by what the kernel has to do for this task.
+    while ring.completion().len() < writes.len() {
+        match ring.submit_and_wait(writes.len()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                std::mem::forget(vectors);
+                return Err(Failure::Failed(format!("submit: {error}")));
+            }
+        }
     }
+    let results: Vec<_> = ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
     Ok(results)
 }
