@@ -51,18 +51,22 @@ const RT: &[&str] = &["rt"];
 const UEK: &[&str] = &["uek"];
 const ANY: &[&str] = &["*"];
 
+/// Service packs of SLES 15 with Real Time, which the first release had not.
+const RT_15: &[&str] = &["15-sp1", "15-sp2", "15-sp3", "15-sp4", "15-sp5", "15-sp6", "15-sp7"];
+const RT_12: &[&str] = &["12-sp3", "12-sp4", "12-sp5"];
+
 /// SLES: what was released, and what came after. Real Time is a product of its own for SLES 12 and a module of SLES 15.
 pub const SLES: &[RepositoryPath] = &[
     path(&["15*"], DEFAULT, "Products/SLE-Module-Basesystem/RELEASE/x86_64/product"),
     path(&["15*"], DEFAULT, "Updates/SLE-Module-Basesystem/RELEASE/x86_64/update"),
     path(&["15*"], &["azure"], "Products/SLE-Module-Public-Cloud/RELEASE/x86_64/product"),
     path(&["15*"], &["azure"], "Updates/SLE-Module-Public-Cloud/RELEASE/x86_64/update"),
-    path(&["15*"], RT, "Products/SLE-Module-RT/RELEASE/x86_64/product"),
-    path(&["15*"], RT, "Updates/SLE-Module-RT/RELEASE/x86_64/update"),
+    path(RT_15, RT, "Products/SLE-Module-RT/RELEASE/x86_64/product"),
+    path(RT_15, RT, "Updates/SLE-Module-RT/RELEASE/x86_64/update"),
     path(&["12*"], &["default", "azure"], "Products/SLE-SERVER/RELEASE/x86_64/product"),
     path(&["12*"], &["default", "azure"], "Updates/SLE-SERVER/RELEASE/x86_64/update"),
-    path(&["12-sp5"], RT, "Products/SLE-RT/RELEASE/x86_64/product"),
-    path(&["12-sp5"], RT, "Updates/SLE-RT/RELEASE/x86_64/update"),
+    path(RT_12, RT, "Products/SLE-RT/RELEASE/x86_64/product"),
+    path(RT_12, RT, "Updates/SLE-RT/RELEASE/x86_64/update"),
     path(&["16*"], &["default", "azure", "rt"], "Products/SLE-Product-SLES/RELEASE/x86_64/product"),
     pocket("ltss", &["15*"], "Updates/SLE-Product-SLES/RELEASE-LTSS/x86_64/update"),
     pocket("ltss", &["12*"], "Updates/SLE-SERVER/RELEASE-LTSS/x86_64/update"),

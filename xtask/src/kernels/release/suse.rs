@@ -27,6 +27,7 @@ type Early = (&'static [u32], &'static [u32], &'static str, u32, u32);
 const EARLY: &[Early] = &[
     (&[4, 12, 14], &[94, 95], "default", 12, 4),
     (&[4, 12, 14], &[6], "azure", 12, 4),
+    (&[4, 12, 14], &[8], "rt", 12, 4),
     (&[4, 12, 14], &[120, 122], "default", 12, 5),
     (&[4, 12, 14], &[16], "azure", 12, 5),
     (&[4, 12, 14], &[10], "rt", 12, 5),
@@ -37,6 +38,7 @@ const EARLY: &[Early] = &[
     (&[4, 12, 14], &[14], "rt", 15, 1),
     (&[5, 3, 18], &[22, 24], "default", 15, 2),
     (&[5, 3, 18], &[18], "azure", 15, 2),
+    (&[5, 3, 18], &[13, 16, 19, 22, 25, 33, 57], "rt", 15, 2),
     (&[5, 3, 18], &[57, 59], "default", 15, 3),
     (&[5, 3, 18], &[36, 38], "azure", 15, 3),
     (&[5, 3, 18], &[8], "rt", 15, 3),
@@ -71,8 +73,10 @@ pub fn parse(version: &[u32], build: &str, flavour: &str) -> Parsed {
 /// The service pack of a build.
 fn pack(version: &[u32], build: &[u32], flavour: &str) -> Option<(u32, u32)> {
     let first = *build.first()?;
-    if let ([4, 4, _], [4, _, ..], "azure") | ([4, 4, 73], [5, ..], "default") | ([4, 4, _], [6 | 94, _, ..], "default") =
-        (version, build, flavour)
+    if let ([4, 4, _], [4, _, ..], "azure")
+    | ([4, 4, _], [3, _, ..], "rt")
+    | ([4, 4, 73], [5, ..], "default")
+    | ([4, 4, _], [6 | 94, _, ..], "default") = (version, build, flavour)
         && build.len() <= 3
     {
         return Some((12, 3));
