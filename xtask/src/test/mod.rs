@@ -7,6 +7,7 @@ mod ctl;
 mod dkms;
 mod executors;
 mod hostile;
+mod initramfs;
 mod install;
 mod iscsi;
 mod kernels;

@@ -2,6 +2,7 @@
 //! A clean reboot of a Debian machine whose root's disk is filtered from its initramfs on: no resync, and no block of the root
 //! that changed from one power-off to the next is missing from the bitmap file that the driver leaves in the root itself.
 
+use super::initramfs::Initramfs;
 use crate::error::{AtPath, Error, Result};
 use crate::machine::{Boot, Booted, DISK_SIZE, Machine, Root};
 use crate::vm::judge::{self, BLOCK, Part};
@@ -31,19 +32,13 @@ pub const QUESTIONS: [(&str, &str); 4] = [
 /// Behind the root file system there is room that nobody uses: the initramfs writes there, after the driver has come and before
 /// the root is mounted.
 const ROOM: u64 = 1 << 20;
-const EARLY_WRITER: &str = "/etc/initramfs-tools/scripts/local-premount/early-writer";
 const ROOT: &str = "/dev/disk/by-id/virtio-root";
 const BITMAP: &str = "/etc/vxagent/involflt/virtio-root/InMage-virtio-root.VolumeLog";
 
 /// What such a machine's root has, before its initramfs is made: a root that is mounted read-only first, and a write before that.
-pub fn prepare(root: &Root) -> Result<()> {
+pub fn prepare(root: &Root, initramfs: &Initramfs) -> Result<()> {
     root.write("/etc/fstab", 0o644, format!("{ROOT} / ext4 errors=remount-ro 0 1\n").as_bytes())?;
-    let sector = DISK_SIZE / 512;
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" != prereqs ] || {{ echo involflt; exit 0; }}\n\
-         dd if=/proc/sys/kernel/random/boot_id of={ROOT} bs=512 seek={sector} && sync\n"
-    );
-    root.write(EARLY_WRITER, 0o755, script.as_bytes())
+    initramfs.prepare(root, ROOT)
 }
 
 /// Makes that room.
