@@ -120,7 +120,7 @@ impl Machine {
         }
         let (mut heard, mut end) = self.once(boot)?;
         let mut console = self.console(boot)?;
-        if end == End::TimedOut && !heard.begun && !console.contains(USERLAND) {
+        if end == End::Silent && !heard.begun && !console.contains(USERLAND) {
             // The kernel hung on its emulated hardware: that says nothing about the root.
             (heard, end) = self.once(boot)?;
             console = self.console(boot)?;
@@ -213,7 +213,11 @@ fn cut_off(boot: &Boot<'_>, heard: &Heard, end: End, console: &str) -> Error {
         Some(command) => format!("in `{command}`"),
         None => "after the last command".to_string(),
     };
-    let how = if end == End::TimedOut { "said nothing any longer" } else { "ended" };
+    let how = match end {
+        End::Exited => "ended",
+        End::Silent => "said nothing any longer",
+        End::Overdue => "took too long",
+    };
     let words = complaint(console).map_or_else(|| tail(console, 5), str::to_string);
     Error::kernel(format!("the machine {how} {place}: {words}"))
         .note(format!("its console is in {}", boot.log.display()))

@@ -51,8 +51,10 @@ pub struct Console<'a> {
 pub enum End {
     /// QEMU ended by itself: the guest powered off or its kernel panicked.
     Exited,
-    /// QEMU was killed: the guest said nothing any longer, or the run took too long.
-    TimedOut,
+    /// QEMU was killed: the guest said nothing any longer.
+    Silent,
+    /// QEMU was killed: the run took too long.
+    Overdue,
 }
 
 /// Runs a VM to its end; `receive` gets each line as it comes. QEMU's own errors go to the file `errors`.
@@ -85,11 +87,11 @@ pub fn run(
             Err(mpsc::RecvTimeoutError::Disconnected) => break End::Exited,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
-        if silence.is_too_long() {
-            break End::TimedOut;
+        if let Some(end) = silence.end() {
+            break end;
         }
     };
-    if end == End::TimedOut {
+    if end != End::Exited {
         child.kill().at_path(QEMU)?;
     }
     let status = child.wait().at_path(QEMU)?;
@@ -115,9 +117,11 @@ struct Silence<'a> {
 }
 
 impl Silence<'_> {
-    fn is_too_long(&mut self) -> bool {
+    /// Why the VM is waited for no longer.
+    fn end(&mut self) -> Option<End> {
         let longest = self.longest();
-        self.last.elapsed() >= longest || self.start.elapsed() >= self.patience.longest
+        let silent = (self.last.elapsed() >= longest).then_some(End::Silent);
+        silent.or((self.start.elapsed() >= self.patience.longest).then_some(End::Overdue))
     }
 
     /// The longest silence that is none of a hang; listens to the console.

@@ -134,7 +134,7 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<VmOutcome> 
         nvme_multipath: nvme_multipath(request.kernel),
     };
     let (mut record, mut end) = boot(request, &machine, &stage)?;
-    if end == emulator::End::TimedOut && !record.is_begun() {
+    if end == emulator::End::Silent && !record.is_begun() {
         // The kernel hung on its emulated hardware, without a line of ours in it: that says nothing about the module.
         stage("vm: hung before the guest program, boot again");
         (record, end) = boot(request, &machine, &stage)?;

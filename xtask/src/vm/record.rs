@@ -80,7 +80,8 @@ impl Record {
         let last = || format!("; the console's last lines:\n{}", kernel_log::tail(console, LAST_LINES));
         let early = match (&self.abort, self.finished, end, &self.kernel) {
             (Some(reason), ..) => Some(reason.clone()),
-            (None, false, emulator::End::TimedOut, _) => Some(format!("the VM hung and was ended{}", last())),
+            (None, false, emulator::End::Silent, _) => Some(format!("the VM hung and was ended{}", last())),
+            (None, false, emulator::End::Overdue, _) => Some(format!("the VM took too long and was ended{}", last())),
             (None, false, emulator::End::Exited, None) => {
                 Some(format!("the VM ended before the guest program ran{}", last()))
             }
@@ -236,7 +237,7 @@ mod tests {
     fn a_run_without_the_last_word_is_no_success() {
         let all = ["load", "direct", "discard"].into_iter().flat_map(|name| [begin(name), passed(name)]).collect();
         let mut hung = record(all);
-        hung.close(emulator::End::TimedOut, "quiet\n", "6.1.0");
+        hung.close(emulator::End::Silent, "quiet\n", "6.1.0");
         let list = [("load", Passed), ("direct", Passed), ("discard", Failed), ("kernel-log", Passed)];
         assert_eq!(statuses(hung), expected(list));
     }
