@@ -158,7 +158,6 @@ pub const DISTROS: &[Distro] = &[
             stable("bookworm"),
             stable("trixie"),
             stable("forky"),
-            stable("duke"),
             rolling("sid"),
             rolling("experimental"),
         ],
@@ -312,6 +311,14 @@ impl Distro {
         match self.archive {
             Archive::Apt { security_mirror, .. } => security_mirror,
             Archive::RpmMd { .. } => "",
+        }
+    }
+
+    /// What its archive's index is.
+    pub fn index(&self) -> &'static str {
+        match self.archive {
+            Archive::Apt { .. } => "apt",
+            Archive::RpmMd { .. } => "rpm-md",
         }
     }
 

@@ -4,23 +4,11 @@
 use super::Distro;
 use serde::Serialize;
 
-/// What an archive's index is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Index {
-    Apt,
-    RpmMd,
-}
-
 /// A family, as data.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Family {
     /// Name in the select language.
     pub name: &'static str,
-    /// Its releases, oldest first.
-    pub releases: &'static [&'static str],
-    /// How its archive is read.
-    pub index: Index,
     /// Packages with headers and build system; `FLAVOUR` and `RELEASE` stand for the kernel's.
     pub packages: &'static [&'static str],
     /// Where these put the kernel's build directory.
@@ -33,6 +21,11 @@ pub struct Family {
 }
 
 impl Family {
+    /// Its releases, oldest first.
+    pub fn releases(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.distro().releases.iter().map(|release| release.name)
+    }
+
     /// The image of a release.
     pub fn image_of(&self, release: &str) -> Option<String> {
         let (_, image) = self.images.iter().find(|(start, _)| release.starts_with(start))?;
@@ -57,8 +50,6 @@ const HEADERS_KDIR: &str = "/usr/src/linux-headers-RELEASE";
 pub const FAMILIES: &[Family] = &[
     Family {
         name: "debian",
-        releases: &["bullseye", "bookworm", "trixie", "sid", "experimental"],
-        index: Index::Apt,
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION-common", "linux-kbuild-VERSION"],
         kdir: HEADERS_KDIR,
         access: "public",
@@ -66,8 +57,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "ubuntu",
-        releases: &["xenial", "bionic", "focal", "jammy", "noble", "questing", "resolute"],
-        index: Index::Apt,
         packages: &["linux-headers-RELEASE", "linux-headers-VERSION (linux-azure-headers-VERSION and the like)"],
         kdir: HEADERS_KDIR,
         access: "public; after standard support an Ubuntu Pro token, `pockets: [infra-security, infra-updates]`",
@@ -75,11 +64,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "sles",
-        releases: &[
-            "12-sp3", "12-sp4", "12-sp5", "15", "15-sp1", "15-sp2", "15-sp3", "15-sp4", "15-sp5", "15-sp6", "15-sp7",
-            "16.0",
-        ],
-        index: Index::RpmMd,
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "SUSE Customer Center credentials; after general support those of an LTSS subscription, `pockets: [ltss]`",
@@ -99,8 +83,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "opensuse-leap",
-        releases: &["15.5", "15.6", "16.0"],
-        index: Index::RpmMd,
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "public",
@@ -108,8 +90,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "opensuse-tumbleweed",
-        releases: &["tumbleweed"],
-        index: Index::RpmMd,
         packages: &SUSE,
         kdir: SUSE_KDIR,
         access: "public",
@@ -117,11 +97,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "rhel",
-        releases: &[
-            "8.0", "8.1", "8.2", "8.3", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "8.10", "9.0", "9.1", "9.2", "9.3",
-            "9.4", "9.5", "9.6", "9.7", "9.8", "10.0", "10.1", "10.2",
-        ],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "a subscription's RHSM client certificate; for a minor's updates after its six months one of EUS, of SAP's Update \
@@ -133,8 +108,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "centos-stream",
-        releases: &["9", "10"],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public",
@@ -142,11 +115,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "alma",
-        releases: &[
-            "8", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "9", "9.0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7",
-            "10", "10.0", "10.1",
-        ],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public; minors before the newest in vault.almalinux.org",
@@ -154,11 +122,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "rocky",
-        releases: &[
-            "8", "8.4", "8.5", "8.6", "8.7", "8.8", "8.9", "9", "9.0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7",
-            "10", "10.0", "10.1",
-        ],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public; minors before the newest in the vault of dl.rockylinux.org",
@@ -166,8 +129,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "oracle",
-        releases: &["8", "9", "10"],
-        index: Index::RpmMd,
         packages: &["kernel-uek-devel", "kernel-devel"],
         kdir: RED_HAT_KDIR,
         access: "public (yum.oracle.com)",
@@ -175,8 +136,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "amazon",
-        releases: &["2023"],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: RED_HAT_KDIR,
         access: "public, through its mirror list",
@@ -184,8 +143,6 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "azure-linux",
-        releases: &["3"],
-        index: Index::RpmMd,
         packages: &RED_HAT,
         kdir: "/usr/src/linux-headers-RELEASE",
         access: "public (packages.microsoft.com)",
@@ -216,8 +173,7 @@ mod tests {
         assert_eq!(image("sles", "16.0"), "registry.suse.com/bci/bci-sle16-kernel-module-devel:16.0");
         assert_eq!(image("rhel", "8.10"), "registry.access.redhat.com/ubi8/ubi:8.10");
         assert_eq!(image("azure-linux", "3"), "mcr.microsoft.com/azurelinux/base/core:3.0");
-        let all =
-            FAMILIES.iter().all(|family| family.releases.iter().all(|release| family.image_of(release).is_some()));
+        let all = FAMILIES.iter().all(|family| family.releases().all(|release| family.image_of(release).is_some()));
         assert!(all);
     }
 

@@ -106,6 +106,8 @@ impl Matrix {
 fn families_json() -> String {
     let entries = FAMILIES.iter().map(|family| {
         let mut value = serde_json::to_value(family).expect("a family is plain data");
+        value["releases"] = family.releases().collect();
+        value["index"] = family.distro().index().into();
         value["trust"] = family.distro().trust().into();
         value
     });
@@ -117,16 +119,15 @@ fn families_table() -> String {
     let mut text = String::new();
     for family in FAMILIES {
         text += &format!("{}\n", family.name);
-        text += &format!("  releases  {}\n", family.releases.join(" "));
+        text += &format!("  releases  {}\n", family.releases().collect::<Vec<_>>().join(" "));
         text += &format!("  packages  {}, in {}\n", family.packages.join(", "), family.kdir);
         text += &format!("  access    {}\n", family.access);
         text += &format!("  trust     {}\n", family.distro().trust());
         text += &match family.images {
             [(_, image)] => format!("  image     {image}\n"),
             _ => {
-                let image =
-                    |release: &&str| Some(format!("  image     {}, for {release}\n", family.image_of(release)?));
-                family.releases.iter().filter_map(image).collect()
+                let image = |release| Some(format!("  image     {}, for {release}\n", family.image_of(release)?));
+                family.releases().filter_map(image).collect()
             }
         };
     }

@@ -77,8 +77,8 @@ fn complete(rows: &[Row]) -> Outcome {
         }
     }
     for family in FAMILIES {
-        let lacks = |release: &&&str| !rows.iter().any(|row| (row.distro, row.suite) == (family.name, **release));
-        missing.extend(family.releases.iter().filter(lacks).map(|release| format!("{} {release}", family.name)));
+        let lacks = |release: &&str| !rows.iter().any(|row| (row.distro, row.suite) == (family.name, *release));
+        missing.extend(family.releases().filter(lacks).map(|release| format!("{} {release}", family.name)));
     }
     match missing.is_empty() {
         true => Ok(format!("{} rows", there.len())),
