@@ -55,7 +55,7 @@ fn the_good_file_and_the_committed_one_are_accepted() {
     let committed = Kernels::read(std::path::Path::new("../kernels.yaml")).unwrap();
     assert_eq!(
         committed.groups().collect::<Vec<_>>(),
-        ["azure", "before-5.10", "debian-all", "default", "enterprise", "long-support", "ubuntu"]
+        ["azure", "before-5.10", "debian-all", "default", "enterprise", "long-support", "real-time", "ubuntu"]
     );
 }
 

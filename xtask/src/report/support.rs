@@ -63,7 +63,10 @@ mod tests {
         assert!(text.contains("| debian | bookworm | amd64 | 6.1.0-49-amd64 | cglue | booted |\n"), "{text}");
         assert!(text.contains("| sid | amd64 | 7.2.13-amd64 | rfl | built, failed when booted |\n"), "{text}");
         assert!(text.contains("| trixie | amd64 | 6.12.1-amd64 | cglue | built, not booted |\n"), "{text}");
-        assert!(text.contains("| debian | buster, bullseye, forky, experimental | | | | not built; archive: public |\n"), "{text}");
+        assert!(
+            text.contains("| debian | buster, bullseye, forky, experimental | | | | not built; archive: public |\n"),
+            "{text}"
+        );
         for family in FAMILIES {
             assert!(text.contains(&format!("\n| {} |", family.name)), "{}", family.name);
         }
