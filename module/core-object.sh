@@ -9,7 +9,7 @@
 # Mitigation profile of x86-64: retpolines and return thunks of the kernel's own, and endbr64 at indirect targets.
 # Kernels with frame pointers (Ubuntu's) find by them what is on the stack, when they are to copy from or to it.
 # With the PLT, memcpy and friends are called directly: a kernel has no GOT, and its loader refuses relocations to one.
-# Only small functions are inlined, and those that ask for it: what a write goes through. Else the code were a sixth larger.
+# Only the smallest functions are inlined, and those that ask for it: what a write goes through. Else the code were a fifth larger.
 # core is compiled for the same target; compiler_builtins is empty, as the kernel brings memcpy itself.
 # The linker leaves names of 128-bit helpers that nothing uses; modpost would want them.
 set -eu
@@ -32,7 +32,7 @@ mkdir -p "$1"
 cd "$1"
 compile() {
     rustc --target x86_64-unknown-none -Copt-level=2 -Cpanic=abort -Ccode-model=kernel -Crelocation-model=static \
-        -Cforce-unwind-tables=n -Cforce-frame-pointers=y -Csymbol-mangling-version=v0 -Cembed-bitcode=n -Clto=n -Cllvm-args=-inline-threshold=100 -Ccodegen-units=1 -Cno-redzone=y \
+        -Cforce-unwind-tables=n -Cforce-frame-pointers=y -Csymbol-mangling-version=v0 -Cembed-bitcode=n -Clto=n -Cllvm-args=-inline-threshold=30 -Ccodegen-units=1 -Cno-redzone=y \
         -Zfunction-return=thunk-extern -Zcf-protection=branch -Zunstable-options -Zplt=yes \
         -Ctarget-feature=+retpoline-indirect-calls,+retpoline-indirect-branches,+retpoline-external-thunk \
         --remap-path-prefix="$library/=library/" --remap-path-prefix="$source/=" --remap-path-prefix="$PWD/=" "$@"

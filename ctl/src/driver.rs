@@ -228,11 +228,26 @@ const START_CURES: &[(Errno, &str)] = &[
 const STOP_CURES: &[(Errno, &str)] = &[
     (Errno::ENODEV, NOT_FILTERED),
     (Errno::EINTR, "interrupted; the disk is still filtered. If it is a suspended dm device: `dmsetup resume`"),
+    (Errno::EIO, FILE_SAYS_REGIONS),
 ];
+/// In write-intent mode, whose end must be on the file's disk before the disk is filtered no longer.
+const FILE_SAYS_REGIONS: &str =
+    "the disk of /etc/vxagent/involflt failed, and the bitmap file would be believed: try again when it works";
 const ATTRIBUTE_CURES: &[(Errno, &str)] = &[
     (Errno::ENODEV, NOT_FILTERED),
     (Errno::EINVAL, "the value is no number, or one that makes no sense here"),
-    (Errno::EOPNOTSUPP, "there is no such attribute, or it cannot be set: `involfltctl attr list`"),
+    (
+        Errno::EOPNOTSUPP,
+        "there is no such attribute, or it cannot be set: `involfltctl attr list`. WriteIntent wants a blk-mq disk that is not \
+         removable, and /etc/vxagent/involflt on ext4 with blocks of 4 KiB",
+    ),
+    (
+        Errno::EDEADLK,
+        "the disk has its own bitmap file, maybe with other devices between, or that one's disk took 5 seconds for a write: \
+         WriteIntent wants /etc/vxagent/involflt on another disk",
+    ),
+    (Errno::EIO, FILE_SAYS_REGIONS),
+    (Errno::EAGAIN, "a change could not be tracked meanwhile: try again"),
 ];
 const STATISTICS_CURES: &[(Errno, &str)] = &[(Errno::ENODEV, NOT_FILTERED)];
 

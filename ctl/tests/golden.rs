@@ -196,6 +196,9 @@ fn tags_statistics_and_attributes() {
     transcript.both("involfltctl attr set VolumeNblks 1 --disk sda", || {
         attr::set(&driver, Some("/dev/sda:8000"), "VolumeNblks", 1)
     });
+    transcript.both("involfltctl attr set WriteIntent 1 --disk sda   # no ext4", || {
+        attr::set(&driver, Some("/dev/sda:8000"), "WriteIntent", 1)
+    });
     transcript.both("involfltctl attr set dirtyblocklowwatermarkservicerunning 9", || {
         attr::set(&driver, None, "dirtyblocklowwatermarkservicerunning", 9)
     });
@@ -392,6 +395,7 @@ fn bitmap_files() {
         seen: Seen::NOTHING,
         previous: Previous { stamp: Stamp::default(), split: 0 },
         ended: None,
+        region_shift: None,
     };
     let mut file = InMemory::default();
     let mut opened = BitmapFile::<Host>::create(&mut file, header).unwrap();

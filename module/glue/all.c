@@ -4,6 +4,7 @@
 #include "data.c"
 #include "file.c"
 #include "hook.c"
+#include "intent.c"
 #include "passthrough.c"
 #include "pin.c"
 #include "point.c"

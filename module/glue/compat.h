@@ -236,6 +236,40 @@ static inline void inv_thaw_fs(struct block_device *bdev, struct super_block *su
 #define inv_bio_disk(bio)	((bio)->bi_disk)
 #endif
 
+/* Writes can be held where a file's blocks can be pinned, and a bio be given to its disk once more. */
+#if defined(INV_HAVE_BMAP_INT) && defined(INV_HAVE_SUBMIT_BIO) && \
+	(defined(INV_HAVE_BUDGET_TOKEN) || defined(INV_HAVE_BUDGET_QUEUE))
+#define INV_CAN_HOLD
+
+/* A request that its driver does not get gives back what it has taken of the queue's budget. */
+static inline void inv_put_budget(const struct blk_mq_ops *ops, struct request *rq)
+{
+#if defined(INV_HAVE_BUDGET_TOKEN)
+	if (ops->put_budget && ops->get_rq_budget_token)
+		ops->put_budget(rq->q, ops->get_rq_budget_token(rq));
+#else
+	if (ops->put_budget)
+		ops->put_budget(rq->q);
+#endif
+}
+
+#if defined(INV_HAVE_REQ_POLLED)
+#define INV_REQ_POLLED	REQ_POLLED
+#else
+#define INV_REQ_POLLED	REQ_HIPRI
+#endif
+
+static inline void inv_bio_set_disk(struct bio *bio, struct gendisk *disk)
+{
+#if defined(INV_HAVE_BIO_BDEV)
+	bio_set_dev(bio, disk->part0);
+#else
+	bio->bi_disk = disk;
+	bio_associate_blkg(bio);
+#endif
+}
+#endif
+
 /* A vector of a bio as it was given; before there were longer ones, it is of a page. */
 #if defined(INV_HAVE_MP_BVEC)
 #define inv_bvec(bio, iter)	mp_bvec_iter_bvec((bio)->bi_io_vec, iter)

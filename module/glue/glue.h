@@ -96,6 +96,15 @@ int inv_device_attach(struct inv_device *dev, void *tracker);
  */
 __u64 inv_device_refresh(struct inv_device *dev);
 void inv_device_settle(struct inv_device *dev);
+/* Returns when all that was written to the disk outlives a power cut. */
+int inv_device_flush(struct inv_device *dev);
+/*
+ * From now on each write asks inv_rs_must_wait(), and is held while it must; what
+ * it waits for is done by inv_rs_mark_intent(). The file is the one that writes.
+ * Fails where the disk's writes cannot be held, or the file is on it.
+ */
+int inv_device_hold_writes(struct inv_device *dev, const struct inv_pinned *file);
+void inv_device_release_writes(struct inv_device *dev);
 int inv_device_detach(struct inv_device *dev, int killable);
 void inv_device_seen(const struct inv_device *dev, struct inv_sighting *out);
 void inv_device_close(struct inv_device *dev);
@@ -230,8 +239,21 @@ void inv_rs_count(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_uncount(const void *tracker, __u32 op, __u64 bytes);
 void inv_rs_mark_all(const void *tracker);
 void inv_rs_hole(const void *tracker, __u32 hole);
-void inv_rs_scsi(const void *tracker, const struct inv_command *command);
-void inv_rs_nvme(const void *tracker, const struct inv_command *command);
+/* Whether the command must wait as a write must; then nothing is marked. */
+int inv_rs_scsi(const void *tracker, const struct inv_command *command);
+int inv_rs_nvme(const void *tracker, const struct inv_command *command);
+enum inv_late {
+	INV_LATE_WAITS = 0,
+	INV_LATE_GOES_ON = 1,	/* no longer, though the file is not written */
+	INV_LATE_OVER = 2,	/* there is nothing to wait for */
+};
+
+/* Whether a write must wait, by no means for long. Past the end: until writes are released. */
+int inv_rs_must_wait(const void *tracker, __u64 sector, __u64 sectors);
+/* Does what writes wait for. Not 0: it is to be called again. May sleep. */
+int inv_rs_mark_intent(const void *tracker);
+/* They have waited for so many seconds: whether they still do, as the inv_late below. */
+int inv_rs_late(const void *tracker, __u32 seconds);
 int inv_rs_nvme_is_write(const struct inv_command *command, __u64 sector, __u64 sectors);
 /* May sleep. */
 long inv_rs_ioctl(struct inv_file *file, __u32 request, __u64 argument);

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "data.h"
 #include "glue.h"
+#include "intent.h"
 #include "passthrough.h"
 #include "point.h"
 #include "sight.h"
@@ -62,6 +63,7 @@ struct inv_device {
 	struct inv_sight sight;
 
 	/* blk-mq disks */
+	struct inv_intent intent;
 	struct inv_queue *queues[INV_MAX_QUEUES];
 	unsigned int nr_queues;
 
@@ -279,6 +281,25 @@ static void inv_track_request(struct inv_device *dev, struct request *rq)
 	}
 }
 
+/* Any of its bios: a merged discard holds ranges that do not touch. */
+static bool inv_must_wait(struct inv_device *dev, struct request *rq)
+{
+	bool wait = false;
+	struct bio *bio;
+
+	__rq_for_each_bio(bio, rq) {
+		struct inv_range range = inv_decode_bio(rq->q, bio);
+
+		if (range.unknown)
+			wait |= inv_rs_must_wait(dev->tracker, 0, U64_MAX);
+		else if (range.whole_disk)
+			wait |= inv_rs_must_wait(dev->tracker, 0, get_capacity(dev->disk));
+		else if (range.sectors)
+			wait |= inv_rs_must_wait(dev->tracker, range.sector, range.sectors);
+	}
+	return wait;
+}
+
 /*
  * A write's completion is told, or bits are set before the driver gets the
  * request: afterwards it may be gone. A drain that takes such bits waits for
@@ -298,13 +319,16 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 
 	/* Not every one of them that changes something sends data. */
 	if (blk_rq_is_passthrough(rq)) {
-		inv_passthrough(dev->tracker, rq, dev->scsi, &hooked->nvme);
+		if (inv_passthrough(dev->tracker, rq, dev->scsi, &hooked->nvme))
+			return inv_intent_wait(&dev->intent, hooked->ops, hctx, rq);
 		return hooked->ops->queue_rq(hctx, bd);
 	}
 	if (unlikely(READ_ONCE(hooked->nvme.state) == INV_NVME_LEARNING))
 		inv_nvme_learn(&hooked->nvme, rq);
 	if (!op_is_write(req_op(rq)))
 		return hooked->ops->queue_rq(hctx, bd);
+	if (unlikely(smp_load_acquire(&dev->intent.on)) && inv_must_wait(dev, rq))
+		return inv_intent_wait(&dev->intent, hooked->ops, hctx, rq);
 
 	bytes = blk_rq_bytes(rq);
 	range = inv_decode(hctx->queue, req_op(rq), blk_rq_pos(rq), blk_rq_sectors(rq));
@@ -671,6 +695,54 @@ static void inv_look_for_medium(struct inv_device *dev)
 #endif
 }
 
+#if defined(INV_CAN_HOLD)
+int inv_device_flush(struct inv_device *dev)
+{
+	struct bio *bio;
+	int err;
+
+#if defined(INV_HAVE_BIO_ALLOC_BDEV)
+	bio = bio_alloc(inv_part0(dev->disk), 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO);
+#else
+	bio = bio_alloc(GFP_NOIO, 0);
+	inv_bio_set_disk(bio, dev->disk);
+	bio->bi_opf = REQ_OP_WRITE | REQ_PREFLUSH;
+#endif
+	err = submit_bio_wait(bio);
+	bio_put(bio);
+	return err;
+}
+
+/*
+ * A path to a bio-based disk, or another medium, may come unseen; and writes to
+ * a zone come in their order.
+ */
+int inv_device_hold_writes(struct inv_device *dev, const struct inv_pinned *file)
+{
+	if (!dev->queue->mq_ops || dev->disk->flags & GENHD_FL_REMOVABLE ||
+	    blk_queue_is_zoned(dev->queue))
+		return -EOPNOTSUPP;
+	if (inv_pinned_disk(file) == dev->disk)
+		return -EDEADLK;
+	return inv_intent_begin(&dev->intent, dev->tracker, dev->disk->disk_name, file);
+}
+#else
+int inv_device_flush(struct inv_device *dev)
+{
+	return -EOPNOTSUPP;
+}
+
+int inv_device_hold_writes(struct inv_device *dev, const struct inv_pinned *file)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+void inv_device_release_writes(struct inv_device *dev)
+{
+	inv_intent_end(&dev->intent);
+}
+
 u64 inv_device_refresh(struct inv_device *dev)
 {
 	inv_look_for_medium(dev);
@@ -717,6 +789,7 @@ int inv_device_detach(struct inv_device *dev, int killable)
 		inv_rehook(dev);
 		return -EINTR;
 	}
+	inv_intent_stop(&dev->intent);
 	dev->attached = false;
 	inv_set_stable(dev->queue, dev->stable);
 	inv_holdable_del(&dev->holdable);

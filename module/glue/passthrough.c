@@ -142,11 +142,19 @@ void inv_nvme_learn(struct inv_nvme *nvme, struct request *rq)
 	nvme->missed = 0;
 }
 
-void inv_passthrough(const void *tracker, struct request *rq, bool scsi,
+static bool inv_unknown(const void *tracker)
+{
+	if (inv_rs_must_wait(tracker, 0, U64_MAX))
+		return true;
+	inv_rs_hole(tracker, INV_HOLE_PASSTHROUGH);
+	return false;
+}
+
+bool inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 		     const struct inv_nvme *nvme)
 {
 	struct inv_command command = inv_command(rq);
-	bool found = scsi;
+	bool found = scsi, wait = false;
 
 	if (scsi)
 		inv_set_cdb(&command, rq);
@@ -155,11 +163,12 @@ void inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 	if (found && inv_sends_list(&command, scsi))
 		inv_gather(&command, rq);
 	if (found && scsi)
-		inv_rs_scsi(tracker, &command);
+		wait = inv_rs_scsi(tracker, &command);
 	else if (found)
-		inv_rs_nvme(tracker, &command);
+		wait = inv_rs_nvme(tracker, &command);
 	else if (command.sends || !command.bytes)
 		/* What fetches something changes nothing. */
-		inv_rs_hole(tracker, INV_HOLE_PASSTHROUGH);
+		wait = inv_unknown(tracker);
 	kfree(command.data);
+	return wait;
 }

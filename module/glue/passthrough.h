@@ -25,8 +25,11 @@ struct inv_nvme {
 
 /* A request that is no passthrough is about to be given to the disk's driver. */
 void inv_nvme_learn(struct inv_nvme *nvme, struct request *rq);
-/* Tells the tracker what the request may change, before the disk's driver gets it. */
-void inv_passthrough(const void *tracker, struct request *rq, bool scsi,
+/*
+ * Tells the tracker what the request may change, before the disk's driver gets
+ * it. True where it must wait for that, and nothing was told.
+ */
+bool inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 		     const struct inv_nvme *nvme);
 
 #endif

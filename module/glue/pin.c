@@ -9,11 +9,13 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
 #include "glue.h"
+#include "intent.h"
 
 #if defined(INV_HAVE_BMAP_INT)
 
@@ -27,6 +29,7 @@
 
 struct inv_pinned {
 	struct file *file;
+	struct page *page;	/* what is read and written: memory may wait for a write */
 	u64 count;
 	u64 sectors[];
 };
@@ -96,6 +99,9 @@ int inv_pin(const char *path, struct inv_pinned **out)
 			  GFP_KERNEL);
 	if (!pinned)
 		goto close;
+	pinned->page = alloc_page(GFP_KERNEL);
+	if (!pinned->page)
+		goto free;
 	pinned->file = file;
 	pinned->count = count;
 	err = -EBUSY;
@@ -109,6 +115,8 @@ int inv_pin(const char *path, struct inv_pinned **out)
 clear:
 	inv_clear_swapfile(inode);
 free:
+	if (pinned->page)
+		__free_page(pinned->page);
 	kvfree(pinned);
 close:
 	filp_close(file, NULL);
@@ -117,8 +125,11 @@ close:
 
 void inv_unpin(struct inv_pinned *pinned)
 {
+	/* What the file system has read of it before is not what was written past it. */
+	invalidate_inode_pages2(file_inode(pinned->file)->i_mapping);
 	inv_clear_swapfile(file_inode(pinned->file));
 	filp_close(pinned->file, NULL);
+	__free_page(pinned->page);
 	kvfree(pinned);
 }
 
@@ -127,13 +138,24 @@ u64 inv_pinned_blocks(const struct inv_pinned *pinned)
 	return pinned->count;
 }
 
+struct gendisk *inv_pinned_disk(const struct inv_pinned *pinned)
+{
+	return file_inode(pinned->file)->i_sb->s_bdev->bd_disk;
+}
+
+void inv_pinned_print(const struct inv_pinned *pinned, char *to, size_t bytes)
+{
+	snprintf(to, bytes, "%s on %s", file_dentry(pinned->file)->d_name.name,
+		 inv_pinned_disk(pinned)->disk_name);
+}
+
 /* A bio with room for one page. */
 static inline struct bio *inv_bio_new(struct block_device *bdev, unsigned int op)
 {
 #if defined(INV_HAVE_BIO_ALLOC_BDEV)
-	return bio_alloc(bdev, 1, op, GFP_KERNEL);
+	return bio_alloc(bdev, 1, op, GFP_NOIO);
 #else
-	struct bio *bio = bio_alloc(GFP_KERNEL, 1);
+	struct bio *bio = bio_alloc(GFP_NOIO, 1);
 
 	bio_set_dev(bio, bdev);
 	bio->bi_opf = op;
@@ -159,15 +181,10 @@ static int inv_io(struct inv_pinned *pinned, u64 sector, struct page *page, unsi
 
 static int inv_read_at(struct inv_pinned *pinned, u64 sector, void *to)
 {
-	struct page *page = alloc_page(GFP_KERNEL);
-	int err;
+	int err = inv_io(pinned, sector, pinned->page, REQ_OP_READ);
 
-	if (!page)
-		return -ENOMEM;
-	err = inv_io(pinned, sector, page, REQ_OP_READ);
 	if (!err)
-		memcpy(to, page_address(page), INV_BLOCK);
-	__free_page(page);
+		memcpy(to, page_address(pinned->page), INV_BLOCK);
 	return err;
 }
 
@@ -180,18 +197,10 @@ int inv_pinned_read(struct inv_pinned *pinned, u64 index, void *to)
 
 int inv_pinned_write(struct inv_pinned *pinned, u64 index, const void *from)
 {
-	struct page *page;
-	int err;
-
 	if (index >= pinned->count)
 		return -EINVAL;
-	page = alloc_page(GFP_KERNEL);
-	if (!page)
-		return -ENOMEM;
-	memcpy(page_address(page), from, INV_BLOCK);
-	err = inv_io(pinned, pinned->sectors[index], page, REQ_OP_WRITE | REQ_SYNC);
-	__free_page(page);
-	return err;
+	memcpy(page_address(pinned->page), from, INV_BLOCK);
+	return inv_io(pinned, pinned->sectors[index], pinned->page, REQ_OP_WRITE | REQ_SYNC);
 }
 
 int inv_pinned_flush(struct inv_pinned *pinned)
@@ -229,6 +238,15 @@ void inv_unpin(struct inv_pinned *pinned)
 u64 inv_pinned_blocks(const struct inv_pinned *pinned)
 {
 	return 0;
+}
+
+struct gendisk *inv_pinned_disk(const struct inv_pinned *pinned)
+{
+	return NULL;
+}
+
+void inv_pinned_print(const struct inv_pinned *pinned, char *to, size_t bytes)
+{
 }
 
 int inv_pinned_read(struct inv_pinned *pinned, u64 index, void *to)

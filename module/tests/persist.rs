@@ -124,6 +124,7 @@ fn header() -> Header {
         seen: Seen { boot: [b'b'; 40], disk: Sighting { device: 7, written: 1234, sure: true, untouched: false } },
         previous: Previous { stamp: Stamp::from_word(98), split: 1 },
         ended: None,
+        region_shift: None,
     }
 }
 

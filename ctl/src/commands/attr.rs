@@ -48,7 +48,8 @@ enum Action {
     /// Sets an attribute.
     #[command(after_help = "Examples:
   involfltctl attr set DataPoolSize 512                 in MiB
-  involfltctl attr set VolumeDrainBlocked 1 --disk sdb")]
+  involfltctl attr set VolumeDrainBlocked 1 --disk sdb
+  involfltctl attr set WriteIntent 1 --disk sdb         a power cut costs no resync")]
     Set {
         /// Its name.
         #[arg(value_name = "NAME")]
@@ -95,6 +96,7 @@ const DISK: Attributes = &[
     ("VolumePrevSequenceIDforSplitIO", disk::PREVIOUS_SPLIT),
     ("VolumeRpoTimeStamp", disk::OLDEST),
     ("VolumeDrainBlocked", disk::DRAIN_BLOCKED),
+    ("WriteIntent", disk::WRITE_INTENT),
 ];
 
 impl Attr {

@@ -299,6 +299,8 @@ pub mod attribute {
         pub const OLDEST: u32 = 35;
         /// `VolumeDrainBlocked`.
         pub const DRAIN_BLOCKED: u32 = 36;
+        /// `WriteIntent`, which is this driver's own: the C driver has none from here on.
+        pub const WRITE_INTENT: u32 = 0x1000;
     }
 }
 

@@ -5,8 +5,8 @@ use crate::abi::attribute::{self, common as common_index, disk as disk_index};
 use crate::abi::threshold;
 use crate::control::drain_state;
 use crate::control::user::Struct;
-use crate::engine::{Disk, Pool, Registry, Timeouts, MIN_POOL_BYTES, PROMISED_BYTES};
-use crate::persist::common::keep_tunable;
+use crate::engine::{Disk, Phase, Pool, Registry, Timeouts, MIN_POOL_BYTES, PROMISED_BYTES};
+use crate::persist::{common::keep_tunable, note_write_intent};
 use crate::platform::{Errno, Platform, Result, User};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -98,6 +98,7 @@ enum Value<'a, P: Platform> {
     Pool(&'a Pool<P>),
     DrainBlocked(&'a Disk<P>),
     Data(&'a Disk<P>),
+    WriteIntent(&'a Disk<P>),
     Fact(Text),
 }
 
@@ -138,6 +139,7 @@ fn of_disk<P: Platform>(disk: &Disk<P>, index: u32) -> Result<Option<Value<'_, P
     match index {
         disk_index::DRAIN_BLOCKED => return Ok(Some(Value::DrainBlocked(disk))),
         disk_index::DATA_FILTERING => return Ok(Some(Value::Data(disk))),
+        disk_index::WRITE_INTENT => return Ok(Some(Value::WriteIntent(disk))),
         disk_index::PROMISED_POOL => return Ok(Some(Value::Fact(Text::mebibytes(PROMISED_BYTES)))),
         _ => {}
     }
@@ -212,6 +214,7 @@ fn get<P: Platform>(value: Value<'_, P>, buffer: u64, bytes: usize) -> Result<()
         }
         Value::Pool(pool) => Text::mebibytes(pool.limit()),
         Value::Data(disk) => Text::number(u64::from(disk.tracker.capture.is_data_allowed())),
+        Value::WriteIntent(disk) => Text::number(u64::from(disk.tracker.intent.phase() == Phase::On)),
         Value::Bits(bits) => Text::number(bits),
         Value::DrainBlocked(disk) => Text::number(u64::from(disk.is_drain_blocked())),
         Value::Fact(text) => text,
@@ -243,6 +246,16 @@ fn set<P: Platform>(value: Value<'_, P>, text: &Text) -> Result<()> {
         }
         Value::DrainBlocked(disk) => drain_state::block(disk, text.to_switch()?),
         Value::Data(disk) => disk.tracker.capture.allow_data(text.to_switch()?),
+        Value::WriteIntent(disk) => {
+            let on = text.to_switch()?;
+            // Said before anything is waited for: writes may wait for the same.
+            disk.tracker.intent.is_wanted(on);
+            let done = disk.with(|filtered| filtered.intend(disk, on))?;
+            if done.is_ok() || !on {
+                note_write_intent::<P>(&disk.persistent_name(), on);
+            }
+            done?;
+        }
         Value::Fact(fact) if fact.as_bytes() == text.as_bytes() => {}
         Value::Fact(_) => return Err(Errno::OPNOTSUPP),
     }

@@ -51,6 +51,7 @@ fn get_from<P: Platform>(disk: &mut Filtered<P>, argument: u64) -> Result<()> {
     let reply = Struct::<P>::new(argument, block::BYTES)?;
     // Nothing is taken for a caller that cannot be answered.
     reply.put_u32(block::CHANGES, 0)?;
+    disk.tell();
     let next = disk.drain.get(&disk.device)?;
     put_header(&reply, &next)?;
     put_resync(&reply, next.resync)?;
@@ -160,6 +161,7 @@ pub(super) fn commit<P: Platform>(registry: &Registry<P>, id: u64, argument: u64
         let tags = filtered.drain.commit(&filtered.device, transaction, resync_started)?;
         #[cfg(feature = "telemetry")]
         disk.counts.committed(filtered.drain.previous().stamp, filtered.drain.committed_bytes());
+        filtered.tell();
         if tags.as_ref().is_some_and(|set| set.blocks_drain()) {
             disk.block_drain(true);
         }

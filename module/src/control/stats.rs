@@ -3,7 +3,7 @@
 
 use crate::abi::{volume_list, volume_stats, GUID_BYTES};
 use crate::control::user::Struct;
-use crate::engine::{Disk, Filtered, Op, Registry, State};
+use crate::engine::{Disk, Filtered, Op, Phase, Registry, State};
 use crate::platform::{Errno, Mutex, Platform, Result, User};
 use core::fmt::{self, Write};
 
@@ -151,6 +151,9 @@ fn describe<P: Platform>(text: &mut Text<P>, disk: &Disk<P>, filtered: &Filtered
     match filtered.keep.state() {
         Ok(()) => writeln!(text, "bitmap_file: in use")?,
         Err(Errno(number)) => writeln!(text, "bitmap_file: none, error {number}")?,
+    }
+    if tracker.intent.phase() == Phase::On {
+        writeln!(text, "marked_regions: {} of {}", tracker.intent.marks(), tracker.intent.regions())?;
     }
     for (op, operations, bytes) in Op::ALL {
         text.numbers(&[(operations, tracker.counters.operations(op)), (bytes, tracker.counters.bytes(op))])?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Dirty bits of a disk, one for each block of it.
 
+use crate::platform::{Errno, Platform, Result};
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 use core::ops::Deref;
 
@@ -33,6 +34,11 @@ impl<W: Deref<Target = [AtomicU64]>> Bitmap<W> {
     pub fn new(words: W, blocks: u64) -> Self {
         debug_assert!(words.len() as u64 * WORD_BITS >= blocks);
         Bitmap { words, blocks, dirty: AtomicI64::new(0) }
+    }
+
+    /// A bitmap of `blocks` bits, none of them set. Fails with [`Errno::NOMEM`].
+    pub fn empty<P: Platform<Words = W>>(blocks: u64) -> Result<Self> {
+        Ok(Bitmap::new(P::words(Self::words_for(blocks).ok_or(Errno::NOMEM)?)?, blocks))
     }
 
     /// Number of bits.
@@ -81,6 +87,30 @@ impl<W: Deref<Target = [AtomicU64]>> Bitmap<W> {
         let bits = if room < WORD_BITS { bits & !(u64::MAX << room) } else { bits };
         let new = bits & !word.fetch_or(bits, Ordering::AcqRel);
         self.dirty.fetch_add(i64::from(new.count_ones()), Ordering::AcqRel);
+    }
+
+    /// Clears and gives the bits `64 * index` to `64 * index + 63`.
+    pub fn take_word(&self, index: u64) -> u64 {
+        let bits = self.word(index);
+        self.clear_word(index, bits);
+        bits
+    }
+
+    /// Clears those of the bits `64 * index` to `64 * index + 63` that are set in `bits`.
+    pub fn clear_word(&self, index: u64, bits: u64) {
+        let Some(word) = usize::try_from(index).ok().and_then(|index| self.words.get(index)) else { return };
+        let cleared = word.fetch_and(!bits, Ordering::AcqRel) & bits;
+        self.dirty.fetch_sub(i64::from(cleared.count_ones()), Ordering::AcqRel);
+    }
+
+    /// Clears all bits.
+    pub fn clear_all(&self) {
+        self.clear(0, self.blocks);
+    }
+
+    /// Whether all of the bits `first..end` are set.
+    pub fn has(&self, first: u64, end: u64) -> bool {
+        self.next(first, true).is_none_or(|clear| clear >= end)
     }
 
     /// Moves every set bit into `to`, a bitmap of the same size.

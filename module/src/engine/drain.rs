@@ -423,6 +423,18 @@ impl<P: Platform> Drain<P> {
         self.committed_bytes
     }
 
+    /// Whether nothing waits, or is out, of what was noted before the place of [`crate::engine::Capture::place_for_bits`].
+    pub fn is_committed(&self, tracker: &Tracker<P>, node: u64, stamp: Stamp) -> bool {
+        let bits = self.taken.dirty() + tracker.live().dirty();
+        bits == 0 && !self.is_to_be_committed() && !tracker.capture.is_before_bits(node, stamp)
+    }
+
+    /// Whether nothing but dirty bits waits, and nothing is out.
+    pub(crate) fn has_bits_alone(&self, tracker: &Tracker<P>) -> bool {
+        let noted = tracker.capture.extents() + tracker.capture.data_changes();
+        self.taken.dirty() == 0 && !self.is_to_be_committed() && noted == 0
+    }
+
     /// Forgets every change, the block that is out, and that a resync is required. What is in flight is kept.
     pub fn clear(&mut self, disk: &P::Attached) {
         let tracker = disk.tracker();

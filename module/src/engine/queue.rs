@@ -89,14 +89,17 @@ impl<W: Deref<Target = [AtomicU64]>> Queue<W> {
         (self.extents + self.data_changes != 0).then(|| self.get(self.first, OPENED))
     }
 
+    #[inline]
     pub(super) fn get(&self, node: u64, index: usize) -> u64 {
         self.word(node, index).load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(super) fn set(&self, node: u64, index: usize, value: u64) {
         self.word(node, index).store(value, Ordering::Relaxed);
     }
 
+    #[inline]
     fn word(&self, node: u64, index: usize) -> &AtomicU64 {
         &self.words[(node % NODES) as usize * NODE_WORDS + index]
     }

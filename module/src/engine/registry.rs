@@ -60,7 +60,28 @@ impl<P: Platform> Filtered<P> {
         if let Some(previous) = self.keep.root_is_there(&disk.persistent_name(), &disk.tracker) {
             self.drain.follow(previous);
             disk.block_drain(self.keep.is_drain_blocked());
+            self.intend_again(disk);
         }
+    }
+
+    /// The disk is to be in write-intent mode, or not. Fails as [`Keep::begin_intent`] and [`Keep::end_intent`] do.
+    pub fn intend(&mut self, disk: &Disk<P>, on: bool) -> Result<()> {
+        match on {
+            true => self.keep.begin_intent(&disk.persistent_name(), &disk.tracker, &self.device, &self.drain),
+            false => self.keep.end_intent(&disk.tracker, &self.device),
+        }
+    }
+
+    /// As was said before its start. Where it cannot be, its statistics say that it is not.
+    fn intend_again(&mut self, disk: &Disk<P>) {
+        if self.keep.is_write_intent() {
+            let _ = self.intend(disk, true);
+        }
+    }
+
+    /// What the agent has is said in the file, in write-intent mode.
+    pub fn tell(&mut self) {
+        self.keep.tell(self.device.tracker(), &self.device, &self.drain);
     }
 
     fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
@@ -388,16 +409,20 @@ impl<P: Platform> Registry<P> {
         drain.follow(keep.attached(&disk.tracker, device.seen()));
         disk.filtered.with_always(|filtered| *filtered = Some(Filtered { device, drain, keep }));
         let inserted = self.slots.with_always(|slots| slots.insert(disk.clone()));
-        if inserted.is_err() {
+        if let Err(errno) = inserted {
             disk.filtered.with_always(|filtered| *filtered = None);
+            return Err(errno);
         }
-        inserted.map(|()| id)
+        disk.filtered.with_always(|filtered| filtered.iter_mut().for_each(|filtered| filtered.intend_again(&disk)));
+        Ok(id)
     }
 
     /// Filters the disk no longer, and forgets its changes; whoever waits for them is woken. Fails with [`Errno::NODEV`]
     /// when it is not filtered.
     pub fn stop(&self, path: &[u8]) -> Result<()> {
-        self.stop_disk(&*self.find(path).ok_or(Errno::NODEV)?, Changes::Forgotten)
+        let disk = self.find(path).ok_or(Errno::NODEV)?;
+        disk.tracker.intent.is_wanted(false);
+        self.stop_disk(&disk, Changes::Forgotten)
     }
 
     /// Filters the disk no longer; its next start goes on with its changes. Otherwise as [`Self::stop`].
@@ -408,7 +433,9 @@ impl<P: Platform> Registry<P> {
     fn stop_disk(&self, disk: &Disk<P>, changes: Changes) -> Result<()> {
         disk.filtered.with(|filtered| {
             let mut stopped = filtered.take().ok_or(Errno::NODEV)?;
-            if let Err(errno) = stopped.device.detach() {
+            // A file that says which regions changed would be believed, whatever is written from here on.
+            let ended = stopped.keep.end_intent(&disk.tracker, &stopped.device);
+            if let Err(errno) = ended.and_then(|()| stopped.device.detach()) {
                 *filtered = Some(stopped);
                 return Err(errno);
             }

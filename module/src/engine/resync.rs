@@ -35,6 +35,8 @@ pub enum Hole {
     FileDamaged,
     /// The disk's bitmap file cannot be read.
     FileUnreadable,
+    /// Write-intent mode was to end, and its file could not be written.
+    NoMark,
 }
 
 impl Hole {
@@ -61,6 +63,7 @@ impl Hole {
             Hole::Unclean => resync_code::UNCLEAN,
             Hole::Unwatched => resync_code::UNWATCHED,
             Hole::FileUnreadable => resync_code::BITMAP_READ,
+            Hole::NoMark => resync_code::SEE_TEXT,
             Hole::Passthrough | Hole::UnknownOp => resync_code::UNSUPPORTED,
         }
     }
@@ -82,6 +85,7 @@ impl Hole {
             Hole::FileForeign => "the bitmap file is not this disk's",
             Hole::FileDamaged => "the bitmap file is damaged",
             Hole::FileUnreadable => "the bitmap file cannot be read",
+            Hole::NoMark => "writes did not wait for the bitmap file any longer",
         }
     }
 
@@ -102,6 +106,7 @@ impl Hole {
             Hole::FileDamaged => 11,
             Hole::FileUnreadable => 12,
             Hole::Medium => 13,
+            Hole::NoMark => 14,
         }
     }
 
@@ -121,6 +126,7 @@ impl Hole {
             11 => Hole::FileDamaged,
             12 => Hole::FileUnreadable,
             13 => Hole::Medium,
+            14 => Hole::NoMark,
             _ => Hole::UnknownOp,
         }
     }

@@ -67,7 +67,15 @@ pub fn content(bytes: u64) -> [u8; CONTENT_BYTES] {
 /// A change of `length` bytes at `offset`, so much later than the first one; its data follows.
 #[inline]
 pub fn change(offset: u64, length: u32, delta: u32) -> [u8; CHANGE_BYTES as usize] {
-    Record::new(CHANGE, 0).u32(length).u64(offset).u32(delta).u32(delta).bytes
+    // Not as a `Record`: this is what each write with data makes.
+    let mut bytes = [0; CHANGE_BYTES as usize];
+    bytes[..4].copy_from_slice(&CHANGE.to_ne_bytes());
+    bytes[4..8].copy_from_slice(&1u32.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&length.to_ne_bytes());
+    bytes[16..24].copy_from_slice(&offset.to_ne_bytes());
+    bytes[24..28].copy_from_slice(&delta.to_ne_bytes());
+    bytes[28..].copy_from_slice(&delta.to_ne_bytes());
+    bytes
 }
 
 /// Where a change is and how long, of what [`change`] has made.

@@ -3,8 +3,8 @@
 
 use crate::abi::{threshold, MAX_CHANGES};
 use crate::engine::passthrough::{Effect, DESCRIPTOR};
-use crate::engine::{Bitmap, Capture, Counters, Hole, Op, Pool, Resync, State, Waits};
-use crate::platform::{Errno, Platform, Result};
+use crate::engine::{Bitmap, Capture, Counters, Hole, Intent, Op, Pool, Resync, State, Waits};
+use crate::platform::{Platform, Result};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bits of a sector number (512 bytes).
@@ -32,6 +32,8 @@ pub struct Tracker<P: Platform> {
     pub resync: Resync,
     /// Who waits for changes.
     pub waits: Waits<P>,
+    /// Which regions may be written to, in write-intent mode.
+    pub intent: Intent<P>,
     /// Dirty blocks that the drain has taken and not delivered yet.
     taken: AtomicU64,
     /// Whether changes are out that the agent reads from the disk.
@@ -40,7 +42,7 @@ pub struct Tracker<P: Platform> {
 
 impl<P: Platform> Tracker<P> {
     /// A tracker for a disk of `sectors` 512-byte sectors, which captures data in memory of `pool`. Fails with
-    /// [`Errno::NOMEM`].
+    /// [`crate::platform::Errno::NOMEM`].
     pub fn new(sectors: u64, pool: P::Shared<Pool<P>>) -> Result<Self> {
         let block_shift = Self::block_shift_for(sectors);
         let live = Self::empty_bitmap(sectors, block_shift)?;
@@ -54,6 +56,7 @@ impl<P: Platform> Tracker<P> {
             counters: Counters::default(),
             resync: Resync::default(),
             waits: Waits::new()?,
+            intent: Intent::new(sectors)?,
             taken: AtomicU64::new(0),
             reads_disk: AtomicBool::new(false),
         })
@@ -68,12 +71,10 @@ impl<P: Platform> Tracker<P> {
     }
 
     fn empty_bitmap(sectors: u64, block_shift: u32) -> Result<Bitmap<P::Words>> {
-        let blocks = sectors.div_ceil(1 << (block_shift - SECTOR_SHIFT));
-        let count = Bitmap::<P::Words>::words_for(blocks).ok_or(Errno::NOMEM)?;
-        Ok(Bitmap::new(P::words(count)?, blocks))
+        Bitmap::empty::<P>(sectors.div_ceil(1 << (block_shift - SECTOR_SHIFT)))
     }
 
-    /// A second bitmap of the same shape, into which a drain takes the bits. Fails with [`Errno::NOMEM`].
+    /// A second bitmap of the same shape, into which a drain takes the bits. Fails with [`crate::platform::Errno::NOMEM`].
     pub fn same_shape(&self) -> Result<Bitmap<P::Words>> {
         Self::empty_bitmap(self.sectors, self.block_shift)
     }
@@ -81,6 +82,32 @@ impl<P: Platform> Tracker<P> {
     /// The bits that are set as writes come.
     pub fn live(&self) -> &Bitmap<P::Words> {
         &self.live
+    }
+
+    /// Marks the regions of write-intent mode that have dirty bits, or all.
+    pub(crate) fn mark_regions(&self, all: bool) {
+        let marked = &self.intent.marked;
+        if all {
+            return marked.set(0, marked.blocks());
+        }
+        let shift = self.region_block_shift();
+        for word in (0..self.live.blocks().div_ceil(64)).filter(|word| self.live.word(*word) != 0) {
+            let region = (word * 64) >> shift;
+            marked.set(region, region + 1);
+        }
+    }
+
+    /// Sets the dirty bits of those of the regions `64 * word` to `64 * word + 63` that are set in `marks`.
+    pub(crate) fn set_region_bits(&self, word: u64, marks: u64) {
+        let shift = self.region_block_shift();
+        for region in (word * 64..(word + 1) * 64).filter(|region| marks >> (region % 64) & 1 == 1) {
+            self.live.set(region << shift, (region + 1) << shift);
+        }
+    }
+
+    /// log2 of the blocks of a region: of 64 at least.
+    fn region_block_shift(&self) -> u32 {
+        self.intent.shift() + SECTOR_SHIFT - self.block_shift
     }
 
     /// Capacity when the disk was attached, in 512-byte sectors.
@@ -190,8 +217,15 @@ impl<P: Platform> Tracker<P> {
     }
 
     /// A command came past the block layer's own operations, and is about to be given to the disk, whose logical blocks have
-    /// `block_sectors` sectors. What it may change is marked; where nobody knows, that is a hole.
-    pub fn passthrough(&self, effect: Effect<'_>, block_sectors: u64) {
+    /// `block_sectors` sectors. What it may change is marked; where nobody knows, that is a hole. `true`: it must wait, until
+    /// write-intent mode is off, and nothing is marked.
+    pub fn passthrough(&self, effect: Effect<'_>, block_sectors: u64) -> bool {
+        if matches!(effect, Effect::Nothing) {
+            return false;
+        }
+        if self.intent.must_wait(0, u64::MAX) {
+            return true;
+        }
         match effect {
             Effect::Nothing => {}
             Effect::Blocks { first, count } => self.mark_blocks(first, count, block_sectors),
@@ -204,6 +238,7 @@ impl<P: Platform> Tracker<P> {
             }),
             Effect::Unknown => self.hole(Hole::Passthrough),
         }
+        false
     }
 
     /// A disk refuses what goes past its end.
@@ -220,9 +255,10 @@ impl<P: Platform> Tracker<P> {
         self.changed();
     }
 
-    /// A change could not be tracked.
+    /// A change could not be tracked. What the file says of regions is not all then.
     pub fn hole(&self, hole: Hole) {
         self.resync.raise(hole, P::unix_time());
+        self.intent.leave();
     }
 
     /// The disk's driver is given an operation. Before it may have completed, so that the counts are never behind.

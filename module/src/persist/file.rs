@@ -3,7 +3,7 @@
 
 use super::block::{bytes_at, open, put, seal, Kind, Place, BITS, BLOCK, FRAME};
 use super::crc32c::crc32c;
-use super::header::{Header, Seen, State};
+use super::header::{Header, Seen, State, AT_MARKS, MARKS};
 use crate::engine::Bitmap;
 use crate::platform::{Errno, Platform, Result};
 use crate::sync::{AtomicU64, Ordering};
@@ -67,10 +67,11 @@ impl<P: Platform> BitmapFile<P> {
             resync: None,
             seen: Seen::NOTHING,
             ended: None,
+            region_shift: None,
             ..header
         })?;
         for block in 0..this.header.blocks() {
-            this.write_bits(file, block, |_| 0)?;
+            this.write_bits(file, block, &|_| 0)?;
         }
         this.begin(file)?;
         Ok(this)
@@ -121,7 +122,26 @@ impl<P: Platform> BitmapFile<P> {
     pub fn begin(&mut self, file: &mut dyn Blocks) -> Result<()> {
         self.header.state = State::InUse;
         self.header.resync = None;
+        self.header.region_shift = None;
         self.write_headers(file)
+    }
+
+    /// Writes a header that says that the file is in use, and of the regions in `marks` that they may have changed. Fails as
+    /// writing does: then this one or the one before is in force.
+    pub fn mark(&mut self, file: &mut dyn Blocks, marks: [&Bitmap<P::Words>; 2]) -> Result<()> {
+        self.write_header(file, &marks)
+    }
+
+    /// The header that is written next.
+    pub fn header_mut(&mut self) -> &mut Header {
+        &mut self.header
+    }
+
+    /// Says that the file is in use, and nothing of regions. Fails where neither header could be written.
+    pub fn leave(&mut self, file: &mut dyn Blocks) -> Result<()> {
+        self.header.region_shift = None;
+        let older = self.write_header(file, &[]);
+        self.write_header(file, &[]).or(older)
     }
 
     /// Writes `bitmap`, whose disk does not change any more, and says that the bits are true. Of `last` what the disk has come
@@ -135,7 +155,16 @@ impl<P: Platform> BitmapFile<P> {
         let sums = (0..self.header.blocks()).map(|index| (self.sum(index) as u32).to_le_bytes());
         let digest = sums.fold(0, |digest, sum| crc32c(digest, &sum));
         let Header { identity, generation, sectors, block_shift, .. } = *self.header;
-        *self.header = Header { identity, generation, sectors, block_shift, digest, state: State::Clean, ..last };
+        *self.header = Header {
+            identity,
+            generation,
+            sectors,
+            block_shift,
+            digest,
+            state: State::Clean,
+            region_shift: None,
+            ..last
+        };
         let done = self.write_headers(file);
         if done.is_err() {
             self.header.state = State::InUse;
@@ -157,7 +186,7 @@ impl<P: Platform> BitmapFile<P> {
             let words = index * WORDS..(index + 1) * WORDS;
             let had = self.sum(index) & HAS_BITS != 0;
             if had || words.clone().any(|word| bitmap.word(word) != 0) {
-                self.write_bits(file, index, |word| bitmap.word(index * WORDS + word))?;
+                self.write_bits(file, index, &|word| bitmap.word(index * WORDS + word))?;
             }
         }
         Ok(())
@@ -175,17 +204,23 @@ impl<P: Platform> BitmapFile<P> {
 
     /// The older header first, so that one is whole at any time.
     fn write_headers(&mut self, file: &mut dyn Blocks) -> Result<()> {
-        for _ in 0..HEADERS {
-            self.header.generation += 1;
-            let index = self.header.generation % HEADERS;
-            self.header.seal(index, &mut self.block);
-            file.write(index, &self.block)?;
-            file.flush()?;
-        }
-        Ok(())
+        (0..HEADERS).try_for_each(|_| self.write_header(file, &[]))
     }
 
-    fn write_bits(&mut self, file: &mut dyn Blocks, index: u64, word: impl Fn(u64) -> u64) -> Result<()> {
+    /// The older one.
+    fn write_header(&mut self, file: &mut dyn Blocks, marks: &[&Bitmap<P::Words>]) -> Result<()> {
+        for word in 0..MARKS {
+            let bits = marks.iter().fold(0, |bits, marks| bits | marks.word(word));
+            put(&mut self.block, AT_MARKS + word as usize * 8, &bits.to_le_bytes());
+        }
+        self.header.generation += 1;
+        let index = self.header.generation % HEADERS;
+        self.header.seal(index, &mut self.block);
+        file.write(index, &self.block)?;
+        file.flush()
+    }
+
+    fn write_bits(&mut self, file: &mut dyn Blocks, index: u64, word: &dyn Fn(u64) -> u64) -> Result<()> {
         self.block.fill(0);
         let mut any = 0;
         for at in 0..WORDS {
@@ -260,6 +295,24 @@ pub fn read_bits(
     } else {
         Err(Damage::Stale)
     }
+}
+
+/// Gives the words of marks of the file's header, which is `header`, by way of `block`. Fails with [`Damage::InUse`] where it
+/// has none.
+pub fn read_marks(
+    file: &mut dyn Blocks,
+    header: &Header,
+    block: &mut [u8; BLOCK],
+    mut each: impl FnMut(u64, u64),
+) -> core::result::Result<(), Damage> {
+    let index = header.generation % HEADERS;
+    file.read(index, block).map_err(Damage::Unreadable)?;
+    let there = Header::open(index, block).map(|there| there.generation);
+    if header.region_shift.is_none() || there != Some(header.generation) {
+        return Err(Damage::InUse);
+    }
+    (0..MARKS).for_each(|word| each(word, u64::from_le_bytes(bytes_at(block, AT_MARKS + word as usize * 8))));
+    Ok(())
 }
 
 /// The whole header with the highest generation, by way of `block`.

@@ -33,8 +33,13 @@ const AT_PREVIOUS: usize = AT_WRITTEN + 8;
 const AT_PREVIOUS_SPLIT: usize = AT_PREVIOUS + 8;
 const AT_SURE: usize = AT_PREVIOUS_SPLIT + 4;
 const AT_ENDED: usize = AT_SURE + 4;
+const AT_REGION_SHIFT: usize = AT_ENDED + 4;
+/// Marks of regions, to the end of the block.
+pub const AT_MARKS: usize = 512;
 /// Beside the count at [`AT_ENDED`]: there is one.
 const HAS_ENDED: u32 = 1 << 16;
+/// 64-bit words of marks.
+pub const MARKS: u64 = ((BLOCK - AT_MARKS) / 8) as u64;
 /// Longest persistent name, in bytes.
 const NAME: usize = 256;
 /// Bytes of a boot's id: a UUID as text, filled up with NULs.
@@ -97,8 +102,11 @@ pub struct Header {
     pub seen: Seen,
     /// The end of the block that was committed last.
     pub previous: Previous,
-    /// The machine has stopped since the file was closed: the writable mounts of the file's file system that had ended then.
+    /// The machine has stopped since the file was closed, or is to: the writable mounts of the file's file system that had ended
+    /// then.
     pub ended: Option<u16>,
+    /// In use, the file says of the disk's regions which may have changed: log2 of the bytes of one.
+    pub region_shift: Option<u32>,
 }
 
 impl Header {
@@ -112,9 +120,10 @@ impl Header {
         self.bits().div_ceil(BITS)
     }
 
-    /// The header as block `index` of the file.
+    /// The header as block `index` of the file. What the block has of marks stays in it.
     pub fn seal(&self, index: u64, block: &mut [u8; BLOCK]) {
-        block.fill(0);
+        block[..AT_MARKS].fill(0);
+        put(block, AT_REGION_SHIFT, &self.region_shift.unwrap_or(0).to_le_bytes());
         put(block, AT_VERSION, &VERSION.to_le_bytes());
         put(block, AT_STATE, &(self.state as u32).to_le_bytes());
         put(block, AT_SECTORS, &self.sectors.to_le_bytes());
@@ -167,6 +176,7 @@ impl Header {
                 },
             },
             ended: Some(u32_at(AT_ENDED)).filter(|ended| ended & HAS_ENDED != 0).map(|ended| ended as u16),
+            region_shift: Some(u32_at(AT_REGION_SHIFT)).filter(|shift| (9..64).contains(shift)),
             previous: Previous { stamp: Stamp::from_word(u64_at(AT_PREVIOUS)), split: u32_at(AT_PREVIOUS_SPLIT) },
         })
     }

@@ -4,11 +4,13 @@
 //! Whatever a file system refuses, the disk is filtered: then nothing of it is kept, and its next start finds a file that
 //! does not say "clean", or one that was closed when less had been written to the disk.
 
+use super::aging::Aging;
+use super::marker::Room;
 use super::place::{Blockwise, Place};
 use super::proven::Proven;
-use super::{BitmapFile, Damage, Header, Resync, Seen, State};
-use crate::engine::{Hole, Name, Op, Previous, ResyncReport, Stamp, Tracker};
-use crate::platform::{Errno, File, Mode, Pinned, Platform, Result, Sighting};
+use super::{read_header, read_marks, BitmapFile, Damage, Header, Marker, Resync, Seen, State, BLOCK};
+use crate::engine::{Drain, Hole, Intent, Name, Op, Phase, Previous, ResyncReport, Stamp, Tracker};
+use crate::platform::{Attached, Errno, File, Mode, Mutex, Pinned, Platform, Result, Sighting};
 
 /// What outlives the module of one disk.
 pub struct Keep<P: Platform> {
@@ -23,6 +25,10 @@ pub struct Keep<P: Platform> {
     pinned: Option<P::Pinned>,
     /// Bits that the disk had when the file was written last, before the machine stops.
     rehearsed: Option<u64>,
+    /// In write-intent mode the tracker has the file, and its blocks.
+    aging: Option<Aging<P>>,
+    /// Whether the disk is to be in write-intent mode.
+    write_intent: bool,
 }
 
 /// What an earlier session has left.
@@ -40,6 +46,8 @@ enum Past {
 enum Found<P: Platform> {
     /// Bits, which the tracker has now.
     Bits(BitmapFile<P>),
+    /// The machine stopped in write-intent mode: regions, whose bits the tracker has now.
+    Regions(P::Boxed<Header>),
     /// Nothing: the disk is new.
     Nothing,
     /// Nothing that can be used.
@@ -57,6 +65,8 @@ impl<P: Platform> Keep<P> {
             drain_blocked: errno == Errno::AGAIN,
             pinned: None,
             rehearsed: None,
+            aging: None,
+            write_intent: false,
         }
     }
 
@@ -75,16 +85,23 @@ impl<P: Platform> Keep<P> {
                 let Header { seen, previous, ended, .. } = restored(file.header(), tracker);
                 (begun(file, place), Past::Closed { seen, previous, ended })
             }
+            Found::Regions(header) => {
+                let Header { seen, previous, ended, .. } = restored(&header, tracker);
+                (create(place, name, tracker), Past::Closed { seen, previous, ended })
+            }
             Found::Nothing => (create(place, name, tracker), Past::New),
             Found::Hole(hole) => {
                 tracker.hole(hole);
                 (create(place, name, tracker), Past::Lost)
             }
         };
-        let drain_blocked = place.is_filtered() && place.is_drain_blocked();
+        let was_filtered = place.is_filtered();
+        let drain_blocked = was_filtered && place.is_drain_blocked();
+        let write_intent = was_filtered && place.is_write_intent();
         place.set_filtered(true);
         let pinned = file.as_ref().ok().and_then(|_| P::Pinned::pin(place.bitmap()).ok());
-        Keep { file, past, begun: Seen::NOTHING.disk, drain_blocked, pinned, rehearsed: None }
+        let begun = Seen::NOTHING.disk;
+        Keep { file, past, begun, drain_blocked, pinned, rehearsed: None, aging: None, write_intent }
     }
 
     /// The disk is filtered since it was `seen`. Gives the end of the block that was committed last, as the ABI has it for a
@@ -132,13 +149,18 @@ impl<P: Platform> Keep<P> {
     /// The machine stops. Writes to the file's blocks what [`Self::finish`] will write; `false` where the disk has got other
     /// bits since the last time, which may come of that very writing.
     pub fn rehearse(&mut self, tracker: &Tracker<P>) -> bool {
+        let taken = tracker.intent.marker.try_with(|slot| self.take_back(tracker, slot));
+        if taken != Some(Ok(())) {
+            return true;
+        }
         let (Ok(file), Some(pinned)) = (&mut self.file, &mut self.pinned) else { return true };
         let bits = tracker.live().dirty();
         if self.rehearsed == Some(bits) {
             return true;
         }
         let identity = file.header().identity;
-        let done = Proven::<P>::new(pinned, identity).and_then(|mut blocks| file.rehearse(&mut blocks, tracker.live()));
+        let done = P::boxed([0; BLOCK])
+            .and_then(|mut there| file.rehearse(&mut Proven::<P>::new(pinned, identity, &mut there), tracker.live()));
         self.rehearsed = Some(bits);
         if let Err(errno) = done {
             self.file = Err(errno);
@@ -158,7 +180,8 @@ impl<P: Platform> Keep<P> {
         let seen = Seen { boot: boot::<P>(), ..Seen::NOTHING };
         let last = Header { ended: Some(mounts.ended()), ..last(file.header(), name, tracker, seen, previous) };
         let identity = last.identity;
-        file.close(&mut Proven::<P>::new(pinned, identity)?, tracker.live(), last)
+        let mut there = P::boxed([0; BLOCK])?;
+        file.close(&mut Proven::<P>::new(pinned, identity, &mut there), tracker.live(), last)
     }
 
     /// The disk is not filtered since it was `seen`, and `tracker` has all its changes as dirty bits: the next start goes
@@ -204,11 +227,153 @@ impl<P: Platform> Keep<P> {
 
     /// Whether changes outlive the module; where not, why.
     pub fn state(&self) -> Result<()> {
-        self.file.as_ref().map(drop).map_err(|errno| *errno)
+        match self.aging {
+            Some(_) => Ok(()),
+            None => self.file.as_ref().map(drop).map_err(|errno| *errno),
+        }
+    }
+
+    /// Whether the disk is to be in write-intent mode; [`crate::engine::Intent::phase`] says whether it is.
+    pub fn is_write_intent(&self) -> bool {
+        self.write_intent
+    }
+
+    /// The filtered disk `device` is to be in write-intent mode, also after its next start. `drain` has what the tracker does not.
+    ///
+    /// Fails with [`Errno::OPNOTSUPP`] where the file is not pinned or writes cannot be held, with [`Errno::DEADLK`] where the
+    /// file is on the disk itself, and as reading, writing and flushing do. The mode is off then.
+    pub fn begin_intent(
+        &mut self,
+        name: &Name<256>,
+        tracker: &Tracker<P>,
+        device: &P::Attached,
+        drain: &Drain<P>,
+    ) -> Result<()> {
+        if tracker.intent.phase() == Phase::On {
+            return Ok(());
+        }
+        self.end_intent(tracker, device)?;
+        self.file.as_ref().map_err(|errno| *errno)?;
+        let pinned = self.pinned.as_mut().ok_or(Errno::OPNOTSUPP)?;
+        let mounts = pinned.mounts()?;
+        device.hold_writes(pinned)?;
+        tracker.intent.watch();
+        // What was begun before that is noted then, and what the agent has of it cannot be lost.
+        device.settle();
+        let begun = device.flush().and_then(|()| {
+            tracker.mark_regions(!drain.has_bits_alone(tracker));
+            // The writable mount of now will have ended at the next boot.
+            let ended = mounts.count.wrapping_add((!mounts.writable).into());
+            self.give(name, tracker, drain.previous(), ended)
+        });
+        if begun.is_err() {
+            let _ = self.end_intent(tracker, device);
+        }
+        begun
+    }
+
+    /// Gives the file to the tracker, with a header that says which regions may have changed.
+    fn give(&mut self, name: &Name<256>, tracker: &Tracker<P>, previous: Previous, ended: u16) -> Result<()> {
+        let intent = &tracker.intent;
+        let (room, aging) = (Room::new(intent)?, Aging::new(intent)?);
+        let pinned = self.pinned.take().ok_or(Errno::OPNOTSUPP)?;
+        let mut file = core::mem::replace(&mut self.file, Err(Errno::BUSY))?;
+        self.aging = Some(aging);
+        let seen = Seen { boot: boot::<P>(), ..Seen::NOTHING };
+        // Writes may wait from here on, and memory for one of them: none is asked for.
+        intent.marker.with_always(|slot| {
+            intent.begin();
+            let header = file.header_mut();
+            *header = last(header, name, tracker, seen, previous);
+            (header.ended, header.state) = (Some(ended), State::InUse);
+            let marker = slot.insert(Marker::new(file, pinned, room));
+            // One that says nothing. Where the file is on the disk, by whatever way, it waits for a mark, and that for it.
+            if let Err(errno) = marker.write(intent).and_then(|()| trust(intent)) {
+                intent.end();
+                return Err(errno);
+            }
+            marker.header_mut().region_shift = Some(intent.shift() + 9);
+            marker.write(intent)
+        })
+    }
+
+    /// The disk is to be in write-intent mode no longer. Fails as writing does: what the file says is still true then, as writes
+    /// wait, and it is tried again with the next one.
+    pub fn end_intent(&mut self, tracker: &Tracker<P>, device: &P::Attached) -> Result<()> {
+        let ended = tracker.intent.marker.with(|slot| self.take_back(tracker, slot)).and_then(|taken| taken);
+        if ended.is_ok() {
+            tracker.intent.end();
+            device.release_writes();
+        }
+        ended
+    }
+
+    /// Takes the file from the tracker, when it says no regions any longer.
+    fn take_back(&mut self, tracker: &Tracker<P>, slot: &mut Option<Marker<P>>) -> Result<()> {
+        let intent = &tracker.intent;
+        intent.leave();
+        if let Some(marker) = slot {
+            marker.end(intent)?;
+        }
+        if let Some((file, pinned)) = slot.take().map(Marker::into_file) {
+            (self.file, self.pinned, self.aging) = (Ok(file), Some(pinned), None);
+        }
+        Ok(())
+    }
+
+    /// In write-intent mode, before a block is given to the agent or after it was committed: the file says what the agent has.
+    /// Where that cannot be written the mode ends.
+    pub fn tell(&mut self, tracker: &Tracker<P>, device: &P::Attached, drain: &Drain<P>) {
+        let intent = &tracker.intent;
+        let Some(aging) = &mut self.aging else { return };
+        if intent.phase() == Phase::On {
+            aging.look(tracker, device);
+        }
+        // Whoever is killed meanwhile leaves the file as it was: its agent then has more than the file says.
+        let _ = intent.marker.with(|slot| {
+            let Some(marker) = slot else { return };
+            if intent.phase() != Phase::On {
+                let _ = marker.end(intent);
+                return;
+            }
+            let unmarked = aging.unmark(tracker, drain);
+            let told = (drain.previous(), tracker.resync.report().map(stored));
+            let header = marker.header_mut();
+            if !unmarked && told == (header.previous, header.resync) {
+                return;
+            }
+            (header.previous, header.resync) = told;
+            if marker.write(intent).is_err() {
+                intent.leave();
+            }
+        });
+    }
+}
+
+/// From here on the file may say regions. Fails with [`Errno::DEADLK`] where writes had to go on before its disk had a header,
+/// and with [`Errno::AGAIN`] where a change could not be tracked meanwhile.
+fn trust<P: Platform>(intent: &Intent<P>) -> Result<()> {
+    match intent.trust() {
+        true => Ok(()),
+        false if intent.phase() == Phase::Late => Err(Errno::DEADLK),
+        false => Err(Errno::AGAIN),
+    }
+}
+
+/// A hole as a header has it.
+fn stored(report: ResyncReport) -> Resync {
+    Resync { reason: report.hole.number() as u32, count: report.count, time: report.time }
+}
+
+/// Whether a disk is to be in write-intent mode, also after its next start.
+pub fn note_write_intent<P: Platform>(name: &Name<256>, on: bool) {
+    if let Ok(place) = Place::<P>::new(name) {
+        place.set_write_intent(on);
     }
 }
 
 /// The header of a file that is closed.
+#[inline(never)]
 fn last<P: Platform>(
     header: &Header,
     name: &Name<256>,
@@ -216,18 +381,14 @@ fn last<P: Platform>(
     seen: Seen,
     previous: Previous,
 ) -> Header {
-    let report = tracker.resync.report();
     Header {
         stamp: P::common().clock.last(),
-        resync: report.map(|report| Resync {
-            reason: report.hole.number() as u32,
-            count: report.count,
-            time: report.time,
-        }),
+        resync: tracker.resync.report().map(stored),
         name: padded(name),
         seen,
         previous,
         ended: None,
+        region_shift: None,
         ..*header
     }
 }
@@ -249,13 +410,23 @@ fn find<P: Platform>(place: &Place<P>, name: &Name<256>, tracker: &Tracker<P>) -
     let mut blocks = Blockwise(file);
     match read(&mut blocks, name, tracker) {
         Ok(file) => Found::Bits(file),
+        Err(Damage::InUse) => regions(&mut blocks, tracker).map_or(Found::Hole(Hole::Unclean), Found::Regions),
         Err(damage) => {
-            if damage != Damage::InUse {
-                place.put_aside(&mut blocks.0);
-            }
+            place.put_aside(&mut blocks.0);
             Found::Hole(hole(damage))
         }
     }
+}
+
+/// The header of a file that was in use, which says the disk's regions that may have changed; their bits are set. In the boot that
+/// it is of there is no such file that nobody has.
+fn regions<P: Platform>(blocks: &mut Blockwise<P::File>, tracker: &Tracker<P>) -> Option<P::Boxed<Header>> {
+    let mut block = P::boxed([0; BLOCK]).ok()?;
+    let header = P::boxed(read_header(blocks, &mut block).ok()?).ok()?;
+    let shift = tracker.intent.shift();
+    let same = header.region_shift == Some(shift + 9) && header.block_shift == tracker.block_shift();
+    (same && read_marks(blocks, &header, &mut block, |word, marks| tracker.set_region_bits(word, marks)).is_ok())
+        .then_some(header)
 }
 
 fn read<P: Platform>(
@@ -313,6 +484,7 @@ fn create<P: Platform>(place: &Place<P>, name: &Name<256>, tracker: &Tracker<P>)
         seen: Seen::NOTHING,
         previous: Previous::NONE,
         ended: None,
+        region_shift: None,
     };
     BitmapFile::create(&mut blocks, header)
 }

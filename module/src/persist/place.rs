@@ -15,9 +15,12 @@ pub struct Place<P: Platform> {
     directory: P::Bytes,
     bitmap: P::Bytes,
     aside: P::Bytes,
-    disabled: P::Bytes,
-    drain_blocked: P::Bytes,
 }
+
+/// Switches of a disk, a file each.
+const DISABLED: &[u8] = b"/VolumeFilteringDisabled";
+const DRAIN_BLOCKED: &[u8] = b"/VolumeDrainBlocked";
+const WRITE_INTENT: &[u8] = b"/VolumeWriteIntent";
 
 impl<P: Platform> Place<P> {
     /// The place of the disk with a persistent name. Fails with [`Errno::INVAL`] for a name that no directory has, with
@@ -34,8 +37,6 @@ impl<P: Platform> Place<P> {
             directory: path::<P>(&[DIRECTORY, name])?,
             bitmap: path::<P>(&[DIRECTORY, name, b"/InMage-", name, b".VolumeLog"])?,
             aside: path::<P>(&[DIRECTORY, name, b"/InMage-", name, b".VolumeLog.bad"])?,
-            disabled: path::<P>(&[DIRECTORY, name, b"/VolumeFilteringDisabled"])?,
-            drain_blocked: path::<P>(&[DIRECTORY, name, b"/VolumeDrainBlocked"])?,
         })
     }
 
@@ -67,36 +68,52 @@ impl<P: Platform> Place<P> {
 
     /// Whether the disk was filtered when it was last heard of.
     pub fn is_filtered(&self) -> bool {
-        says::<P>(&self.disabled, b"0")
+        self.says(DISABLED, b"0")
     }
 
     /// Notes whether the disk is filtered. Where that fails, a start that finds no bitmap file takes the disk for a new one.
     pub fn set_filtered(&self, filtered: bool) {
-        note::<P>(&self.disabled, if filtered { b"0" } else { b"1" });
+        self.note(DISABLED, if filtered { b"0" } else { b"1" });
     }
 
     /// Whether delivery was forbidden when the disk was last heard of.
     pub fn is_drain_blocked(&self) -> bool {
-        says::<P>(&self.drain_blocked, b"1")
+        self.says(DRAIN_BLOCKED, b"1")
     }
 
     /// Notes whether delivery is forbidden. Where that fails, it is so until the disk's next start.
     pub fn set_drain_blocked(&self, blocked: bool) {
-        note::<P>(&self.drain_blocked, if blocked { b"1" } else { b"0" });
+        self.note(DRAIN_BLOCKED, if blocked { b"1" } else { b"0" });
     }
-}
 
-/// Whether a file begins with `text`.
-fn says<P: Platform>(path: &[u8], text: &[u8; 1]) -> bool {
-    let mut there = [0; 1];
-    P::File::open(path, Mode::Read).is_ok_and(|mut file| file.read(0, &mut there).is_ok() && there == *text)
-}
+    /// Whether the disk was to be in write-intent mode when it was last heard of.
+    pub fn is_write_intent(&self) -> bool {
+        self.says(WRITE_INTENT, b"1")
+    }
 
-fn note<P: Platform>(path: &[u8], text: &[u8; 1]) {
-    let _ = P::File::open(path, Mode::New).and_then(|mut file| {
-        file.write(0, text)?;
-        file.flush()
-    });
+    /// Notes whether it is to be. Where that fails, it is so until the disk's next start.
+    pub fn set_write_intent(&self, on: bool) {
+        self.note(WRITE_INTENT, if on { b"1" } else { b"0" });
+    }
+
+    /// Whether a switch's file begins with `text`.
+    fn says(&self, switch: &[u8], text: &[u8; 1]) -> bool {
+        let mut there = [0; 1];
+        let read = self.switch(switch, Mode::Read).and_then(|mut file| file.read(0, &mut there));
+        read.is_ok() && there == *text
+    }
+
+    fn note(&self, switch: &[u8], text: &[u8; 1]) {
+        let _ = self.switch(switch, Mode::New).and_then(|mut file| {
+            file.write(0, text)?;
+            file.flush()
+        });
+    }
+
+    fn switch(&self, switch: &[u8], mode: Mode) -> Result<P::File> {
+        let (_nul, directory) = self.directory.split_last().ok_or(Errno::INVAL)?;
+        P::File::open(&path::<P>(&[directory, switch])?, mode)
+    }
 }
 
 /// A path, with a NUL. Fails with [`Errno::NOMEM`].

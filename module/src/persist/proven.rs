@@ -10,13 +10,13 @@ use crate::platform::{Errno, Pinned, Platform, Result};
 pub struct Proven<'a, P: Platform> {
     pinned: &'a mut P::Pinned,
     identity: Identity,
-    there: P::Boxed<[u8; BLOCK]>,
+    there: &'a mut [u8; BLOCK],
 }
 
 impl<'a, P: Platform> Proven<'a, P> {
-    /// Fails with [`Errno::NOMEM`].
-    pub fn new(pinned: &'a mut P::Pinned, identity: Identity) -> Result<Self> {
-        Ok(Proven { pinned, identity, there: P::boxed([0; BLOCK])? })
+    /// What is there is read into `there`.
+    pub fn new(pinned: &'a mut P::Pinned, identity: Identity, there: &'a mut [u8; BLOCK]) -> Self {
+        Proven { pinned, identity, there }
     }
 }
 
@@ -31,10 +31,10 @@ impl<P: Platform> Blocks for Proven<'_, P> {
 
     /// Fails with [`Errno::STALE`], and writes nothing, where the disk has another block there than this file's with that index.
     fn write(&mut self, index: u64, from: &[u8; BLOCK]) -> Result<()> {
-        self.pinned.read(index, &mut self.there)?;
+        self.pinned.read(index, self.there)?;
         let (kind, own) = if index < HEADERS { (Kind::Header, index) } else { (Kind::Bits, index - HEADERS) };
         let ours =
-            open(&self.there, kind).is_some_and(|(place, _)| place.identity == self.identity && place.index == own);
+            open(self.there, kind).is_some_and(|(place, _)| place.identity == self.identity && place.index == own);
         if !ours {
             return Err(Errno::STALE);
         }

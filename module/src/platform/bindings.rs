@@ -94,6 +94,9 @@ unsafe extern "C" {
     pub fn inv_device_attach(dev: *mut inv_device, tracker: *mut c_void) -> c_int;
     pub fn inv_device_refresh(dev: *mut inv_device) -> u64;
     pub fn inv_device_settle(dev: *mut inv_device);
+    pub fn inv_device_flush(dev: *mut inv_device) -> c_int;
+    pub fn inv_device_hold_writes(dev: *mut inv_device, file: *const inv_pinned) -> c_int;
+    pub fn inv_device_release_writes(dev: *mut inv_device);
     pub fn inv_device_detach(dev: *mut inv_device, killable: c_int) -> c_int;
     pub fn inv_device_seen(dev: *const inv_device, out: *mut inv_sighting);
     pub fn inv_device_close(dev: *mut inv_device);

@@ -5,6 +5,8 @@ use crate::bindings;
 use crate::data::Payload;
 use crate::engine::{nvme, scsi};
 use crate::engine::{Hole, Op, Tracker};
+use crate::persist;
+use crate::pin::PinnedFile;
 use crate::platform::{Attached, Errno, Geometry, Opened, Platform, Result, Sighting};
 use crate::ThisPlatform;
 use core::ffi::c_void;
@@ -96,6 +98,21 @@ impl Attached<ThisPlatform> for AttachedDisk {
         // SAFETY: the device is open, and the place to write to outlives the call.
         unsafe { bindings::inv_device_seen(self.opened.device.as_ptr(), &mut seen) };
         Sighting { device: seen.device, written: seen.written, sure: seen.sure != 0, untouched: seen.untouched != 0 }
+    }
+
+    fn flush(&self) -> Result<()> {
+        // SAFETY: the device is open.
+        check(unsafe { bindings::inv_device_flush(self.opened.device.as_ptr()) })
+    }
+
+    fn hold_writes(&self, file: &PinnedFile) -> Result<()> {
+        // SAFETY: the device is open and attached, and the file is pinned.
+        check(unsafe { bindings::inv_device_hold_writes(self.opened.device.as_ptr(), file.as_ptr()) })
+    }
+
+    fn release_writes(&self) {
+        // SAFETY: the device is open and attached.
+        unsafe { bindings::inv_device_release_writes(self.opened.device.as_ptr()) }
     }
 
     fn detach(&mut self) -> Result<()> {
@@ -196,6 +213,36 @@ pub unsafe extern "C" fn inv_rs_uncount(disk: *const c_void, op: u32, bytes: u64
     }
 }
 
+/// Whether a write must wait.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_must_wait(disk: *const c_void, sector: u64, sectors: u64) -> i32 {
+    // SAFETY: the glue calls this for an attached device only.
+    i32::from(unsafe { tracker(disk) }.intent.must_wait(sector, sectors))
+}
+
+/// Does what writes wait for.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_mark_intent(disk: *const c_void) -> i32 {
+    // SAFETY: the glue's work is stopped before the device is detached for good.
+    i32::from(persist::work(unsafe { tracker(disk) }))
+}
+
+/// Writes have waited for so many seconds. Whether they still do.
+///
+/// # Safety
+/// As for [`tracker`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inv_rs_late(disk: *const c_void, seconds: u32) -> i32 {
+    // SAFETY: the glue's work is stopped before the device is detached for good.
+    unsafe { persist::late(tracker(disk), seconds) as i32 }
+}
+
 /// The whole disk may change.
 ///
 /// # Safety
@@ -221,14 +268,14 @@ pub unsafe extern "C" fn inv_rs_hole(disk: *const c_void, hole: u32) {
 /// # Safety
 /// As for [`tracker`]; `command` and what it points to are the caller's until this returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindings::inv_command) {
+pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindings::inv_command) -> i32 {
     // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
     let given = unsafe { &*command };
     // SAFETY: by the caller's word.
     let (cdb, data) = unsafe { parts(given) };
     let command = scsi::Command { cdb, data, bytes: given.bytes, sends: given.sends != 0 };
     // SAFETY: the glue calls this for an attached device only.
-    unsafe { tracker(disk) }.passthrough(command.effect(), given.block_sectors.into());
+    i32::from(unsafe { tracker(disk) }.passthrough(command.effect(), given.block_sectors.into()))
 }
 
 /// A passthrough NVMe command is about to be given to the disk.
@@ -236,12 +283,12 @@ pub unsafe extern "C" fn inv_rs_scsi(disk: *const c_void, command: *const bindin
 /// # Safety
 /// As for [`inv_rs_scsi`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inv_rs_nvme(disk: *const c_void, command: *const bindings::inv_command) {
+pub unsafe extern "C" fn inv_rs_nvme(disk: *const c_void, command: *const bindings::inv_command) -> i32 {
     // SAFETY: the glue gives a whole structure, which it does not change meanwhile.
     let given = unsafe { &*command };
     // SAFETY: the glue calls this for an attached device only, and the rest by the caller's word.
     let (tracker, command) = unsafe { (tracker(disk), nvme(given)) };
-    tracker.passthrough(command.effect(), given.block_sectors.into());
+    i32::from(tracker.passthrough(command.effect(), given.block_sectors.into()))
 }
 
 /// Whether an NVMe command is the write of these sectors.

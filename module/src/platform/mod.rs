@@ -22,6 +22,8 @@ impl Errno {
     pub const AGAIN: Errno = Errno(11);
     /// Out of memory.
     pub const NOMEM: Errno = Errno(12);
+    /// It would wait for itself.
+    pub const DEADLK: Errno = Errno(35);
     /// Bad address.
     pub const FAULT: Errno = Errno(14);
     /// Busy.
@@ -248,6 +250,14 @@ pub trait Attached<P: Platform> {
     fn settle(&self);
     /// The disk at the moment from which on its writes were told, or, once it is detached, were not told any longer.
     fn seen(&self) -> Sighting;
+    /// Returns when all that was written to the disk outlives a power cut. Fails as flushing does.
+    fn flush(&self) -> Result<()>;
+    /// From now on each write asks the tracker whether it must wait, and what it waits for is done by [`crate::persist::work`],
+    /// in a thread of the disk's own. `file` is what that writes. Fails with [`Errno::OPNOTSUPP`] where writes of the disk
+    /// cannot be held, and with [`Errno::DEADLK`] where the file is on this very disk.
+    fn hold_writes(&self, file: &P::Pinned) -> Result<()>;
+    /// Writes that were held go on, if the tracker does not hold them again.
+    fn release_writes(&self);
     /// Detaches the disk. Fails with [`Errno::INTR`], the disk still filtered, when the caller is killed meanwhile.
     fn detach(&mut self) -> Result<()>;
 }

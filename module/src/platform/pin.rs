@@ -12,6 +12,13 @@ pub struct PinnedFile(NonNull<bindings::inv_pinned>);
 // SAFETY: the glue ties nothing of a pinned file to the thread that pinned it.
 unsafe impl Send for PinnedFile {}
 
+impl PinnedFile {
+    /// The glue's.
+    pub fn as_ptr(&self) -> *const bindings::inv_pinned {
+        self.0.as_ptr()
+    }
+}
+
 impl Pinned for PinnedFile {
     fn pin(path: &[u8]) -> Result<Self> {
         if path.last() != Some(&0) {

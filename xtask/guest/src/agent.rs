@@ -245,6 +245,11 @@ impl Agent {
         Ok(Waiter { file, disk: self.disk })
     }
 
+    /// Puts the disk into write-intent mode.
+    pub fn intend(&self) -> Step {
+        set_attribute(self.disk.node.as_bytes(), attribute::disk::WRITE_INTENT, 1)
+    }
+
     /// The driver's counters of this disk, as its text says.
     pub fn statistics(&self) -> Step<Statistics> {
         volume_stats(&self.file, self.disk.node).doing(|| format!("{}: statistics", self.disk.name)).map(Statistics)
@@ -325,11 +330,15 @@ impl Statistics {
 
 /// Sets a tunable of the driver.
 pub fn set_common(index: u32, value: u32) -> Step {
+    set_attribute(attribute::VALUE_COMMON, index, value)
+}
+
+fn set_attribute(whose: &[u8], index: u32, value: u32) -> Step {
     let text = value.to_string();
     let mut argument = [0; attribute::BYTES];
     argument.put(attribute::INDEX, &index.to_le_bytes());
     argument.put(attribute::WHY, &attribute::VALUE_SET.to_le_bytes());
-    argument.put(attribute::GUID, attribute::VALUE_COMMON);
+    argument.put(attribute::GUID, whose);
     argument.put(attribute::BUFFER, &(text.as_ptr().expose_provenance() as u64).to_le_bytes());
     argument.put(attribute::BUFFER_BYTES, &(text.len() as u32).to_le_bytes());
     ioctl(&open(DEVICE, 0)?, request::GET_SET_ATTR, &mut argument).doing(|| format!("set attribute {index}"))?;

@@ -3,15 +3,17 @@
 //!
 //! The VM counts one nanosecond for each instruction (`-icount shift=0`), so its time stamp counter counts them.
 
-use crate::agent::{Agent, become_service, set_common};
+use crate::agent::{Agent, become_service, persistent_name, set_common};
 use crate::channel::Channel;
 use crate::module;
+use crate::order::wait_until;
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::{buffer::Buffer, null_blk};
 use crate::world::joined;
 use guest::protocol::{INVOLFLT, Measured, Message, Setting};
 use involflt::abi::attribute::common::HIGH_WATER_NOT_STARTED;
 use nix::libc;
+use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::thread;
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 /// What the null_blk module is loaded with: requests that complete while they are given to it, by any processor.
 pub const NULL_BLK: &std::ffi::CStr = c"irqmode=0 queue_mode=2 submit_queues=4 nr_devices=64 gb=1";
+/// The disk with the bitmap files.
+const DISK: &str = "/dev/vda";
 const SIZE: u64 = 1 << 30;
 const WRITES: u64 = 20_000;
 /// Bytes that are written where the data of all of it is kept: half of what the smallest pool holds.
@@ -47,6 +51,10 @@ pub fn run(channel: &mut Channel, settings: &[Setting]) -> Step {
         filtered(channel, setting, Measured::BITMAP, 0)?;
         filtered(channel, setting, Measured::METADATA, EXTENTS)?;
     }
+    if first.writers == 1 {
+        file_system()?;
+        filtered(channel, &first, Measured::WRITE_INTENT, EXTENTS)?;
+    }
     let _service = become_service()?;
     settings.iter().try_for_each(|setting| filtered(channel, setting, Measured::DATA, EXTENTS))
 }
@@ -71,10 +79,16 @@ fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -
         }
         agents.iter().try_for_each(Agent::drain_unread)?;
     }
+    if state == Measured::WRITE_INTENT {
+        agents.iter().try_for_each(Agent::intend)?;
+        write(&disks(setting)?, setting, WRITES)?;
+        agents.iter().try_for_each(Agent::drain_unread)?;
+    }
     measure(channel, setting, state)?;
+    let expected = if state == Measured::WRITE_INTENT { Measured::METADATA } else { state };
     for agent in &agents {
         let found = agent.statistics()?.text("state")?;
-        ensure(found == state, || format!("measured in the state {found}, not {state}"))?;
+        ensure(found == expected, || format!("measured in the state {found}, not {expected}"))?;
     }
     match state {
         Measured::METADATA if setting.disks == 1 => drain(channel, setting, &agents[0], Measured::DRAIN)?,
@@ -82,6 +96,17 @@ fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -
         _ => {}
     }
     agents.into_iter().try_for_each(Agent::detach)
+}
+
+/// Where the driver keeps its files; a virtio-blk disk has it.
+fn file_system() -> Step {
+    const FILES: &str = "/etc/vxagent/involflt";
+    wait_until(DISK, true)?;
+    fs::create_dir_all(FILES).doing(|| FILES.into())?;
+    mount(Some(DISK), FILES, Some("ext4"), MsFlags::empty(), None::<&str>).doing(|| format!("mount {DISK}"))?;
+    // There is no mkdir here that the driver could call.
+    let directory = format!("{FILES}/{}", persistent_name(null_blk::disk(0, SIZE).node));
+    fs::create_dir_all(&directory).doing(|| directory.clone())
 }
 
 /// What it takes to drain what waits, and to copy as many bytes as it is for.

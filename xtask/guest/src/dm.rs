@@ -78,15 +78,32 @@ pub fn remove(name: &str) -> Step {
     ioctl(&control, DEV_REMOVE, &mut header(name, &[])).map(drop).doing(|| format!("device-mapper {name}: remove"))
 }
 
+/// What is given to the device `name` from here on waits there; no file system on it is frozen.
+pub fn suspend(name: &str) -> Step {
+    /// The flags for that, for a suspend, and to leave what is in flight alone.
+    const FLAGS: u32 = 1 << 1 | 1 << 10 | 1 << 11;
+    let mut buffer = header(name, &[]);
+    buffer.put(28, &FLAGS.to_le_bytes());
+    run(&open("/dev/mapper/control", 0)?, name, DEV_SUSPEND, &mut buffer)
+}
+
+/// It goes on.
+pub fn resume(name: &str) -> Step {
+    // Without the suspend flag, this resumes.
+    run(&open("/dev/mapper/control", 0)?, name, DEV_SUSPEND, &mut header(name, &[]))
+}
+
 /// Gives the device `name` another size.
 pub fn resize(name: &str, backing: &str, offset: u64, size: u64) -> Step {
     load(&open("/dev/mapper/control", 0)?, name, &[part_of(backing, offset, size)])
 }
 
 fn load(control: &File, name: &str, targets: &[Target]) -> Step {
-    let run = |nr, buffer: &mut [u8]| ioctl(control, nr, buffer).doing(|| format!("device-mapper {name}"));
-    run(TABLE_LOAD, &mut table(name, targets))?;
-    // Without the suspend flag, this resumes: the table goes live.
-    run(DEV_SUSPEND, &mut header(name, &[]))?;
-    Ok(())
+    run(control, name, TABLE_LOAD, &mut table(name, targets))?;
+    // The table goes live.
+    resume(name)
+}
+
+fn run(control: &File, name: &str, nr: u32, buffer: &mut [u8]) -> Step {
+    ioctl(control, nr, buffer).map(drop).doing(|| format!("device-mapper {name}"))
 }

@@ -147,22 +147,56 @@ pub const NEXT_DM_NODE: &str = "/dev/dm-7";
 /// The disks of a machine whose power is cut.
 pub mod powercut {
     use super::{Disk, FileSystem, MIB};
+    use serde::{Deserialize, Serialize};
 
-    /// What is written to and replicated.
-    pub const SOURCE: Disk = Disk {
-        name: "source",
-        node: "/dev/vda",
-        image_offset: 0,
-        size: 16 * MIB,
-        file_system: FileSystem::Ext4,
-        partitioned: false,
-    };
-    /// Its replica, as large.
-    pub const REPLICA: &str = "/dev/vdb";
-    /// An ext4 file system with what the driver and involfltctl keep.
-    pub const STATE: &str = "/dev/vdc";
-    /// Its size in bytes.
+    /// How they are connected: SCSI and NVMe disks share one controller, and what of requests it has.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum Bus {
+        /// virtio-blk
+        #[default]
+        Virtio,
+        /// virtio-scsi
+        Scsi,
+        /// NVMe, a namespace each
+        Nvme,
+    }
+
+    /// The disks, by what they are for.
+    #[derive(Debug)]
+    pub struct Disks {
+        /// What is written to and replicated.
+        pub source: Disk,
+        /// Node of its replica, as large.
+        pub replica: &'static str,
+        /// Node of an ext4 file system with what the driver and involfltctl keep.
+        pub state: &'static str,
+    }
+
+    /// Size of the source in bytes.
+    pub const SOURCE_SIZE: u64 = 16 * MIB;
+    /// Size of the file system in bytes.
     pub const STATE_SIZE: u64 = 16 * MIB;
+
+    const fn disks(node: &'static str, replica: &'static str, state: &'static str) -> Disks {
+        let file_system = FileSystem::Ext4;
+        let source = Disk { name: "source", node, image_offset: 0, size: SOURCE_SIZE, file_system, partitioned: false };
+        Disks { source, replica, state }
+    }
+
+    static VIRTIO: Disks = disks("/dev/vda", "/dev/vdb", "/dev/vdc");
+    static SCSI: Disks = disks("/dev/sda", "/dev/sdb", "/dev/sdc");
+    static NVME: Disks = disks("/dev/nvme0n1", "/dev/nvme0n2", "/dev/nvme0n3");
+
+    impl Bus {
+        /// The disks on it.
+        pub fn disks(self) -> &'static Disks {
+            match self {
+                Bus::Virtio => &VIRTIO,
+                Bus::Scsi => &SCSI,
+                Bus::Nvme => &NVME,
+            }
+        }
+    }
 }
 
 /// The disk of a machine that is rebooted.

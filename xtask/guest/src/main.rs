@@ -70,7 +70,7 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
         return bench::run(channel, &plan.bench);
     }
     if plan.powercut {
-        return powercut::run(channel);
+        return powercut::run(channel, plan.intent, plan.bus.disks());
     }
     if let Some(kind) = &plan.reboots {
         return reboots::run(kind, channel);
@@ -96,6 +96,7 @@ fn prepare() -> Step<Plan> {
         let parameters = match (name.as_str(), plan.nvme_multipath) {
             ("nvme_core.ko", true) => c"multipath=Y",
             ("nvme_core.ko", false) => c"multipath=N",
+            ("scsi_mod.ko", _) if plan.powercut => order::SCAN,
             ("null_blk.ko", _) if !plan.bench.is_empty() => bench::NULL_BLK,
             (name, _) if ON_DEMAND.contains(&name) => continue,
             _ => c"",

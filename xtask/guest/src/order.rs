@@ -115,6 +115,18 @@ impl Pair {
     }
 }
 
+/// What scsi_mod is loaded with where the guest brings the disks one by one.
+pub const SCAN: &std::ffi::CStr = c"scan=manual";
+
+/// Brings SCSI disks one by one, by their numbers: each has its node before the next one comes.
+pub fn bring_scsi(nodes: &[&str]) -> Step {
+    let scan = format!("/sys/class/scsi_host/{}/scan", scsi_host()?);
+    nodes.iter().enumerate().try_for_each(|(number, node)| {
+        fs::write(&scan, format!("0 {number} 0")).doing(|| scan.clone())?;
+        wait_until(node, true)
+    })
+}
+
 /// Name of the host adapter of virtio-scsi.
 pub fn scsi_host() -> Step<String> {
     let class = "/sys/class/scsi_host";

@@ -4,11 +4,12 @@
 use crate::agent::Agent;
 use crate::channel::Channel;
 use crate::module;
-use crate::order::wait_until;
+use crate::order::{bring_scsi, wait_for};
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
 use crate::work::{Area, Random};
-use guest::layout::powercut::{REPLICA, SOURCE, STATE};
+use guest::layout::Disk;
+use guest::layout::powercut::{Disks, SOURCE_SIZE};
 use guest::protocol::{CTL, INVOLFLT, Message, Standing};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
@@ -28,16 +29,35 @@ const KEPT: &str = "/mnt/kept";
 const REPLICAS: &str = "/var/lib/involflt/replicas";
 
 /// Brings the replica up to date, tells what came of it, and works until the power is cut or the machine is to stop.
-pub fn run(channel: &mut Channel) -> Step {
-    [SOURCE.node, REPLICA, STATE].iter().try_for_each(|node| wait_until(node, true))?;
-    keep_state()?;
+pub fn run(channel: &mut Channel, intent: bool, disks: &'static Disks) -> Step {
+    let source = &disks.source;
+    let nodes = [source.node, disks.replica, disks.state];
+    if source.node.starts_with("/dev/sd") {
+        bring_scsi(&nodes)?;
+    }
+    // A node is there some time before it can be opened.
+    nodes.iter().try_for_each(|node| wait_for(&format!("{node} to open"), || File::open(node).is_ok()))?;
+    keep_state(disks.state)?;
     module::load(INVOLFLT)?;
-    let resync = Agent::attach(&SOURCE)?.resync_reason()?;
-    let standing = Standing { resync, copy: catch_up()? };
-    channel.send(&Message::Survived { standing, different: first_difference()? });
+    let resync = Agent::attach(source)?.resync_reason()?;
+    if intent {
+        attribute(source, "set", &["1"])?;
+    }
+    let standing = Standing { resync, copy: catch_up(disks)? };
+    channel.send(&Message::Survived { standing, different: first_difference(disks)? });
+    if intent {
+        // The file is written past its file system, then by way of it.
+        Agent::attach(source)?.remove()?;
+        let resync = Agent::attach(source)?.resync_reason()?;
+        ensure(resync.is_none(), || format!("a removal in write-intent mode: {resync:?}"))?;
+    }
     channel.send(&Message::Working);
-    work()?;
-    let resync = Agent::attach(&SOURCE)?.resync_reason()?;
+    work(disks, !intent)?;
+    if intent {
+        let mode = attribute(source, "get", &[])?;
+        ensure(mode == "1\n", || format!("WriteIntent is {mode:?}"))?;
+    }
+    let resync = Agent::attach(source)?.resync_reason()?;
     let standing = Standing { copy: resync.is_some() || !is_whole()?, resync };
     // As at every orderly stop: what is mounted is written back and read-only, then the machine is switched off.
     nix::unistd::sync();
@@ -48,9 +68,9 @@ pub fn run(channel: &mut Channel) -> Step {
 }
 
 /// The directories of the driver and of involfltctl on a file system that outlives the machine.
-fn keep_state() -> Step {
+fn keep_state(state: &str) -> Step {
     fs::create_dir_all(KEPT).doing(|| KEPT.into())?;
-    mount(Some(STATE), KEPT, Some("ext4"), MsFlags::empty(), None::<&str>).doing(|| format!("mount {STATE}"))?;
+    mount(Some(state), KEPT, Some("ext4"), MsFlags::empty(), None::<&str>).doing(|| format!("mount {state}"))?;
     fs::create_dir_all("/var/lib").doing(|| "/var/lib".into())?;
     fs::create_dir_all("/etc").doing(|| "/etc".into())?;
     for (name, path) in [("vxagent", "/etc/vxagent"), ("involflt", "/var/lib/involflt")] {
@@ -72,24 +92,32 @@ fn is_whole() -> Step<bool> {
 }
 
 /// Whether there was a full copy.
-fn catch_up() -> Step<bool> {
-    let output = Command::new(CTL)
-        .args(["replicate", SOURCE.node, "--to", REPLICA, "--once", "--overwrite"])
-        .output()
-        .doing(|| CTL.into())?;
-    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-    ensure(output.status.success(), || format!("replicate: {}: {said}", output.status))?;
+fn catch_up(disks: &Disks) -> Step<bool> {
+    let said = said(&["replicate", disks.source.node, "--to", disks.replica, "--once", "--overwrite"])?;
     Ok(said.contains("full copy"))
 }
 
+/// Sets or gets the attribute of write-intent mode.
+fn attribute(disk: &Disk, verb: &str, value: &[&str]) -> Step<String> {
+    said(&[&["attr", verb, "WriteIntent"], value, &["--disk", disk.node]].concat())
+}
+
+/// What involfltctl says, where it succeeds.
+fn said(arguments: &[&str]) -> Step<String> {
+    let output = Command::new(CTL).args(arguments).output().doing(|| CTL.into())?;
+    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    ensure(output.status.success(), || format!("{}: {}: {said}", arguments[0], output.status))?;
+    Ok(said)
+}
+
 /// The first byte of the source that the replica does not have.
-fn first_difference() -> Step<Option<u64>> {
+fn first_difference(disks: &Disks) -> Step<Option<u64>> {
     const CHUNK: usize = 1 << 20;
-    let (source, replica) = (open(SOURCE.node, libc::O_DIRECT)?, open(REPLICA, libc::O_DIRECT)?);
+    let (source, replica) = (open(disks.source.node, libc::O_DIRECT)?, open(disks.replica, libc::O_DIRECT)?);
     let (mut left, mut right) = (Buffer::new(CHUNK), Buffer::new(CHUNK));
-    for at in (0..SOURCE.size).step_by(CHUNK) {
-        source.read_exact_at(left.bytes_mut(), at).doing(|| SOURCE.node.into())?;
-        replica.read_exact_at(right.bytes_mut(), at).doing(|| REPLICA.into())?;
+    for at in (0..SOURCE_SIZE).step_by(CHUNK) {
+        source.read_exact_at(left.bytes_mut(), at).doing(|| disks.source.node.into())?;
+        replica.read_exact_at(right.bytes_mut(), at).doing(|| disks.replica.into())?;
         let different = left.bytes().iter().zip(right.bytes()).position(|(left, right)| left != right);
         if let Some(offset) = different {
             return Ok(Some(at + offset as u64));
@@ -98,8 +126,8 @@ fn first_difference() -> Step<Option<u64>> {
     Ok(None)
 }
 
-/// Writes of all kinds, a replication that is killed and goes on, and starts and ends of filtering.
-fn work() -> Step {
+/// Writes of all kinds, a replication that is killed and goes on, and where it is asked for starts and ends of filtering.
+fn work(disks: &'static Disks, removes: bool) -> Step {
     let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let most = std::env::var(STOPS).ok().and_then(|most| most.parse::<u64>().ok());
     let end = most.map(|most| Instant::now() + Duration::from_millis(Random::new(seed).below(most + 1)));
@@ -109,21 +137,22 @@ fn work() -> Step {
             .into_iter()
             .enumerate()
             .map(|(index, flags)| {
-                scope.spawn(move || write(flags, &half(index as u64), &mut Random::new(seed + index as u64), end))
+                let random = Random::new(seed + index as u64);
+                scope.spawn(move || write(&disks.source, flags, &half(index as u64), random, end))
             })
             .collect();
-        let lifecycle = scope.spawn(move || replicate(&mut Random::new(seed + 99), end));
+        let lifecycle = scope.spawn(move || replicate(disks, &mut Random::new(seed + 99), removes, end));
         writers.into_iter().chain([lifecycle]).try_for_each(|thread| crate::world::joined(thread.join()))
     })
 }
 
 /// Each writer has its own: a direct write beside a buffered one makes an fsync fail.
 fn half(index: u64) -> Area {
-    index * SOURCE.size / 2..(index + 1) * SOURCE.size / 2
+    index * SOURCE_SIZE / 2..(index + 1) * SOURCE_SIZE / 2
 }
 
-fn write(flags: i32, area: &Area, random: &mut Random, end: &dyn Fn() -> bool) -> Step {
-    let file: File = open(SOURCE.node, flags)?;
+fn write(disk: &Disk, flags: i32, area: &Area, mut random: Random, end: &dyn Fn() -> bool) -> Step {
+    let file: File = open(disk.node, flags)?;
     while !end() {
         let length = 512 << random.below(8);
         let offset = random.place(area, length, 512);
@@ -135,20 +164,20 @@ fn write(flags: i32, area: &Area, random: &mut Random, end: &dyn Fn() -> bool) -
     file.sync_all().doing(|| "fsync".into())
 }
 
-fn replicate(random: &mut Random, end: &dyn Fn() -> bool) -> Step {
+fn replicate(disks: &'static Disks, random: &mut Random, removes: bool, end: &dyn Fn() -> bool) -> Step {
     while !end() {
         let mut replicate = Command::new(CTL)
-            .args(["replicate", SOURCE.node, "--to", REPLICA])
+            .args(["replicate", disks.source.node, "--to", disks.replica])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .doing(|| CTL.into())?;
         thread::sleep(Duration::from_millis(100 + random.below(1500)));
         replicate.kill().and_then(|()| replicate.wait()).doing(|| "kill replicate".into())?;
-        if random.below(2) == 0 {
-            Agent::attach(&SOURCE)?.remove()?;
+        if random.below(2) == 0 && removes {
+            Agent::attach(&disks.source)?.remove()?;
         }
     }
     // What is written from here on is tracked.
-    Agent::attach(&SOURCE).map(drop)
+    Agent::attach(&disks.source).map(drop)
 }

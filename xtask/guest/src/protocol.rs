@@ -4,6 +4,7 @@
 //! The host puts a [`Plan`] in the initramfs; the guest answers with one [`Message`] a line, as JSON, on its
 //! second serial port.
 
+use crate::layout::powercut::Bus;
 use serde::{Deserialize, Serialize};
 
 /// Where the plan is in the initramfs.
@@ -33,6 +34,12 @@ pub struct Plan {
     pub nvme_multipath: bool,
     /// Whether to work until the power is cut, instead of running scenarios.
     pub powercut: bool,
+    /// Whether the source is in write-intent mode then.
+    #[serde(default)]
+    pub intent: bool,
+    /// How the disks are connected then.
+    #[serde(default)]
+    pub bus: Bus,
     /// Whether to live with a root file system of this kind that is on a filtered disk, instead of running scenarios.
     pub reboots: Option<String>,
     /// What to measure instead of running scenarios; then no disk is there but what the modules make.
@@ -76,6 +83,8 @@ impl Measured {
     pub const BITMAP: &'static str = "bitmap";
     /// In the metadata state.
     pub const METADATA: &'static str = "metadata";
+    /// In the metadata state and write-intent mode, to regions that are marked.
+    pub const WRITE_INTENT: &'static str = "write-intent";
     /// In the data state.
     pub const DATA: &'static str = "data";
     /// What it takes to drain the extents of as many writes, instead of the writes themselves.
@@ -214,6 +223,10 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "disks are taken away while they are filtered and come back, and need a resync then",
     },
     Scenario { name: "ctl", title: "involfltctl starts, shows, examines and stops filtering of every disk" },
+    Scenario {
+        name: "write-intent",
+        title: "writes wait for a bitmap file whose disk does not answer; the mode is refused where that is the disk itself",
+    },
     Scenario {
         name: "c-agent",
         title: "agents in C, of 64 and 32 bits, drain what was written; killed at every step, the next one goes on",

@@ -14,6 +14,7 @@ use crate::resolve::Resolution;
 use crate::result::{Row, Status};
 use crate::vm;
 use crate::vm::reboots::FileSystem;
+use guest::layout::powercut::Bus;
 use guest::protocol::{BOOKMARKS, REPLICATE, SCENARIOS};
 use std::path::Path;
 use std::sync::Mutex;
@@ -35,7 +36,7 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
 }
 
 /// Scenarios that take as long as all others together. Each kernel runs those of one row.
-const LONG: [&[&str]; 2] = [&[REPLICATE], &["many-and-large", BOOKMARKS]];
+const LONG: [&[&str]; 2] = [&[REPLICATE], &["many-and-large", BOOKMARKS, "write-intent"]];
 
 fn print_covering_set(context: &Context<'_>, kernels: &[LockedKernel]) {
     println!("covering set: {} kernels, each with all of {} scenarios but", kernels.len(), vm::scenarios().count());
@@ -190,18 +191,31 @@ fn cut_power(context: &Context<'_>, tally: &mut Tally, kernel: &LockedKernel, mo
         out_dir: &dist.join("vm"),
         runs,
         seed: 1,
+        intent: false,
+        bus: Bus::default(),
     };
-    let outcome = vm::powercut::run(&request, context.listener)
-        .map(|cuts| format!("{} cuts and stops, silently different: 0", cuts.len()))
-        .map_err(|error| error.to_string());
-    let again = format!("cargo xtask vm powercut --runs {runs} --seed 1 --select {}", kernel.kernel);
-    tally.check(&format!("{} power cuts", kernel.id()), outcome, &again);
+    cut(context, tally, &request);
+    // Its first end is a stop, its second one a cut.
     let runs = if context.long { 30 } else { 2 };
+    let buses: &[Bus] = if context.long { &[Bus::Virtio, Bus::Scsi, Bus::Nvme] } else { &[Bus::Scsi] };
+    for &bus in buses {
+        cut(context, tally, &vm::powercut::Request { runs, seed: 11, intent: true, bus, ..request });
+    }
     let outcome = vm::reboots::run(&vm::powercut::Request { runs, ..request }, FileSystem::Ext4, context.listener)
         .map(|done| format!("{} reboots, {} blocks changed in {}, 0 missed", done.reboots, done.changed, done.judged))
         .map_err(|error| error.to_string());
     let again = format!("cargo xtask vm reboots --runs {runs} --seed 1 --select {}", kernel.kernel);
     tally.check(&format!("{} reboots", kernel.id()), outcome, &again);
+}
+
+fn cut(context: &Context<'_>, tally: &mut Tally, request: &vm::powercut::Request<'_>) {
+    let vm::powercut::Request { kernel, runs, seed, intent, bus, .. } = *request;
+    let outcome = vm::powercut::run(request, context.listener)
+        .map(|cuts| format!("{} cuts and stops, silently different: 0", cuts.len()))
+        .map_err(|error| error.to_string());
+    let command = vm::powercut::again(intent, bus);
+    let again = format!("cargo xtask vm {command} --runs {runs} --seed {seed} --select {}", kernel.kernel);
+    tally.check(&format!("{} {command}", kernel.id()), outcome, &again);
 }
 
 /// `None` where the kernel has no module, which is counted as a failure of its build.

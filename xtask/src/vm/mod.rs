@@ -182,6 +182,8 @@ fn initramfs(request: &Request<'_>, image: &image::Image, copies: &disks::Copies
         scenarios: plan_scenarios(request),
         nvme_multipath: nvme_multipath(request.kernel),
         powercut: false,
+        intent: false,
+        bus: Default::default(),
         reboots: None,
         bench: Vec::new(),
     })?;

@@ -11,6 +11,7 @@ use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
 use crate::resolve::{MatrixArgs, matrix};
 use crate::store::Store;
+use guest::layout::powercut::Bus;
 use std::fs;
 use std::path::PathBuf;
 
@@ -84,6 +85,7 @@ impl Repeat {
             None => farm.build(kernel, &out_dir.join(format!("{}.build.log", kernel.id())), &stage)?.module,
         };
         let (offline, runs, seed) = (self.matrix.offline, self.runs, self.seed);
-        work(&Request { kernel, store, offline, module: &module, programs, out_dir: &out_dir, runs, seed }, listener)
+        let (module, out_dir, intent, bus) = (&*module, &*out_dir, false, Bus::default());
+        work(&Request { kernel, store, offline, module, programs, out_dir, runs, seed, intent, bus }, listener)
     }
 }

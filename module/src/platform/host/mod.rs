@@ -10,6 +10,7 @@ use crate::platform::{
 use crate::sync::AtomicU64;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ thread_local! {
     /// Not random, but another one each time.
     static RANDOM: Cell<u64> = const { Cell::new(0) };
     static MEMORY_BYTES: Cell<u64> = const { Cell::new(256 << 20) };
+    static AT_SETTLE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static AT_FLUSH: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static WORK: Cell<bool> = const { Cell::new(false) };
     static NO_MEMORY: Cell<bool> = const { Cell::new(false) };
     /// Each thread its own, so that tests do not meet.
@@ -226,6 +229,12 @@ impl Host {
         WRITTEN.set(1);
     }
 
+    /// What a disk of this thread does when the writes in flight are waited for, and when it is flushed.
+    pub fn disks_do(at_settle: Hook, at_flush: Hook) {
+        AT_SETTLE.set(Some(at_settle));
+        AT_FLUSH.set(Some(at_flush));
+    }
+
     /// Whether the disks' driver is known to count what is written.
     pub fn is_sure_of_counts(sure: bool) {
         SURE.set(sure);
@@ -291,6 +300,13 @@ impl Drop for FrozenName {
     }
 }
 
+/// What a test's disk does.
+pub type Hook = Rc<dyn Fn()>;
+
+fn call(hook: Option<Hook>) {
+    hook.inspect(|hook| hook());
+}
+
 /// A disk named `NAME:SECTORS`; any other name is no disk.
 pub struct NamedDisk {
     geometry: Geometry,
@@ -349,12 +365,24 @@ impl Attached<Host> for TrackedDisk {
     }
 
     fn settle(&self) {
+        call(AT_SETTLE.with_borrow(Clone::clone));
         self.settled.set(self.settled.get() + 1);
     }
 
     fn seen(&self) -> Sighting {
         Sighting { device: 1, written: WRITTEN.get(), sure: SURE.get(), untouched: SURE.get() && WRITTEN.get() == 1 }
     }
+
+    fn flush(&self) -> Result<()> {
+        call(AT_FLUSH.with_borrow(Clone::clone));
+        Ok(())
+    }
+
+    fn hold_writes(&self, _: &HostPinned) -> Result<()> {
+        Ok(())
+    }
+
+    fn release_writes(&self) {}
 
     fn detach(&mut self) -> Result<()> {
         Ok(())

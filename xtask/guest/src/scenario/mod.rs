@@ -25,6 +25,7 @@ mod tags;
 mod telemetry;
 mod tracking;
 mod waits;
+mod write_intent;
 mod writes;
 mod zone_append;
 mod zones;
@@ -51,6 +52,7 @@ fn function(name: &str) -> Option<Function> {
         "replug" => |_| replug::scenario(),
         "keep" => |_| keep::scenario(),
         "ctl" => |_| ctl::scenario(),
+        "write-intent" => |_| write_intent::scenario(),
         "c-agent" => |_| c_agent::scenario(),
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,

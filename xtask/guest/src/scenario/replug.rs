@@ -15,12 +15,18 @@ use std::path::Path;
 pub fn scenario() -> Step<String> {
     for disk in &LIVE[..3] {
         let plug = Plug::of(disk)?;
-        taken_away(disk, &plug)?;
+        taken_away(disk, &plug, || Ok(()))?;
         come_back(disk)?;
-        taken_away(disk, &plug)?;
+        taken_away(disk, &plug, || Ok(()))?;
         come_back(disk)?;
     }
     Ok("virtio-blk, virtio-scsi and nvme, each twice".into())
+}
+
+/// The disk is taken away after `begin` has changed something about its filtering, and comes back.
+pub(super) fn once(disk: &'static Disk, begin: impl FnOnce() -> Step) -> Step {
+    taken_away(disk, &Plug::of(disk)?, begin)?;
+    come_back(disk)
 }
 
 /// Files of sysfs, and what to write to them.
@@ -62,8 +68,9 @@ impl Plug {
 
 /// Written to and taken away; filtering of it ends without a hang, and it comes back. Nothing is in flight meanwhile: old kernels
 /// tell of I/O errors then, which fail a run.
-fn taken_away(disk: &'static Disk, plug: &Plug) -> Step {
+fn taken_away(disk: &'static Disk, plug: &Plug, begin: impl FnOnce() -> Step) -> Step {
     let agent = Agent::attach(disk)?;
+    begin()?;
     let file = open(disk.node, libc::O_DIRECT)?;
     (40..48).try_for_each(|offset| {
         file.write_all_at(Buffer::stamped(65536).bytes(), offset * MIB).doing(|| format!("write to {}", disk.name))

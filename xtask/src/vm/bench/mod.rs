@@ -38,6 +38,10 @@ const SETTINGS: [(u32, &[Setting]); 2] = [
     ),
     (4, &[Setting { disks: 1, writers: 4, written: 1, kib: 4 }, Setting { disks: 4, writers: 4, written: 4, kib: 4 }]),
 ];
+/// What the guest loads of the kernel's own modules.
+const MODULES_OF_KERNEL: [&str; 5] = ["null_blk", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+/// Bytes of the file system with the bitmap files.
+const STATE_SIZE: u64 = 16 << 20;
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(300), longest: Duration::from_secs(600) };
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on";
 
@@ -118,17 +122,25 @@ impl Bench {
             }
         };
         stage("bench: image");
-        let image = image::image(kernel, store, self.matrix.offline, &["null_blk"])?;
+        let image = image::image(kernel, store, self.matrix.offline, &MODULES_OF_KERNEL)?;
+        let state = out.join("state.img");
+        make_state(&state)?;
         let mut told = Vec::new();
         for (processors, settings) in SETTINGS {
             stage(&format!("bench: {processors} processors"));
             let initramfs = out.join("initramfs");
             write_initramfs(&initramfs, &image, &module, settings)?;
             let log = out.join(format!("{id}-{processors}.log"));
-            told.extend(boot(&image.vmlinuz, &initramfs, processors, &log)?);
+            told.extend(boot(&image.vmlinuz, &initramfs, &state, processors, &log)?);
         }
         Ok((module, told))
     }
+}
+
+/// An ext4 file system of blocks that the driver pins.
+fn make_state(path: &Path) -> Result<()> {
+    fs::File::create(path).and_then(|file| file.set_len(STATE_SIZE)).at_path(path)?;
+    super::disks::run(Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096"]).arg(path))
 }
 
 /// Bytes of code that a module has in memory.
@@ -155,6 +167,8 @@ fn write_initramfs(path: &Path, image: &image::Image, module: &Path, settings: &
         scenarios: Vec::new(),
         nvme_multipath: false,
         powercut: false,
+        intent: false,
+        bus: Default::default(),
         reboots: None,
         bench: settings.to_vec(),
     };
@@ -174,7 +188,7 @@ fn write_initramfs(path: &Path, image: &image::Image, module: &Path, settings: &
     cpio.finish().map(drop).at_path(path)
 }
 
-fn boot(vmlinuz: &Path, initramfs: &Path, processors: u32, log: &Path) -> Result<Vec<Message>> {
+fn boot(vmlinuz: &Path, initramfs: &Path, state: &Path, processors: u32, log: &Path) -> Result<Vec<Message>> {
     let mut command = Command::new(QEMU);
     command
         .args(["-machine", "pc,i8042=off", "-accel", "tcg,thread=single", "-icount", "shift=0", "-cpu", "max"])
@@ -190,6 +204,8 @@ fn boot(vmlinuz: &Path, initramfs: &Path, processors: u32, log: &Path) -> Result
             "-no-reboot",
         ])
         .args(["-append", KERNEL_ARGUMENTS])
+        .arg("-drive")
+        .arg(format!("if=virtio,format=raw,file={}", escaped(state)))
         .arg("-kernel")
         .arg(vmlinuz)
         .arg("-initrd")

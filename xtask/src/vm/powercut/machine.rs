@@ -6,6 +6,7 @@ use super::nbd;
 use crate::error::{AtPath, Error, Result};
 use crate::vm::emulator::{self, QEMU, escaped};
 use crate::vm::kernel_log;
+use guest::layout::powercut::Bus;
 use guest::protocol::{Message, Standing};
 use std::fs::{self, File};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,8 +17,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A kernel that oopses is of no more use: it panics, and a panic ends QEMU.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on quiet";
+/// A kernel that oopses is of no more use: it panics, and a panic ends QEMU. The guest brings SCSI disks one by one.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_cpu=on quiet scsi_mod.scan=manual";
 /// A guest that says nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(150);
 /// Work that comes to no more requests for so long is cut all the same.
@@ -37,6 +38,8 @@ pub struct Machine<'a> {
     pub log: &'a Path,
     /// Its disks, in the order of their nodes.
     pub disks: &'a [Mutex<Disk>],
+    /// How they are connected.
+    pub bus: Bus,
 }
 
 /// How a machine's time ends.
@@ -121,13 +124,22 @@ impl Machine<'_> {
             .arg("-serial")
             .arg(format!("file:{}", escaped(self.log)))
             .args(["-serial", "stdio"]);
+        match self.bus {
+            Bus::Virtio => &mut command,
+            Bus::Scsi => command.args(["-device", "virtio-scsi-pci,id=scsi"]),
+            Bus::Nvme => command.args(["-device", "nvme,id=nvme,serial=powercut"]),
+        };
         for index in 0..self.disks.len() {
             let path = escaped(&self.socket(index));
             command
                 .arg("-blockdev")
                 .arg(format!("driver=nbd,node-name=disk{index},server.type=unix,server.path={path}"))
                 .arg("-device")
-                .arg(format!("virtio-blk-pci,drive=disk{index},addr={}", 4 + index));
+                .arg(match self.bus {
+                    Bus::Virtio => format!("virtio-blk-pci,drive=disk{index},addr={}", 4 + index),
+                    Bus::Scsi => format!("scsi-hd,drive=disk{index},bus=scsi.0,scsi-id={index}"),
+                    Bus::Nvme => format!("nvme-ns,drive=disk{index},bus=nvme,nsid={}", 1 + index),
+                });
         }
         let errors = self.dir.join("qemu.err");
         command

@@ -7,7 +7,7 @@ pub mod machine;
 mod nbd;
 pub mod random;
 
-pub use command::PowerCut;
+pub use command::{PowerCut, again};
 use machine::{End, Found};
 
 use super::{Programs, image, write_initramfs};
@@ -16,7 +16,7 @@ use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::store::{self, Store};
 use disk::Disk;
-use guest::layout::powercut::{SOURCE, STATE_SIZE};
+use guest::layout::powercut::{Bus, SOURCE_SIZE, STATE_SIZE};
 use guest::protocol::{Plan, Standing};
 use machine::Machine;
 use random::Random;
@@ -53,6 +53,10 @@ pub struct Request<'a> {
     pub runs: u32,
     /// Where all random numbers come from but the guest's timing.
     pub seed: u64,
+    /// Whether the source is in write-intent mode.
+    pub intent: bool,
+    /// How the disks are connected.
+    pub bus: Bus,
 }
 
 /// A cut or a stop, and what was found after it.
@@ -67,9 +71,11 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Whether an orderly stop has cost a resync or a full copy that was not due before it.
-    fn has_lost(&self) -> bool {
-        self.due.as_ref().is_some_and(|due| self.found.resync != due.resync || (self.found.copy && !due.copy))
+    /// Whether an orderly stop, or in write-intent mode any end, has cost a resync or a full copy that was not due before it.
+    fn has_lost(&self, intent: bool) -> bool {
+        let nothing = intent.then_some(Standing { resync: None, copy: false });
+        let due = self.due.as_ref().or(nothing.as_ref());
+        due.is_some_and(|due| self.found.resync != due.resync || (self.found.copy && !due.copy))
     }
 }
 
@@ -77,7 +83,7 @@ impl Cut {
 /// the comparison must find.
 ///
 /// Fails with the kind [`crate::error::Kind::Kernel`] where the machine does not start again, where the replica differs, where an
-/// orderly stop has cost a resync or a full copy, and where the change is not found.
+/// orderly stop, or in write-intent mode a cut, has cost a resync or a full copy, and where the change is not found.
 pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     let id = request.kernel.id();
     let stage = |stage: String| listener.event(Event::Stage { subject: id.clone(), stage });
@@ -91,10 +97,13 @@ pub fn run(request: &Request<'_>, listener: &dyn Listener) -> Result<Vec<Cut>> {
     write_initramfs(&initramfs, &image, request.module, request.programs, |modules| Plan {
         modules,
         powercut: true,
+        intent: request.intent,
+        bus: request.bus,
         ..Plan::default()
     })?;
     let log = request.out_dir.join(format!("{id}.powercut.log"));
-    let machine = Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disks };
+    let (vmlinuz, bus) = (&*image.vmlinuz, request.bus);
+    let machine = Machine { vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disks, bus };
     let note = |text: String| listener.event(Event::Note { subject: id.clone(), text });
     let mut random = Random::new(request.seed);
     let cuts = cuts(request, &machine, &mut random, &|number, cut| {
@@ -132,7 +141,7 @@ fn cuts(
             cuts.push(Cut { end, found: found.standing, due });
         }
         tell(number, cuts.last());
-        if let Some(lost) = cuts.last().filter(|cut| cut.has_lost()) {
+        if let Some(lost) = cuts.last().filter(|cut| cut.has_lost(request.intent)) {
             return Err(place(Error::kernel(summary(lost))));
         }
         machine.disks.iter().for_each(|disk| disk.lock().expect("nothing panics with a disk").cut(random));
@@ -142,7 +151,7 @@ fn cuts(
 
 /// Behind a stop without work, a byte of the replica changes: the comparison must find just that, or it would find nothing else.
 fn control(machine: &Machine<'_>, random: &mut Random) -> Result<()> {
-    let byte = random.below(SOURCE.size);
+    let byte = random.below(SOURCE_SIZE);
     machine.disks[REPLICA].lock().expect("nothing panics with a disk").spoil(byte);
     let Found { different, standing, .. } = machine.boot(End::AtOnce, 0).map_err(|error| error.at("the control"))?;
     match different == Some(byte) {
@@ -176,6 +185,6 @@ fn disks(dir: &Path) -> Result<[Mutex<Disk>; 3]> {
     // A small file system would have smaller blocks, which the driver does not pin.
     super::disks::run(Command::new("mkfs.ext4").args(["-q", "-b", "4096"]).arg(&path))?;
     let state = fs::read(&path).at_path(&path)?;
-    let source = vec![0; SOURCE.size as usize];
+    let source = vec![0; SOURCE_SIZE as usize];
     Ok([source.clone(), source, state].map(|bytes| Mutex::new(Disk::new(bytes))))
 }

@@ -80,7 +80,8 @@ pub fn run(request: &Request<'_>, kind: FileSystem, listener: &dyn Listener) -> 
     kind.make(&images.after)?;
     let disk = [Mutex::new(Disk::new(fs::read(&images.after).at_path(&images.after)?))];
     let log = request.out_dir.join(format!("{id}.reboots.log"));
-    let machine = Machine { vmlinuz: &image.vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disk };
+    let (vmlinuz, bus) = (&*image.vmlinuz, request.bus);
+    let machine = Machine { vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disk, bus };
     let stage = |number| {
         let stage = format!("reboots: {number} of {}", request.runs);
         listener.event(Event::Stage { subject: id.clone(), stage });

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Write-intent mode: where it is refused, and writes that wait for a file whose disk answers nothing.
+
+use super::ctl::{ctl, says};
+use super::replug;
+use crate::agent::Agent;
+use crate::dm;
+use crate::order::poll;
+use crate::sys::{Doing, Step, ensure, is_linux, open};
+use crate::work::{buffer::Buffer, file_system};
+use crate::world::{file_system_node, joined};
+use guest::layout::{Disk, FS_START, LIVE, MIB, NEXT_DM_NODE};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Where the ABI has the files.
+const FILES: &str = "/etc/vxagent/involflt";
+/// Name of the device below their file system.
+const BELOW: &str = "files";
+/// Whether the kernel's NVMe multipath is on.
+const MULTIPATH: &str = "/sys/module/nvme_core/parameters/multipath";
+/// Writes go on after this where nobody wants the mode any more.
+const LATE: Duration = Duration::from_secs(5);
+/// So many writes wait at once: more than the block layer begins together.
+const MANY: u64 = 100;
+/// What is begun has come to its wait after this.
+const MOMENT: Duration = Duration::from_millis(100);
+/// Ticks of a CPU in a second, as the kernel tells them.
+const TICKS: u64 = 100;
+
+/// Refusals by name; writes that wait, and go on in either way; a disk in the mode that is taken away.
+pub fn scenario() -> Step<String> {
+    refused(&LIVE[0], "EOPNOTSUPP")?;
+    if !is_linux((5, 10))? {
+        return Ok("refused, as this kernel can hold no writes".into());
+    }
+    file_system::mounted(&LIVE[0], FILES, || refused(&LIVE[0], "EDEADLK"))?;
+    dm::linear(BELOW, &file_system_node(&LIVE[0]), 0, LIVE[0].size - FS_START)?;
+    mount(Some(NEXT_DM_NODE), FILES, Some("ext4"), MsFlags::empty(), None::<&str>)
+        .doing(|| format!("mount {FILES}"))?;
+    let done = on_another_disk()?;
+    file_system::unmount(FILES).doing(|| format!("unmount {FILES}"))?;
+    dm::remove(BELOW)?;
+    Ok(done)
+}
+
+fn on_another_disk() -> Step<String> {
+    refused(&LIVE[0], "EDEADLK")?;
+    refused(&LIVE[3], "EOPNOTSUPP")?;
+    waits_and_goes_on(&LIVE[1])?;
+    many_wait_idly(&LIVE[1])?;
+    replug::once(&LIVE[1], || set(&LIVE[1], "1", 0).map(drop))?;
+    // A multipath head is bio-based.
+    let head = fs::read_to_string(MULTIPATH).is_ok_and(|parameter| parameter.trim() == "Y");
+    match head {
+        true => refused(&LIVE[2], "EOPNOTSUPP")?,
+        false => goes_on(&LIVE[2])?,
+    }
+    Ok("refused where it cannot be; writes wait; a disk in the mode is taken away".into())
+}
+
+fn set(disk: &Disk, value: &str, code: i32) -> Step<serde_json::Value> {
+    ctl(&["attr", "set", "WriteIntent", value, "--disk", disk.node], code)
+}
+
+fn refused(disk: &'static Disk, errno: &str) -> Step {
+    let agent = Agent::attach(disk)?;
+    says(disk.name, &set(disk, "1", 1)?, &[errno])?;
+    write(disk, MIB)?;
+    agent.detach()
+}
+
+fn write(disk: &Disk, offset: u64) -> Step {
+    let buffer = Buffer::stamped(4096);
+    open(disk.node, libc::O_DIRECT)?.write_all_at(buffer.bytes(), offset).doing(|| format!("write to {}", disk.name))
+}
+
+fn goes_on(disk: &'static Disk) -> Step {
+    let agent = Agent::attach(disk)?;
+    set(disk, "1", 0)?;
+    write(disk, MIB)?;
+    agent.detach()
+}
+
+/// The file's disk is suspended: a write to a region without a mark waits until it is resumed, or until some time after somebody
+/// ended the mode. A write to a region with one does not.
+fn waits_and_goes_on(disk: &'static Disk) -> Step {
+    let mut agent = Agent::attach(disk)?;
+    set(disk, "1", 0)?;
+    write(disk, 40 * MIB)?;
+    agent.drain_all()?;
+    while_suspended(disk, 50 * MIB, |waits| {
+        write(disk, 40 * MIB + 4096)?;
+        thread::sleep(LATE + Duration::from_secs(2));
+        ensure(!waits.is_finished(), || format!("{}: a write did not wait", disk.name))
+    })?;
+    let hole = agent.take_hole()?;
+    ensure(hole.is_none(), || format!("{}: a write that waited: {hole:?}", disk.name))?;
+    says(disk.name, &ctl(&["attr", "get", "WriteIntent", "--disk", disk.node], 0)?, &["\"1\""])?;
+    let mut ends = None;
+    while_suspended(disk, 60 * MIB, |waits| {
+        ends = Some(thread::spawn(|| set(disk, "0", 0)));
+        let gone_on = poll(|| waits.is_finished());
+        ensure(gone_on, || format!("{}: a write waited though the mode was ended", disk.name))
+    })?;
+    ends.map_or(Ok(()), |ends| joined(ends.join()).map(drop))?;
+    let hole = agent.take_hole()?;
+    ensure(hole.as_deref().is_some_and(|hole| hole.contains("did not wait")), || {
+        format!("{}: a write that did not wait: {hole:?}", disk.name)
+    })?;
+    agent.drain_all()?;
+    agent.detach()
+}
+
+/// Many writes wait for a second mark, with a file's disk that answers until the first is there: they are submitted once more, and
+/// must wait again. The CPUs have nothing to do meanwhile, and all writes come to their end.
+fn many_wait_idly(disk: &'static Disk) -> Step {
+    let agent = Agent::attach(disk)?;
+    set(disk, "1", 0)?;
+    let mut busy = Ok(0);
+    while_suspended(disk, 45 * MIB, |first| {
+        // Its mark is on its way, alone.
+        thread::sleep(MOMENT);
+        let others: Vec<_> =
+            (0..MANY).map(|index| thread::spawn(move || write(disk, index % 32 * MIB + index * 8192))).collect();
+        thread::sleep(MOMENT);
+        let marked = until_marked(first);
+        busy = marked.and_then(|()| busy_in_a_second());
+        let waits = others.iter().filter(|write| !write.is_finished()).count() as u64;
+        dm::resume(BELOW)?;
+        others.into_iter().try_for_each(|write| joined(write.join()))?;
+        ensure(waits == MANY, || format!("{}: {waits} of {MANY} writes waited", disk.name))
+    })?;
+    let busy = busy?;
+    ensure(busy < TICKS / 2, || format!("{}: {busy} of {TICKS} ticks busy while writes wait", disk.name))?;
+    agent.detach()
+}
+
+/// The suspended disk answers for moments, until the write has gone on.
+fn until_marked(write: &JoinHandle<Step>) -> Step {
+    for _ in 0..20 {
+        if write.is_finished() {
+            return Ok(());
+        }
+        dm::resume(BELOW)?;
+        dm::suspend(BELOW)?;
+        thread::sleep(MOMENT);
+    }
+    Err("a write waited though the file's disk answered".to_string().into())
+}
+
+fn busy_in_a_second() -> Step<u64> {
+    let before = busy_ticks()?;
+    thread::sleep(Duration::from_secs(1));
+    Ok(busy_ticks()?.saturating_sub(before))
+}
+
+/// Ticks in which a CPU had something to do.
+fn busy_ticks() -> Step<u64> {
+    const STAT: &str = "/proc/stat";
+    let stat = fs::read_to_string(STAT).doing(|| STAT.into())?;
+    let ticks: Vec<u64> =
+        stat.lines().next().unwrap_or_default().split(' ').filter_map(|word| word.parse().ok()).collect();
+    match ticks[..] {
+        // Idle, and idle for want of a disk, are the fourth and fifth.
+        [user, nice, system, _, _, irq, softirq, ..] => Ok(user + nice + system + irq + softirq),
+        _ => Err(format!("{STAT}: {stat:?}").into()),
+    }
+}
+
+/// Does `work` with what writes at `offset`, while the file's disk is suspended.
+fn while_suspended(disk: &'static Disk, offset: u64, work: impl FnOnce(&JoinHandle<Step>) -> Step) -> Step {
+    dm::suspend(BELOW)?;
+    let writes = thread::spawn(move || write(disk, offset));
+    let worked = work(&writes);
+    dm::resume(BELOW)?;
+    worked.and(joined(writes.join()))
+}
