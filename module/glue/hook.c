@@ -319,9 +319,11 @@ static blk_status_t inv_queue_rq(struct blk_mq_hw_ctx *hctx,
 
 	/* Not every one of them that changes something sends data. */
 	if (blk_rq_is_passthrough(rq)) {
-		if (inv_passthrough(dev->tracker, rq, dev->scsi, &hooked->nvme))
-			return inv_intent_wait(&dev->intent, hooked->ops, hctx, rq);
-		return hooked->ops->queue_rq(hctx, bd);
+		if (!inv_passthrough(dev->tracker, rq, dev->scsi, &hooked->nvme))
+			return hooked->ops->queue_rq(hctx, bd);
+		if (dev->scsi)
+			return inv_intent_wait_scsi(&dev->intent, hooked->ops, hctx, rq);
+		return inv_intent_wait(&dev->intent, hooked->ops, hctx, rq);
 	}
 	if (unlikely(READ_ONCE(hooked->nvme.state) == INV_NVME_LEARNING))
 		inv_nvme_learn(&hooked->nvme, rq);

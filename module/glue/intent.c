@@ -7,19 +7,23 @@
 #include <linux/blkdev.h>
 #include "compat.h"
 #include "intent.h"
+#include "passthrough.h"
 
 #if defined(INV_CAN_HOLD)
 
 /* The log is told of those that have waited for so many seconds, and then after each of so many. */
 #define INV_WARN	5
 #define INV_WARN_AGAIN	60
+/* When something has waited for so many, a command fails. */
+#define INV_COMMAND	30
 
 /* The block layer's own time until who has no budget tries again. */
 #define INV_BUDGET_MS	3
 
 /*
  * Each once: what is held again waits for the next mark. Not by the thread that
- * writes marks: this may wait for a tag, which may wait for a mark.
+ * writes marks, or one that others have: this may wait for a tag, which may wait
+ * for a mark, and memory may wait for this.
  */
 static void inv_intent_send(struct work_struct *work)
 {
@@ -51,7 +55,7 @@ static void inv_intent_mark(struct work_struct *work)
 	int again;
 
 	if (!intent->waits)
-		intent->seconds = 0;
+		WRITE_ONCE(intent->seconds, 0);
 	WRITE_ONCE(intent->waits, true);
 	/* Stays as it is if it is on its way already. */
 	queue_delayed_work(system_highpri_wq, &intent->watch, HZ);
@@ -63,24 +67,25 @@ static void inv_intent_mark(struct work_struct *work)
 	}
 	WRITE_ONCE(intent->waits, false);
 	cancel_delayed_work(&intent->watch);
-	kblockd_schedule_work(&intent->send);
+	queue_work(intent->sender, &intent->send);
 }
 
 /* Each second, as long as something waits. */
 static void inv_intent_watch(struct work_struct *work)
 {
 	struct inv_intent *intent = container_of(to_delayed_work(work), struct inv_intent, watch);
-	unsigned int seconds = ++intent->seconds;
+	unsigned int seconds = intent->seconds + 1;
 	int late;
 
 	if (!READ_ONCE(intent->waits))
 		return;
+	WRITE_ONCE(intent->seconds, seconds);
 	late = inv_rs_late(intent->tracker, seconds);
 	if (late != INV_LATE_WAITS) {
 		if (late == INV_LATE_GOES_ON)
 			pr_warn("involflt: %s: writes go on without %s: until it is written, a stop of the machine may cost changes\n",
 				intent->disk, intent->file);
-		kblockd_schedule_work(&intent->send);
+		queue_work(intent->sender, &intent->send);
 		return;
 	}
 	if (seconds == INV_WARN || seconds % INV_WARN_AGAIN == 0)
@@ -89,15 +94,28 @@ static void inv_intent_watch(struct work_struct *work)
 	queue_delayed_work(system_highpri_wq, &intent->watch, HZ);
 }
 
-/* A write may be what memory waits for, so its mark has a thread of its own. */
+static void inv_intent_free(struct inv_intent *intent)
+{
+	if (intent->sender)
+		destroy_workqueue(intent->sender);
+	if (intent->workers)
+		destroy_workqueue(intent->workers);
+	intent->workers = NULL;
+}
+
+/* A write may be what memory waits for, so its mark and its way back have a thread each. */
 int inv_intent_begin(struct inv_intent *intent, const void *tracker, const char *disk,
 		     const struct inv_pinned *file)
 {
 	if (!intent->workers) {
 		intent->workers = alloc_workqueue("involflt_intent",
 						  WQ_MEM_RECLAIM | WQ_UNBOUND, 1);
-		if (!intent->workers)
+		intent->sender = alloc_workqueue("involflt_send",
+						 WQ_MEM_RECLAIM | WQ_UNBOUND, 1);
+		if (!intent->workers || !intent->sender) {
+			inv_intent_free(intent);
 			return -ENOMEM;
+		}
 		INIT_DELAYED_WORK(&intent->mark, inv_intent_mark);
 		INIT_DELAYED_WORK(&intent->watch, inv_intent_watch);
 		INIT_WORK(&intent->send, inv_intent_send);
@@ -125,10 +143,9 @@ void inv_intent_stop(struct inv_intent *intent)
 		return;
 	cancel_delayed_work_sync(&intent->mark);
 	cancel_delayed_work_sync(&intent->watch);
-	kblockd_schedule_work(&intent->send);
+	queue_work(intent->sender, &intent->send);
 	flush_work(&intent->send);
-	destroy_workqueue(intent->workers);
-	intent->workers = NULL;
+	inv_intent_free(intent);
 }
 
 /*
@@ -170,6 +187,18 @@ blk_status_t inv_intent_wait(struct inv_intent *intent, const struct blk_mq_ops 
 		ops->commit_rqs(hctx);
 	return BLK_STS_OK;
 }
+
+blk_status_t inv_intent_wait_scsi(struct inv_intent *intent, const struct blk_mq_ops *ops,
+				  struct blk_mq_hw_ctx *hctx, struct request *rq)
+{
+	blk_status_t status = inv_intent_wait(intent, ops, hctx, rq);
+
+	if (!READ_ONCE(intent->waits) || READ_ONCE(intent->seconds) < INV_COMMAND)
+		return status;
+	blk_mq_cleanup_rq(rq);
+	inv_scsi_fail(rq);
+	return BLK_STS_IOERR;
+}
 #else /* Before that there is no file that can be written so, and nothing is held. */
 
 void inv_intent_end(struct inv_intent *intent)
@@ -182,6 +211,12 @@ void inv_intent_stop(struct inv_intent *intent)
 
 blk_status_t inv_intent_wait(struct inv_intent *intent, const struct blk_mq_ops *ops,
 			     struct blk_mq_hw_ctx *hctx, struct request *rq)
+{
+	return BLK_STS_OK;
+}
+
+blk_status_t inv_intent_wait_scsi(struct inv_intent *intent, const struct blk_mq_ops *ops,
+				  struct blk_mq_hw_ctx *hctx, struct request *rq)
 {
 	return BLK_STS_OK;
 }

@@ -14,7 +14,8 @@ struct inv_intent {
 	const void *tracker;
 	const char *disk;
 	char file[96];		/* the file that they wait for, and its disk */
-	struct workqueue_struct *workers;
+	struct workqueue_struct *workers;	/* for marks */
+	struct workqueue_struct *sender;
 	struct delayed_work mark;
 	struct delayed_work watch;
 	struct work_struct send;
@@ -44,5 +45,8 @@ void inv_intent_stop(struct inv_intent *intent);
  */
 blk_status_t inv_intent_wait(struct inv_intent *intent, const struct blk_mq_ops *ops,
 			     struct blk_mq_hw_ctx *hctx, struct request *rq);
+/* The same for a SCSI command, which fails when something has waited for long. */
+blk_status_t inv_intent_wait_scsi(struct inv_intent *intent, const struct blk_mq_ops *ops,
+				  struct blk_mq_hw_ctx *hctx, struct request *rq);
 
 #endif

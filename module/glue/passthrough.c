@@ -172,3 +172,16 @@ bool inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 	kfree(command.data);
 	return wait;
 }
+
+#if defined(INV_CAN_HOLD)
+void inv_scsi_fail(struct request *rq)
+{
+#if defined(INV_HAVE_SCSI_REQUEST)
+	scsi_req(rq)->result = DID_ERROR << 16;
+#else
+	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
+
+	cmd->result = DID_ERROR << 16;
+#endif
+}
+#endif

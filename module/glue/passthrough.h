@@ -31,5 +31,7 @@ void inv_nvme_learn(struct inv_nvme *nvme, struct request *rq);
  */
 bool inv_passthrough(const void *tracker, struct request *rq, bool scsi,
 		     const struct inv_nvme *nvme);
+/* The sender of a SCSI command that the disk did not get looks here, not at its request's status. */
+void inv_scsi_fail(struct request *rq);
 
 #endif

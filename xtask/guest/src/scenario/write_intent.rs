@@ -6,8 +6,8 @@ use super::replug;
 use crate::agent::Agent;
 use crate::dm;
 use crate::order::poll;
-use crate::sys::{Doing, Step, ensure, is_linux, open};
-use crate::work::{buffer::Buffer, file_system};
+use crate::sys::{Doing, Failure, Step, ensure, is_linux, open};
+use crate::work::{buffer::Buffer, file_system, scsi};
 use crate::world::{file_system_node, joined};
 use guest::layout::{Disk, FS_START, LIVE, MIB, NEXT_DM_NODE};
 use nix::libc;
@@ -15,7 +15,7 @@ use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where the ABI has the files.
 const FILES: &str = "/etc/vxagent/involflt";
@@ -25,8 +25,14 @@ const BELOW: &str = "files";
 const MULTIPATH: &str = "/sys/module/nvme_core/parameters/multipath";
 /// Writes go on after this where nobody wants the mode any more.
 const LATE: Duration = Duration::from_secs(5);
+/// A command that waits fails after this.
+const COMMAND: Duration = Duration::from_secs(30);
 /// So many writes wait at once: more than the block layer begins together.
 const MANY: u64 = 100;
+/// WRITE(10) of a sector.
+const WRITE: [u8; 10] = [0x2a, 0, 0, 1, 0x40, 0, 0, 0, 1, 0];
+/// How Linux tells that a command failed, and not for what the disk said.
+const DID_ERROR: &str = "host status 7";
 /// What is begun has come to its wait after this.
 const MOMENT: Duration = Duration::from_millis(100);
 /// Ticks of a CPU in a second, as the kernel tells them.
@@ -53,6 +59,7 @@ fn on_another_disk() -> Step<String> {
     refused(&LIVE[3], "EOPNOTSUPP")?;
     waits_and_goes_on(&LIVE[1])?;
     many_wait_idly(&LIVE[1])?;
+    command_fails(&LIVE[1])?;
     replug::once(&LIVE[1], || set(&LIVE[1], "1", 0).map(drop))?;
     // A multipath head is bio-based.
     let head = fs::read_to_string(MULTIPATH).is_ok_and(|parameter| parameter.trim() == "Y");
@@ -60,7 +67,7 @@ fn on_another_disk() -> Step<String> {
         true => refused(&LIVE[2], "EOPNOTSUPP")?,
         false => goes_on(&LIVE[2])?,
     }
-    Ok("refused where it cannot be; writes wait; a disk in the mode is taken away".into())
+    Ok("refused where it cannot be; writes wait; a command fails in the end; a disk in the mode is taken away".into())
 }
 
 fn set(disk: &Disk, value: &str, code: i32) -> Step<serde_json::Value> {
@@ -137,6 +144,27 @@ fn many_wait_idly(disk: &'static Disk) -> Step {
     })?;
     let busy = busy?;
     ensure(busy < TICKS / 2, || format!("{}: {busy} of {TICKS} ticks busy while writes wait", disk.name))?;
+    agent.detach()
+}
+
+/// A command waits too, and fails: its tag, and whatever freezes the queue, would wait with it. When the file has been written it
+/// does not.
+fn command_fails(disk: &'static Disk) -> Step {
+    let agent = Agent::attach(disk)?;
+    set(disk, "1", 0)?;
+    let file = open(disk.node, 0)?;
+    let send = || scsi::send(&file, &WRITE, &mut [0x5a; 512]);
+    dm::suspend(BELOW)?;
+    let began = Instant::now();
+    let (failed, waited) = (send(), began.elapsed());
+    dm::resume(BELOW)?;
+    ensure(matches!(&failed, Err(Failure::Failed(text)) if text.contains(DID_ERROR)), || {
+        format!("{}: a command that waited for {waited:?}: {failed:?}", disk.name)
+    })?;
+    ensure(waited >= COMMAND, || format!("{}: a command failed after {waited:?}", disk.name))?;
+    set(disk, "0", 0)?;
+    let status = send()?;
+    ensure(status == 0, || format!("{}: a command: status {status}", disk.name))?;
     agent.detach()
 }
 

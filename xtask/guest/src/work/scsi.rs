@@ -15,7 +15,7 @@ const DATA: u64 = 16;
 const CDB: u64 = 24;
 const TIMEOUT: u64 = 40;
 const STATUS: u64 = 64;
-const HOST_STATUS: u64 = 66;
+const HOST_STATUS: u64 = 68;
 
 const NO_DATA: i32 = -1;
 const TO_DEVICE: i32 = -2;
