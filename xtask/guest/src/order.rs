@@ -127,6 +127,29 @@ pub fn bring_scsi(nodes: &[&str]) -> Step {
     })
 }
 
+/// Sees that the namespaces of the one NVMe controller have their own numbers in their names: newer kernels look at all of them at
+/// once, and number them as they come. So they are looked at again until it is so.
+pub fn number_namespaces(nodes: &[&str]) -> Step {
+    const DEVICE: &str = "/sys/class/nvme/nvme0/device";
+    for _ in 0..50 {
+        nodes.iter().try_for_each(|node| wait_until(node, true))?;
+        if (1..).zip(nodes).all(|(number, node)| has_number(node, number)) {
+            return Ok(());
+        }
+        let device = fs::canonicalize(DEVICE).doing(|| DEVICE.into())?;
+        let controller = device.file_name().unwrap_or_default().to_string_lossy();
+        give_nvme(&controller, false)?;
+        nodes.iter().try_for_each(|node| wait_until(node, false))?;
+        give_nvme(&controller, true)?;
+    }
+    Err(format!("{nodes:?} never were the namespaces of these numbers").into())
+}
+
+fn has_number(node: &str, number: u32) -> bool {
+    let nsid = fs::read_to_string(format!("/sys/block/{}/nsid", node.trim_start_matches("/dev/")));
+    nsid.is_ok_and(|nsid| nsid.trim().parse() == Ok(number))
+}
+
 /// Name of the host adapter of virtio-scsi.
 pub fn scsi_host() -> Step<String> {
     let class = "/sys/class/scsi_host";

@@ -4,7 +4,7 @@
 use crate::agent::Agent;
 use crate::channel::Channel;
 use crate::module;
-use crate::order::{bring_scsi, wait_for};
+use crate::order::{bring_scsi, number_namespaces, wait_for};
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
 use crate::work::{Area, Random};
@@ -34,6 +34,8 @@ pub fn run(channel: &mut Channel, intent: bool, disks: &'static Disks) -> Step {
     let nodes = [source.node, disks.replica, disks.state];
     if source.node.starts_with("/dev/sd") {
         bring_scsi(&nodes)?;
+    } else if source.node.starts_with("/dev/nvme") {
+        number_namespaces(&nodes)?;
     }
     // A node is there some time before it can be opened.
     nodes.iter().try_for_each(|node| wait_for(&format!("{node} to open"), || File::open(node).is_ok()))?;
