@@ -4,11 +4,12 @@
 use crate::container::{Engine, Job, Mount};
 use crate::core_object::{self, Telemetry, first_error};
 use crate::error::{AtPath, Error, Result};
+use crate::inputs::Inputs;
 use crate::kdir::{self, Kdir, make_open_dir};
 use crate::lock::{LockedKernel, Platform};
-use crate::module_source::ModuleSource;
+use crate::module_source::{ModuleSource, Part};
 use crate::root::{Root, RootSpec};
-use crate::store::{Store, key, remove};
+use crate::store::{Store, remove};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -26,8 +27,7 @@ pub struct Farm<'a> {
     pub telemetry: Telemetry,
     /// Whether the network may be used.
     pub offline: bool,
-    /// Found when the first container is needed.
-    pub engine: OnceLock<Engine>,
+    engine: OnceLock<Engine>,
 }
 
 /// A module that was built, now or before.
@@ -54,31 +54,38 @@ impl<'a> Farm<'a> {
         Farm { telemetry, ..self }
     }
 
-    /// The container engine, tried out with `root` where none was needed before.
-    pub fn engine(&self, root: &Root) -> Result<&Engine> {
-        if let Some(engine) = self.engine.get() {
-            return Ok(engine);
-        }
-        let engine = Engine::detect(&root.path, self.store)?;
-        Ok(self.engine.get_or_init(|| engine))
+    /// Runs a job to its end, in the engine that is found when the first job needs one. `Ok(false)` is the command's own
+    /// failure, which its log tells of.
+    pub fn run(&self, job: &Job<'_>) -> Result<bool> {
+        let engine = match self.engine.get() {
+            Some(engine) => engine,
+            None => {
+                let engine = Engine::detect(job.root, self.store)?;
+                self.engine.get_or_init(|| engine)
+            }
+        };
+        engine.run(job, self.store)
     }
 
     /// The module of a kernel; `log` gets the build's output, also of a build that fails. `stage` is told what is done.
     pub fn build(&self, kernel: &LockedKernel, log: &Path, stage: &dyn Fn(&str)) -> Result<Built> {
         let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || stage("build root"))?;
-        let engine = self.engine(&root)?;
-        let kdir = kdir::get(kernel, &root, engine, self.store, self.offline, stage)?;
+        let kdir = kdir::get(self, kernel, &root, stage)?;
         let core = match kernel.platform {
             Platform::Rfl => None,
             Platform::Cglue => Some(self.core_object(kernel, self.telemetry, stage)?),
         };
-        let key = self.key(kernel, &kdir, &root, core.as_deref())?;
+        let inputs = self.inputs(kernel, &kdir, &root, core.as_deref())?;
         let mut fresh = false;
-        let dir = self.store.shared_entry("results", &key, |partial| {
+        let dir = self.store.shared_entry("results", &inputs.key(), |partial| {
             fresh = true;
-            stage("compile");
-            self.compile(kernel, &kdir, &root, engine, core.as_deref(), log, partial)
+            stage(&format!("compile: {}", inputs.news(&Inputs::last(self.store, kernel)?)));
+            self.compile(kernel, &kdir, &root, core.as_deref(), log, partial)
         })?;
+        if fresh {
+            // A reason that gets lost fails nothing.
+            let _ = inputs.remember(self.store, kernel);
+        }
         let kept = dir.join("build.log");
         if !fresh {
             fs::copy(&kept, log).at_path(log)?;
@@ -91,13 +98,13 @@ impl<'a> Farm<'a> {
         let root = RootSpec::for_kernel(kernel).get(self.store, self.offline, || ())?;
         let core = self.core_object(kernel, self.telemetry, &|_| ())?;
         let (log, to) = (work.join("build.log"), work.join("built"));
-        self.compile(kernel, kdir, &root, self.engine(&root)?, Some(&core), &log, &to)?;
+        self.compile(kernel, kdir, &root, Some(&core), &log, &to)?;
         Ok(to.join("involflt.ko"))
     }
 
     /// A module that was built elsewhere, with what its checks, its signature and its packages need of its kernel.
     pub fn adopt(&self, kernel: &LockedKernel, module: PathBuf, log: PathBuf) -> Result<Built> {
-        let kdir = kdir::headers(kernel, self.store, self.offline)?;
+        let kdir = kdir::headers(kernel, self.store, self.offline, &|_| ())?;
         Ok(Built { module, log, kdir, fresh: false })
     }
 
@@ -105,7 +112,7 @@ impl<'a> Farm<'a> {
     pub fn core_object(&self, kernel: &LockedKernel, telemetry: Telemetry, stage: &dyn Fn(&str)) -> Result<PathBuf> {
         let root =
             RootSpec::for_core(kernel).get(self.store, self.offline, || stage("build root of the Rust object"))?;
-        core_object::get(self.source, telemetry, &root, self.engine(&root)?, self.store, || stage("Rust object"))
+        core_object::get(self, telemetry, &root, || stage("Rust object"))
     }
 
     /// Writes the source as it is shipped: with the Rust object, compiled, with telemetry and without, and the SHA-256 of both,
@@ -124,20 +131,24 @@ impl<'a> Farm<'a> {
         Ok(())
     }
 
-    fn key(&self, kernel: &LockedKernel, kdir: &Kdir, root: &Root, core: Option<&Path>) -> Result<String> {
-        let core = core.map(crate::store::sha256_file).transpose()?.unwrap_or_default();
-        let source = self.source.key();
-        let telemetry = self.telemetry.word();
-        Ok(key([source.as_str(), telemetry, &kdir.key, &root.tool_chain, &core, &kernel.compiler, &kernel.kernel]))
+    /// Everything that goes into a module. Where the Rust object is linked in, the Rust source is not compiled again.
+    fn inputs(&self, kernel: &LockedKernel, kdir: &Kdir, root: &Root, core: Option<&Path>) -> Result<Inputs> {
+        let part = if core.is_some() { Part::Glue } else { Part::All };
+        let mut inputs = Inputs::of(self.source.hashes(part));
+        inputs.add("the Rust object", core.map(crate::store::sha256_file).transpose()?.unwrap_or_default());
+        inputs.add("telemetry", self.telemetry.word());
+        inputs.add("the kernel's headers", &kdir.key);
+        inputs.add("the build root", &root.tool_chain);
+        inputs.add("the compiler's name", &kernel.compiler);
+        inputs.add("the kernel's release", &kernel.kernel);
+        Ok(inputs)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that goes into a module's key")]
     fn compile(
         &self,
         kernel: &LockedKernel,
         kdir: &Kdir,
         root: &Root,
-        engine: &Engine,
         core: Option<&Path>,
         log: &Path,
         to: &Path,
@@ -160,7 +171,7 @@ impl<'a> Farm<'a> {
             command: make_command(kernel, kdir, self.telemetry),
             log,
         };
-        if !engine.run(&job, self.store)? {
+        if !self.run(&job)? {
             return Err(Error::kernel(first_error(log)));
         }
         fs::create_dir_all(to).at_path(to)?;

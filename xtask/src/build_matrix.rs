@@ -4,11 +4,13 @@
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::lock::LockedKernel;
+use crate::module_source::ModuleSource;
 use crate::plan::Plan;
 use crate::report;
 use crate::resolve::{self, lockfile};
 use crate::result::Row;
 use crate::run::RunArgs;
+use crate::work_tree;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -50,15 +52,16 @@ impl BuildMatrix {
     pub fn run(self, _: &Shell) -> Result<()> {
         let mut run = self.run.open(self.executor.shard.is_none())?;
         let matrix = &self.run.matrix;
-        let resolution = resolve::resolution(matrix, &run.store, &*run.listener)?;
+        let resolution = resolve::resolution(matrix, &run.store, &run.listener)?;
         let kept = match &self.since {
             Some(lock) => kept(&lockfile::read(lock)?.kernels, &resolution.kernels, &self.run.dist)?,
             None => BTreeMap::new(),
         };
         let (offline, boot, telemetry) = (matrix.offline, !self.no_boot, self.telemetry.into());
         let (dist, keys) = (self.run.dist.clone(), run.keys.take());
-        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist, keys, kept };
-        let (outcome, resolution) = self.executor.run(&plan, resolution, matrix, &run.store, &*run.listener)?;
+        let source = ModuleSource::read(&work_tree::top().join("module"))?;
+        let plan = Plan { offline, boot, telemetry, jobs: self.jobs, dist, keys, source, kept };
+        let (outcome, resolution) = self.executor.run(&plan, resolution, matrix, &run.store, &run.listener)?;
         run.close(&outcome)?;
         resolve::verdict(&resolution.refused)
     }

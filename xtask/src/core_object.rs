@@ -3,12 +3,14 @@
 //!
 //! It depends on the architecture and the mitigation profile, and on no kernel.
 
-use crate::container::{Engine, Job, Mount};
+use crate::build::Farm;
+use crate::container::{Job, Mount};
 use crate::error::{AtPath, Error, Result};
+use crate::inputs::Inputs;
 use crate::kdir::make_open_dir;
-use crate::module_source::ModuleSource;
+use crate::module_source::Part;
 use crate::root::Root;
-use crate::store::{Store, key, remove};
+use crate::store::remove;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,37 +57,25 @@ const ALLOWED: &[&str] = &["memcpy", "memmove", "memset", "memcmp", "bcmp", "__x
 const ALLOWED_PREFIXES: &[&str] = &["__x86_indirect_thunk_", "inv_"];
 
 /// The object, made where the store has none.
-pub fn get(
-    source: &ModuleSource,
-    telemetry: Telemetry,
-    root: &Root,
-    engine: &Engine,
-    store: &Store,
-    started: impl FnOnce(),
-) -> Result<PathBuf> {
-    let key = key([source.key().as_str(), telemetry.word(), &root.tool_chain]);
-    let dir = store.shared_entry("core", &key, |partial| {
+pub fn get(farm: &Farm<'_>, telemetry: Telemetry, root: &Root, started: impl FnOnce()) -> Result<PathBuf> {
+    let mut inputs = Inputs::of(farm.source.hashes(Part::Rust));
+    inputs.add("telemetry", telemetry.word());
+    inputs.add("the build root", &root.tool_chain);
+    let dir = farm.store.shared_entry("core", &inputs.key(), |partial| {
         started();
-        make(source, telemetry, root, engine, store, partial)
+        make(farm, telemetry, root, partial)
     })?;
     Ok(dir.join(NAME))
 }
 
-fn make(
-    source: &ModuleSource,
-    telemetry: Telemetry,
-    root: &Root,
-    engine: &Engine,
-    store: &Store,
-    to: &Path,
-) -> Result<()> {
-    let log = store.kind("logs")?.join("core-object.log");
+fn make(farm: &Farm<'_>, telemetry: Telemetry, root: &Root, to: &Path) -> Result<()> {
+    let log = farm.store.kind("logs")?.join("core-object.log");
     remove(&log)?;
     let tree = to.join("source");
     let build = to.join("build");
     make_open_dir(&build)?;
     make_open_dir(&tree)?;
-    source.write(&tree)?;
+    farm.source.write(&tree)?;
     let job = Job {
         root: &root.path,
         mounts: vec![Mount::read_only(&tree, "/source"), Mount::writable(&build, "/build")],
@@ -95,7 +85,7 @@ fn make(
             .to_vec(),
         log: &log,
     };
-    if !engine.run(&job, store)? {
+    if !farm.run(&job)? {
         return Err(Error::kernel(format!("the Rust object could not be made: {}", first_error(&log)))
             .note(format!("the log is {}", log.display())));
     }

@@ -47,7 +47,7 @@ impl Gather {
         if matrix.lock.is_none() && theirs.exists() {
             matrix.lock = Some(theirs);
         }
-        let resolution = resolve::resolution(matrix, &run.store, &*run.listener)?;
+        let resolution = resolve::resolution(matrix, &run.store, &run.listener)?;
         let plan = Plan {
             offline: matrix.offline,
             boot: false,
@@ -56,9 +56,10 @@ impl Gather {
             jobs: None,
             dist: self.run.dist,
             keys: run.keys.take(),
+            source: ModuleSource::read(&work_tree::top().join("module"))?,
             kept: BTreeMap::new(),
         };
-        let outcome = gather(&self.shards, &plan, &resolution, &run.store, &*run.listener)?;
+        let outcome = gather(&self.shards, &plan, &resolution, &run.store, &run.listener)?;
         run.close(&outcome)
     }
 }
@@ -73,8 +74,7 @@ pub fn gather(
 ) -> Result<Outcome> {
     fs::create_dir_all(&plan.dist).at_path(&plan.dist)?;
     let last_good = LastGood::put_aside(&plan.dist, listener)?;
-    let source = ModuleSource::read(&work_tree::top().join("module"))?;
-    let farm = Farm::new(store, &source, plan.offline);
+    let farm = Farm::new(store, &plan.source, plan.offline);
     let found = results(shards)?;
     let merge = Merge { shards, found, dist: &plan.dist, farm: &farm, listener };
     let done = parallel::map(&resolution.kernels, parallel::processors(), |kernel| merge.kernel(kernel));

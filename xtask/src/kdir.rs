@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! KDIRs: unpacked once, mounted read-only; with the Rust metadata made anew where the kernel has Rust.
 
-use crate::container::{Engine, Job, Mount};
+use crate::build::Farm;
+use crate::container::{Job, Mount};
 use crate::error::{AtPath, Error, Result};
 use crate::kernels::{Distro, Layout};
 use crate::lock::{LockedKernel, LockedPackage, Platform, Role};
@@ -31,18 +32,11 @@ pub struct Kdir {
 }
 
 /// The KDIR of a kernel; `stage` is told what is being done.
-pub fn get(
-    kernel: &LockedKernel,
-    root: &Root,
-    engine: &Engine,
-    store: &Store,
-    offline: bool,
-    stage: &dyn Fn(&str),
-) -> Result<Kdir> {
-    let headers = headers(kernel, store, offline)?;
+pub fn get(farm: &Farm<'_>, kernel: &LockedKernel, root: &Root, stage: &dyn Fn(&str)) -> Result<Kdir> {
+    let headers = headers(kernel, farm.store, farm.offline, stage)?;
     match kernel.platform {
         Platform::Cglue => Ok(headers),
-        Platform::Rfl => with_rust(kernel, &headers, root, engine, store, offline, stage),
+        Platform::Rfl => with_rust(farm, kernel, &headers, root, stage),
     }
 }
 
@@ -51,17 +45,17 @@ fn packages(kernel: &LockedKernel, role: Role) -> impl Iterator<Item = &LockedPa
 }
 
 /// The KDIR as its packages have it: without Rust metadata.
-pub fn headers(kernel: &LockedKernel, store: &Store, offline: bool) -> Result<Kdir> {
+pub fn headers(kernel: &LockedKernel, store: &Store, offline: bool, stage: &dyn Fn(&str)) -> Result<Kdir> {
     let hashes: Vec<&str> = packages(kernel, Role::Kdir).map(|package| package.sha256.as_str()).collect();
     let key = key(hashes);
     let tree = store.entry("kdirs", &key, |partial| {
-        packages(kernel, Role::Kdir).try_for_each(|package| {
-            let file = store.package(package, kernel.origin(), offline)?;
-            if package.path.ends_with(".rpm") {
-                make_dir(partial)?;
-                return unpack::rpm_into(&file, partial);
-            }
-            unpack_deb(&file, partial)
+        stage("download");
+        let get = |package| store.package(package, kernel.origin(), offline);
+        let files = packages(kernel, Role::Kdir).map(get).collect::<Result<Vec<_>>>()?;
+        stage("unpack");
+        files.iter().try_for_each(|file| match file.extension().is_some_and(|ending| ending == "rpm") {
+            true => make_dir(partial).and_then(|()| unpack::rpm_into(file, partial)),
+            false => unpack_deb(file, partial),
         })
     })?;
     let layout = Distro::find(&kernel.distro).and_then(Distro::layout);
@@ -120,22 +114,21 @@ fn mounts(tree: &Path) -> Result<Vec<Mount>> {
 
 /// The headers packages of a `CONFIG_RUST` kernel carry no Rust metadata: it is made from the kernel's source.
 fn with_rust(
+    farm: &Farm<'_>,
     kernel: &LockedKernel,
     headers: &Kdir,
     root: &Root,
-    engine: &Engine,
-    store: &Store,
-    offline: bool,
     stage: &dyn Fn(&str),
 ) -> Result<Kdir> {
     let source = packages(kernel, Role::Source).next().ok_or_else(|| {
         Error::kernel("the kernel has Rust, but the lock has no source package to make its metadata from")
     })?;
     let key = key([headers.key.as_str(), &source.sha256, &root.tool_chain, PREPARE]);
-    let tree = store.entry("kdirs", &key, |partial| {
-        let source = store.package(source, kernel.origin(), offline)?;
+    let tree = farm.store.entry("kdirs", &key, |partial| {
+        stage("download");
+        let source = farm.store.package(source, kernel.origin(), farm.offline)?;
         stage("rust metadata");
-        prepare(kernel, headers, &source, root, engine, store, partial)
+        prepare(farm, kernel, headers, &source, root, partial)
     })?;
     let mut mounts = headers.mounts.clone();
     mounts.push(Mount::read_only(&tree, PREPARED));
@@ -153,15 +146,14 @@ nm rust/*.o 2>/dev/null | sed -n 's/.* \(_R[^ ]*\)$/\1/p' | LC_ALL=C sort -u > .
 "#;
 
 fn prepare(
+    farm: &Farm<'_>,
     kernel: &LockedKernel,
     headers: &Kdir,
     source: &Path,
     root: &Root,
-    engine: &Engine,
-    store: &Store,
     to: &Path,
 ) -> Result<()> {
-    let log = store.kind("logs")?.join(format!("kdir-{}.log", kernel.id()));
+    let log = farm.store.kind("logs")?.join(format!("kdir-{}.log", kernel.id()));
     let unpacked = to.with_extension("source");
     crate::store::remove(&unpacked)?;
     crate::store::remove(&log)?;
@@ -173,7 +165,7 @@ fn prepare(
     let arguments = [&headers.inside, &kernel.compiler, &kernel.kernel];
     let mut command: Vec<String> = ["sh", "-c", PREPARE, "prepare"].map(String::from).to_vec();
     command.extend(arguments.map(String::clone));
-    let done = engine.run(&Job { root: &root.path, mounts, directory: PREPARED, command, log: &log }, store);
+    let done = farm.run(&Job { root: &root.path, mounts, directory: PREPARED, command, log: &log });
     crate::store::remove(&unpacked)?;
     if !done? {
         return Err(Error::kernel("its Rust metadata could not be made").note(format!("the log is {}", log.display())));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask`: the involflt build farm.
 
+mod ahead;
 mod assemble;
+mod bench_farm;
 mod boot;
 mod build;
 mod build_matrix;
@@ -19,6 +21,7 @@ mod event;
 mod executor;
 mod fetch;
 mod gather;
+mod inputs;
 mod kdir;
 mod kernels;
 mod last_good;
@@ -30,6 +33,7 @@ mod package;
 mod page;
 mod parallel;
 mod plan;
+mod plot;
 mod probes;
 mod publish;
 mod registry;
@@ -51,6 +55,7 @@ mod static_program;
 mod store;
 mod store_command;
 mod test;
+mod timeline;
 mod tree;
 mod unpack;
 mod verify;

@@ -12,6 +12,30 @@ pub struct ModuleSource {
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
+/// What is made of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A module of which all is compiled with its kernel.
+    All,
+    /// The Rust object of kernels without Rust.
+    Rust,
+    /// What is compiled for each of those kernels, and linked with that object.
+    Glue,
+}
+
+impl Part {
+    fn has(self, path: &Path) -> bool {
+        let rust = path.starts_with("src");
+        match self {
+            Part::All => true,
+            Part::Rust => rust || RUST.iter().any(|name| path == Path::new(name)),
+            Part::Glue => !rust,
+        }
+    }
+}
+
+/// What the Rust object is made with, beside its source.
+const RUST: &[&str] = &["core-object.sh", "glue/exports"];
 /// Top-level files, and directories that are taken whole.
 const FILES: &[&str] = &["Kbuild", "Makefile", "checks.mak", "core-object.sh", "involflt.mak", "probe.sh"];
 const DIRS: &[&str] = &["glue", "probes", "src"];
@@ -32,11 +56,20 @@ impl ModuleSource {
         Ok(ModuleSource { files: paths.into_iter().map(read).collect::<Result<_>>()? })
     }
 
-    /// Changes whenever a file's name or contents do.
-    pub fn key(&self) -> String {
-        let texts: Vec<_> =
-            self.files.iter().map(|(path, bytes)| (path.to_string_lossy(), String::from_utf8_lossy(bytes))).collect();
-        key(texts.iter().flat_map(|(path, text)| [path.as_ref(), text.as_ref()]))
+    /// The files that go into a part, below `module/`, and what changes whenever their contents do.
+    pub fn hashes(&self, part: Part) -> impl Iterator<Item = (String, String)> {
+        let files = self.files.iter().filter(move |(path, _)| part.has(path));
+        files
+            .map(|(path, bytes)| (format!("module/{}", path.display()), key([String::from_utf8_lossy(bytes).as_ref()])))
+    }
+
+    /// The same source, with a line more at the end of a file.
+    pub fn with_line(&self, file: &Path, line: &str) -> Self {
+        let mut files = self.files.clone();
+        for (_, bytes) in files.iter_mut().filter(|(path, _)| path == file) {
+            bytes.extend_from_slice(line.as_bytes());
+        }
+        ModuleSource { files }
     }
 
     /// Writes the source below `to`.

@@ -15,7 +15,7 @@ use crate::resolve::{self, Refused, Resolution};
 use crate::result::{Results, Row, Status};
 use crate::sign::Keys;
 use crate::store::{Store, remove, sha256_file};
-use crate::{parallel, report, vm, work_tree};
+use crate::{ahead, parallel, report, vm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub dist: PathBuf,
     /// What packages are signed with; none are made without.
     pub keys: Option<Keys>,
+    /// The driver's source.
+    pub source: ModuleSource,
     /// Rows of `dist` that still hold, by kernel: they are taken as they are, and their modules.
     pub kept: BTreeMap<String, Row>,
 }
@@ -75,14 +77,21 @@ impl Plan {
         let kernels = &resolution.kernels;
         fs::create_dir_all(&self.dist).at_path(&self.dist)?;
         let last_good = LastGood::put_aside(&self.dist, listener)?;
-        let source = ModuleSource::read(&work_tree::top().join("module"))?;
-        let farm = Farm::new(store, &source, self.offline).with(self.telemetry);
+        let farm = Farm::new(store, &self.source, self.offline).with(self.telemetry);
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
         let work = Work { dist: &self.dist, kept: &self.kept, farm, booter, compiled: AtomicUsize::new(0), listener };
         let order = by_effort(kernels);
         let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
-        let mut done = parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])));
+        let mut done = std::thread::scope(|scope| {
+            if !self.offline {
+                scope.spawn(|| ahead::headers(order.iter().map(|&index| &kernels[index]), store, listener));
+            }
+            if self.keys.is_some() {
+                scope.spawn(|| ahead::rust_object(kernels, &work.farm, listener));
+            }
+            parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])))
+        });
         done.sort_by_key(|(index, _)| *index);
         let done = done.into_iter().map(|(_, one)| one);
         let rows = self.finish(resolution, done, &last_good, &work.farm, listener)?;

@@ -21,6 +21,8 @@ const DEBIAN: &str = "debian";
 
 /// What every kernel module build needs; libelf is objtool's.
 const BASE: &[&str] = &["binutils", "libelf-dev", "make"];
+/// From the release after this one on, Debian has kernels whose headers have what a module's BTF is made from: pahole makes it.
+const BEFORE_BTF: &str = "bullseye";
 /// What making a kernel's Rust metadata needs on top.
 const RUST: &[&str] = &[
     "bc",
@@ -92,8 +94,10 @@ impl RootSpec {
         let compiler = compiler.strip_prefix("x86_64-linux-gnu-").unwrap_or(compiler);
         let mut packages: Vec<String> = BASE.iter().map(|package| package.to_string()).collect();
         packages.push(compiler.to_string());
+        packages.extend((distro == DEBIAN && release != BEFORE_BTF).then(|| "pahole".to_string()));
         packages.extend(RUST.iter().filter(|_| rust).map(|package| package.to_string()));
         packages.sort();
+        packages.dedup();
         // A security archive holds updates only; its main archive stands beside it.
         let mirror = archive.trim_end_matches('/').trim_end_matches("-security").to_string();
         RootSpec { distro, release: release.to_string(), mirror, packages, image: None, registries: None }
@@ -295,7 +299,7 @@ mod tests {
     fn a_security_archive_leads_to_the_main_one() {
         let spec = RootSpec::new(DEBIAN, "bookworm", "http://mirror/debian-security", "gcc-12", false);
         assert_eq!(spec.mirror, "http://mirror/debian");
-        assert_eq!(spec.packages, ["binutils", "gcc-12", "libelf-dev", "make"]);
+        assert_eq!(spec.packages, ["binutils", "gcc-12", "libelf-dev", "make", "pahole"]);
     }
 
     #[test]

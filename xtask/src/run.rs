@@ -10,6 +10,7 @@ use crate::resolve::MatrixArgs;
 use crate::setup::{self, Need};
 use crate::sign::{KeyOptions, Keys};
 use crate::store::{SharedPlace, Store};
+use crate::timeline::Timeline;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ pub struct RunArgs {
 /// A run that has begun.
 pub struct Run {
     /// Is told of every step.
-    pub listener: Box<dyn Listener>,
+    pub listener: Timeline,
     /// The store.
     pub store: Store,
     /// What packages are signed with; none are made without.
@@ -52,12 +53,12 @@ pub struct Run {
 impl RunArgs {
     /// Sees to the tools, and opens the store and, where packages are made, the keys.
     pub fn open(&self, makes_packages: bool) -> Result<Run> {
-        let listener = display::open(self.format);
-        setup::require(Need::BuildMatrix, self.setup, &*listener)?;
+        let listener = Timeline::new(display::open(self.format));
+        setup::require(Need::BuildMatrix, self.setup, &listener)?;
         let store = Store::open(self.matrix.store.as_deref())?.sharing(self.shared_store.clone());
         let in_use = store.in_use()?;
         let keys = match makes_packages && !self.no_packages {
-            true => Some(Keys::open(&self.keys, &*listener)?),
+            true => Some(Keys::open(&self.keys, &listener)?),
             false => None,
         };
         Ok(Run { listener, store, keys, format: self.format, _in_use: in_use })
@@ -70,6 +71,8 @@ impl Run {
         for text in self.store.complaints() {
             self.listener.event(Event::Note { subject: "shared store".into(), text });
         }
+        self.listener
+            .event(Event::Note { subject: "critical path".into(), text: self.listener.critical_path().to_string() });
         drop(self.listener);
         if self.format != Some(Format::Json) {
             print!("{}", report::table(&outcome.rows, Style::detect(&std::io::stdout())));

@@ -59,8 +59,12 @@ fn facts(symvers: &str) -> KernelFacts {
 }
 
 fn findings(name: &str, source: &str, symvers: &str) -> Vec<Finding> {
+    findings_of(name, source, &facts(symvers))
+}
+
+fn findings_of(name: &str, source: &str, facts: &KernelFacts) -> Vec<Finding> {
     let ko = assemble(name, source);
-    let findings = module(&ko, &facts(symvers)).unwrap();
+    let findings = module(&ko, facts).unwrap();
     fs::remove_file(ko).unwrap();
     findings
 }
@@ -84,6 +88,16 @@ fn a_good_module_has_no_findings() {
 fn another_kernels_vermagic_fails() {
     one("release", "6.12.0-1-", "6.12.0-2-", Severity::Failure, "the kernel wants `6.12.0-1-amd64 SMP");
     one("words", "SMP preempt ", "SMP ", Severity::Failure, "vermagic is");
+}
+
+#[test]
+fn a_kernel_with_dynamic_preemption_and_rt_may_have_either_word() {
+    let release = "#define UTS_RELEASE \"6.12.0-1-amd64\"\n";
+    let facts = KernelFacts::parse(release, &format!("{CONFIG}CONFIG_PREEMPT_RT=y\n"), SYMVERS);
+    let real_time = GOOD.replacen("SMP preempt ", "SMP preempt_rt ", 1);
+    assert_eq!(findings_of("dynamic", GOOD, &facts), []);
+    assert_eq!(findings_of("real-time", &real_time, &facts), []);
+    assert!(findings("no-real-time", &real_time, SYMVERS)[0].text.contains("wants `6.12.0-1-amd64 SMP preempt "));
 }
 
 #[test]

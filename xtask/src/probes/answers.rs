@@ -61,8 +61,7 @@ impl Answers {
     /// Asks the KDIR of a kernel in the kernel's own build root.
     pub fn of_kernel(farm: &Farm<'_>, kernel: &LockedKernel, probes: &[Probe], how: How) -> Result<(Answers, Kdir)> {
         let root = RootSpec::for_kernel(kernel).get(farm.store, farm.offline, || ())?;
-        let engine = farm.engine(&root)?;
-        let kdir = kdir::get(kernel, &root, engine, farm.store, farm.offline, &|_| ())?;
+        let kdir = kdir::get(farm, kernel, &root, &|_| ())?;
         let work = Work::new()?;
         farm.source.write(&work.0)?;
         let log = work.0.join("make.log");
@@ -73,7 +72,7 @@ impl Answers {
         command.push(format!("CC={}", kernel.compiler));
         command.extend((how == How::Alone).then(|| "INVOLFLT_PROBES=alone".into()));
         let job = Job { root: &root.path, mounts, directory: "/build", command, log: &log };
-        match engine.run(&job, farm.store)? {
+        match farm.run(&job)? {
             true => Ok((Answers::read(&work.0, probes)?, kdir)),
             false => Err(Error::kernel(first_error(&log)).at(&kernel.kernel)),
         }

@@ -36,7 +36,7 @@ const SCRATCH: [&str; 2] = ["machine-runs", "vm-runs"];
 /// What a run that was cut off leaves beside the entry it was making.
 const LEFTOVERS: [&str; 7] = [".build", ".partial", ".source", ".stage", ".tar", ".target", ".work"];
 /// Kinds that have no entries, and go only with everything else.
-const WHOLE: [&str; 3] = ["apt", "logs", "rpm-md"];
+const WHOLE: [&str; 4] = ["apt", "inputs", "logs", "rpm-md"];
 
 /// What stays.
 pub struct Keep {

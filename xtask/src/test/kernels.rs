@@ -99,16 +99,17 @@ fn scenarios(context: &Context<'_>, index: usize) -> Vec<String> {
     names.filter(|name| is_run(context, index, name)).map(str::to_string).collect()
 }
 
-fn plan(context: &Context<'_>, offline: bool) -> Plan {
-    Plan {
+fn plan(context: &Context<'_>, offline: bool) -> Result<Plan> {
+    Ok(Plan {
         offline,
         boot: false,
         telemetry: Telemetry::No,
         jobs: None,
         dist: context.tree.join("dist"),
         keys: None,
+        source: ModuleSource::read(&context.tree.join("module"))?,
         kept: Default::default(),
-    }
+    })
 }
 
 fn resolved(kernels: &[LockedKernel]) -> Resolution {
@@ -117,7 +118,8 @@ fn resolved(kernels: &[LockedKernel]) -> Resolution {
 
 fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> Option<Vec<Row>> {
     let again = "cargo xtask build-matrix --no-boot --select";
-    match plan(context, context.matrix.offline).run(&resolved(kernels), context.store, context.listener) {
+    let plan = plan(context, context.matrix.offline);
+    match plan.and_then(|plan| plan.run(&resolved(kernels), context.store, context.listener)) {
         Err(error) => {
             tally.check("build", Err(error.to_string()), again);
             None
@@ -136,7 +138,8 @@ fn build(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) -> 
 
 /// A second run takes everything from the store, without the network.
 fn build_again(context: &Context<'_>, tally: &mut Tally, kernels: &[LockedKernel]) {
-    let outcome = plan(context, true).run(&resolved(kernels), context.store, context.listener);
+    let plan = plan(context, true);
+    let outcome = plan.and_then(|plan| plan.run(&resolved(kernels), context.store, context.listener));
     let outcome = match outcome {
         Err(error) => Err(error.to_string()),
         Ok(outcome) if outcome.rows.iter().any(Row::failed) => Err("a kernel failed that was built before".to_string()),

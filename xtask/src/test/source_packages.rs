@@ -107,7 +107,7 @@ fn same(one: &Path, other: &Path) -> Result<String> {
 
 fn facts(farm: &Farm<'_>, kernel: &LockedKernel) -> Result<KernelFacts> {
     let root = RootSpec::for_kernel(kernel).get(farm.store, farm.offline, || ())?;
-    let kdir = kdir::get(kernel, &root, farm.engine(&root)?, farm.store, farm.offline, &|_| ())?;
+    let kdir = kdir::get(farm, kernel, &root, &|_| ())?;
     KernelFacts::read(&kdir.host)
 }
 

@@ -33,7 +33,7 @@ pub fn build(context: &Context<'_>, kernel: &LockedKernel) -> Result<String> {
     let work = context.tree.join("dist/stand-in-headers");
     remove(&work)?;
     fs::create_dir_all(&work).at_path(&work)?;
-    let kdir = changed(kdir::headers(kernel, context.store, context.matrix.offline)?, &work)?;
+    let kdir = changed(kdir::headers(kernel, context.store, context.matrix.offline, &|_| ())?, &work)?;
     let module = farm.build_against(kernel, &kdir, &work)?;
     let bytes = fs::read(&module).at_path(&module)?;
     remove(&work)?;

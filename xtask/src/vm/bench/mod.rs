@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask bench`.
 
-mod plot;
 mod report;
 
 use super::emulator::{self, End, Patience, QEMU, escaped};
 use super::{Programs, cpio, image, kernel_log};
+use crate::bench_farm::BenchFarm;
 use crate::build::Farm;
 use crate::display::{self, Format};
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::lock::LockedKernel;
 use crate::module_source::ModuleSource;
+use crate::plot;
 use crate::resolve::{MatrixArgs, matrix};
 use crate::store::Store;
 use guest::protocol::{INVOLFLT, MODULES, Message, PLAN, Plan, Setting};
@@ -50,12 +51,18 @@ const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 oops=panic random.trust_c
 /// One kernel boots on emulated processors that count instructions, with null_blk disks that complete at once: on one
 /// processor, and on four. Writes docs/bench.json and docs/bench.svg.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   cargo xtask bench
   cargo xtask bench --module ./involflt.ko
+  cargo xtask bench farm                    how fast the farm itself is
 
-Exit codes: 0 within the limits, 1 beyond one, 2 bad input, 69 a tool, a package or the network is missing.")]
+Exit codes: 0 within the limits, 1 beyond one, 2 bad input, 69 a tool, a package or the network is missing."
+)]
 pub struct Bench {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     matrix: MatrixArgs,
     /// Module to load instead of the one built from this tree
@@ -66,9 +73,18 @@ pub struct Bench {
     format: Option<Format>,
 }
 
+/// What is measured in place of the driver.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Farm(BenchFarm),
+}
+
 impl Bench {
     /// Measures; fails with the kind [`crate::error::Kind::Kernel`] beyond a limit.
     pub fn run(self, shell: &Shell) -> Result<()> {
+        if let Some(What::Farm(farm)) = self.what {
+            return farm.run();
+        }
         let store = Store::open(self.matrix.store.as_deref())?;
         let _in_use = store.in_use()?;
         let listener = display::open(self.format);
@@ -79,7 +95,7 @@ impl Bench {
         report.print(committed(shell).as_ref());
         let docs = crate::work_tree::top().join("docs");
         let text = serde_json::to_string_pretty(&report).map_err(|error| Error::infra(error.to_string()))?;
-        for (name, text) in [("bench.json", text + "\n"), ("bench.svg", plot::svg(&report))] {
+        for (name, text) in [("bench.json", text + "\n"), ("bench.svg", plot::svg(&report.title(), &report.bars()))] {
             let path = docs.join(name);
             fs::write(&path, text).at_path(&path)?;
         }

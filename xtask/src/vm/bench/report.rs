@@ -2,6 +2,7 @@
 //! What was measured, against its limits and the last committed report.
 
 use crate::error::{Error, Result};
+use crate::plot::Bar;
 use guest::protocol::{Measured, Message, Setting};
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,22 @@ impl Report {
         }
         (self.text_bytes > TEXT_LIMIT)
             .then(|| format!("the module has {} bytes of code, at most {TEXT_LIMIT} are allowed", self.text_bytes))
+    }
+
+    /// What the picture is called.
+    pub fn title(&self) -> String {
+        format!("Instructions added to a direct write of 4 KiB, or as said ({})", self.kernel)
+    }
+
+    /// The picture's bars, of so many instructions.
+    pub fn bars(&self) -> Vec<Bar> {
+        let bar = |row: &Row| Bar {
+            words: format!("{}, {}", row.setting, row.state),
+            length: row.added,
+            number: row.added.to_string(),
+            limit: row.limit,
+        };
+        self.rows.iter().map(bar).collect()
     }
 
     /// Prints all of it, with ratios to a report from before.
