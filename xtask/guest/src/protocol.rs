@@ -276,6 +276,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "nvme-passthrough", title: "NVMe commands past the block layer are decoded, or make a hole" },
     Scenario { name: "many-and-large", title: "64 more disks at once, and one of 32 TiB" },
     Scenario { name: "resize", title: "a disk that gets another size needs a resync, and is filtered on" },
+    Scenario { name: "suspend", title: "the machine is suspended to memory while disks are written to, and goes on" },
     Scenario { name: "two-disks", title: "writes to two disks at once, drained while they run" },
     Scenario { name: "bitmap", title: "the same kinds of write where there is room for dirty bits only" },
     Scenario { name: "up-and-down", title: "the capture state changes during writes, and nothing is missed" },

@@ -21,6 +21,7 @@ mod requests;
 mod resize;
 mod scale;
 mod states;
+mod suspend;
 mod tags;
 mod telemetry;
 mod tracking;
@@ -72,6 +73,7 @@ fn function(name: &str) -> Option<Function> {
         "resize" => resize::resize,
         "passthrough" => passthrough::passthrough,
         "nvme-passthrough" => nvme::scenario,
+        "suspend" => suspend::suspend,
         "two-disks" => writes::two_disks,
         "bitmap" => states::bitmap,
         "up-and-down" => states::up_and_down,
