@@ -203,7 +203,7 @@ pub mod powercut {
 pub mod reboots {
     use super::{Disk, FileSystem, MIB};
 
-    /// The root's, which has what the driver keeps of it. xfs needs as much.
+    /// The root's, which has what the driver keeps of it. xfs and btrfs need as much.
     pub const ROOT: Disk = Disk {
         name: "root",
         node: "/dev/vda",

@@ -72,6 +72,7 @@ const TOOLS: &[Tool] = &[
     build("mmdebstrap", "mmdebstrap", "makes the build roots"),
     build("mkfs.ext4", "e2fsprogs", "makes a disk that a VM's file system work is done on"),
     build("mkfs.xfs", "xfsprogs", "makes a disk that a VM's file system work is done on"),
+    test("mkfs.btrfs", "btrfs-progs", "makes the root of a machine that is rebooted"),
     build("qemu-system-x86_64", "qemu-system-x86", "boots each kernel with its module"),
     test("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "ovmf", "boots Debian machines with Secure Boot"),
     test("openssl", "openssl", "makes the keys of a test machine's owner"),

@@ -204,11 +204,17 @@ fn cut_power(context: &Context<'_>, tally: &mut Tally, kernel: &LockedKernel, mo
     for &bus in buses {
         cut(context, tally, &vm::powercut::Request { runs, seed: 11, intent: true, bus, ..request });
     }
-    let outcome = vm::reboots::run(&vm::powercut::Request { runs, ..request }, FileSystem::Ext4, context.listener)
-        .map(|done| format!("{} reboots, {} blocks changed in {}, 0 missed", done.reboots, done.changed, done.judged))
-        .map_err(|error| error.to_string());
-    let again = format!("cargo xtask vm reboots --runs {runs} --seed 1 --select {}", kernel.kernel);
-    tally.check(&format!("{} reboots", kernel.id()), outcome, &again);
+    for kind in [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Btrfs] {
+        reboot(context, tally, &vm::powercut::Request { runs, ..request }, kind);
+    }
+}
+
+fn reboot(context: &Context<'_>, tally: &mut Tally, request: &vm::powercut::Request<'_>, kind: FileSystem) {
+    let vm::powercut::Request { kernel, runs, seed, .. } = *request;
+    let outcome = vm::reboots::run(request, kind, context.listener).map(|done| done.to_string());
+    let command = format!("reboots --file-system {}", kind.name());
+    let again = format!("cargo xtask vm {command} --runs {runs} --seed {seed} --select {}", kernel.kernel);
+    tally.check(&format!("{} {command}", kernel.id()), outcome.map_err(|error| error.to_string()), &again);
 }
 
 fn cut(context: &Context<'_>, tally: &mut Tally, request: &vm::powercut::Request<'_>) {

@@ -130,10 +130,9 @@ pub fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     // Debian keeps the mkfs programs where only root's path leads.
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = command
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .output()
-        .map_err(|error| Error::infra(format!("{program}: {error}")).note("apt-get install e2fsprogs xfsprogs"))?;
+    let output = command.env("PATH", format!("{path}:/usr/sbin:/sbin")).output().map_err(|error| {
+        Error::infra(format!("{program}: {error}")).note("apt-get install e2fsprogs xfsprogs btrfs-progs")
+    })?;
     if output.status.success() {
         return Ok(());
     }

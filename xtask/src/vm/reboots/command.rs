@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask vm reboots`.
 
-use super::{FileSystem, Reboots, run};
+use super::{FileSystem, run};
 use crate::error::Result;
 use crate::vm::repeat::Repeat;
 
 /// Reboots a VM again and again, whose root's disk is filtered from before the root is there, and looks at every file.
 ///
 /// Before half of the stops somebody tries to remove, replace, cut or punch the bitmap file. On ext4 that is refused, no reboot
-/// costs a resync, and no block is missed that changed from one power-off to the next. On xfs each reboot must say that a resync
-/// is required.
+/// costs a resync, and no block is missed that changed from one power-off to the next. On xfs and btrfs each reboot must say that a
+/// resync is required.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask vm reboots --runs 200
-  cargo xtask vm reboots --runs 20 --file-system xfs --select 'group:default !cloud-amd64'
+  cargo xtask vm reboots --runs 20 --file-system btrfs --select 'group:default !cloud-amd64'
 
 Exit codes: 0 all is as it was after every reboot, 1 not, 2 bad input, 69 a tool, a package or the network is missing.")]
 pub struct RebootsCommand {
@@ -29,12 +29,7 @@ impl RebootsCommand {
     pub fn run(self) -> Result<()> {
         let kind = self.file_system;
         let rows = self.repeat.each("reboots", &|request, listener| run(request, kind, listener))?;
-        for (id, Reboots { reboots, resyncs, judged, changed }) in rows {
-            println!(
-                "{id}: {reboots} reboots, no file changed; {resyncs} ended in a resync, and had to; \
-                 {changed} blocks changed over {judged} of the others, 0 missed"
-            );
-        }
+        rows.iter().for_each(|(id, done)| println!("{id}: {done}"));
         Ok(())
     }
 }

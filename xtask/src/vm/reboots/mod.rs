@@ -16,6 +16,7 @@ use crate::store;
 use guest::extents::Extents;
 use guest::layout::reboots::{BITMAP, ROOT, drains};
 use guest::protocol::Plan;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,14 +30,24 @@ pub enum FileSystem {
     Ext4,
     /// Where it pins none.
     Xfs,
+    /// Where it pins none either, and a file's blocks are others after each write.
+    Btrfs,
 }
 
 impl FileSystem {
-    fn name(self) -> &'static str {
+    /// As `mkfs` and `mount` have it.
+    pub fn name(self) -> &'static str {
         match self {
             FileSystem::Ext4 => "ext4",
             FileSystem::Xfs => "xfs",
+            FileSystem::Btrfs => "btrfs",
         }
+    }
+
+    /// The modules that its VM has. Only this one has btrfs, which measures checksums for seconds when it is loaded.
+    fn modules(self) -> Vec<&'static str> {
+        let own = (self == FileSystem::Btrfs).then_some(self.name());
+        image::DISKS_AND_FILE_SYSTEMS.into_iter().chain(own).collect()
     }
 
     fn make(self, path: &Path) -> Result<()> {
@@ -59,13 +70,24 @@ pub struct Reboots {
     pub changed: u64,
 }
 
+impl fmt::Display for Reboots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reboots { reboots, resyncs, judged, changed } = self;
+        write!(
+            f,
+            "{reboots} reboots, no file changed; {resyncs} ended in a resync, and had to; \
+             {changed} blocks changed over {judged} of the others, 0 missed"
+        )
+    }
+}
+
 /// Reboots the machine so many times.
 ///
 /// Fails with the kind [`crate::error::Kind::Kernel`] where it does not start again, a file has changed, a resync is required that
 /// need not be or is not that must be, and where a changed block is missed.
 pub fn run(request: &Request<'_>, kind: FileSystem, listener: &dyn Listener) -> Result<Reboots> {
     let id = request.kernel.id();
-    let image = image::image(request.kernel, request.store, request.offline, &image::DISKS_AND_FILE_SYSTEMS)?;
+    let image = image::image(request.kernel, request.store, request.offline, &kind.modules())?;
     let dir = request.store.kind("vm-runs")?.join(format!("{id}-reboots-{}", std::process::id()));
     store::remove(&dir)?;
     fs::create_dir_all(&dir).at_path(&dir)?;
