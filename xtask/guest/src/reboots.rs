@@ -7,7 +7,7 @@ use crate::channel::Channel;
 use crate::module;
 use crate::order::wait_until;
 use crate::powercut::SEED;
-use crate::sys::{Doing, Step, ensure};
+use crate::sys::{Doing, Fields, Step, ensure, ioctl, ioctl_word};
 use crate::work::Random;
 use guest::layout::reboots::{BITMAP, ROOT, drains};
 use guest::protocol::{INVOLFLT, Message, Standing};
@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 
 const AT: &str = "/mnt/root";
@@ -48,7 +49,7 @@ pub fn run(kind: &str, channel: &mut Channel) -> Step {
     if drains(seed) {
         agent.drain_unread()?;
     }
-    let is_gone = tamper(random.below(8))?;
+    let is_gone = tamper(kind, random.below(12))?;
     let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     mount(None::<&str>, AT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {AT}"))?;
     // Only ext4 keeps the file in its place.
@@ -116,7 +117,7 @@ fn compare() -> Step {
 }
 
 /// Tries to do away with the bitmap file, or with what is in it. Whether that was done.
-fn tamper(how: u64) -> Step<bool> {
+fn tamper(kind: &str, how: u64) -> Step<bool> {
     let bitmap = format!("{AT}{BITMAP}");
     let done = match how {
         0 => fs::remove_file(&bitmap),
@@ -129,7 +130,52 @@ fn tamper(how: u64) -> Step<bool> {
             let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             fallocate(file, punch, 0, 65536).map_err(io::Error::from)
         }),
+        4 => {
+            if kind == "ext4" {
+                defragment(&ordinary()?).doing(|| "defragment a file that is anybody's".into())?;
+            }
+            defragment(&bitmap)
+        }
+        5 => {
+            if kind != "ext4" {
+                reflink(&ordinary()?).doing(|| "reflink a file that is anybody's".into())?;
+            }
+            reflink(&bitmap)
+        }
         _ => return Ok(false),
     };
     Ok(done.is_ok())
+}
+
+/// A file with which that can be done.
+fn ordinary() -> Step<String> {
+    let path = format!("{FILES}.ordinary");
+    fs::write(&path, [7; 65536]).and_then(|()| File::open(&path)?.sync_all()).doing(|| path.clone())?;
+    Ok(path)
+}
+
+/// `EXT4_IOC_MOVE_EXT` (Documentation/filesystems/ext4): a file gets the blocks of another, as e4defrag does it.
+const MOVE_EXTENTS: u32 = 0xc028_660f;
+/// Bytes of its `struct move_extent`, and where the other file and the number of blocks are.
+const MOVE_BYTES: usize = 40;
+const MOVE_DONOR: u64 = 4;
+const MOVE_BLOCKS: u64 = 24;
+
+fn defragment(bitmap: &str) -> io::Result<()> {
+    let mut donor =
+        File::options().read(true).write(true).create(true).truncate(true).open(format!("{FILES}.donor"))?;
+    donor.write_all(&[7; 65536])?;
+    donor.sync_all()?;
+    let mut request = [0; MOVE_BYTES];
+    request.put(MOVE_DONOR, &donor.as_raw_fd().to_ne_bytes());
+    request.put(MOVE_BLOCKS, &16_u64.to_ne_bytes());
+    ioctl(&File::options().read(true).write(true).open(bitmap)?, MOVE_EXTENTS, &mut request).map(drop)
+}
+
+/// `FICLONE` (ioctl_ficlone(2)): two files share their blocks.
+const CLONE: u32 = 0x4004_9409;
+
+fn reflink(bitmap: &str) -> io::Result<()> {
+    let original = File::open(bitmap)?;
+    ioctl_word(&File::create(format!("{FILES}.clone"))?, CLONE, original.as_raw_fd() as usize).map(drop)
 }
