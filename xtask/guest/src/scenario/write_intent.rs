@@ -133,7 +133,7 @@ fn many_wait_idly(disk: &'static Disk) -> Step {
         // Its mark is on its way, alone.
         thread::sleep(MOMENT);
         let others: Vec<_> =
-            (0..MANY).map(|index| thread::spawn(move || write(disk, index % 32 * MIB + index * 8192))).collect();
+            (0..MANY).map(|index| thread::spawn(move || write(disk, (1 + index % 32) * MIB + index * 8192))).collect();
         thread::sleep(MOMENT);
         let marked = until_marked(first);
         busy = marked.and_then(|()| busy_in_a_second());
