@@ -41,7 +41,7 @@ pub struct BuildMatrix {
     telemetry: bool,
     /// Work on kernels that are new or changed since this lock, and on those of which the results have no good row; keep the
     /// other rows and their modules
-    #[arg(long, value_name = "LOCK", conflicts_with = "executor")]
+    #[arg(long, value_name = "LOCK")]
     since: Option<PathBuf>,
     #[command(flatten)]
     executor: Executor,

@@ -59,16 +59,18 @@ impl Gather {
             source: ModuleSource::read(&work_tree::top().join("module"))?,
             kept: BTreeMap::new(),
         };
-        let outcome = gather(&self.shards, &plan, &resolution, &run.store, &run.listener)?;
+        let outcome = gather(&self.shards, &plan, &resolution, BTreeMap::new(), &run.store, &run.listener)?;
         run.close(&outcome)
     }
 }
 
-/// Makes the `dist/` of `plan` out of those below `shards`. A kernel without a good result is its own failed row.
+/// Makes the `dist/` of `plan` out of those below `shards`, and of what it has `kept`, by kernel. A kernel without a good result
+/// is its own failed row.
 pub fn gather(
     shards: &Path,
     plan: &Plan,
     resolution: &Resolution,
+    kept: BTreeMap<String, (Row, Built)>,
     store: &Store,
     listener: &dyn Listener,
 ) -> Result<Outcome> {
@@ -76,7 +78,7 @@ pub fn gather(
     let last_good = LastGood::put_aside(&plan.dist, listener)?;
     let farm = Farm::new(store, &plan.source, plan.offline);
     let found = results(shards)?;
-    let merge = Merge { shards, found, dist: &plan.dist, farm: &farm, listener };
+    let merge = Merge { shards, found, kept, dist: &plan.dist, farm: &farm, listener };
     let done = parallel::map(&resolution.kernels, parallel::processors(), |kernel| merge.kernel(kernel));
     let rows = plan.finish(resolution, done.into_iter(), &last_good, &farm, listener)?;
     Ok(Outcome { rows, compiled: 0 })
@@ -103,6 +105,7 @@ fn results(shards: &Path) -> Result<BTreeMap<String, (PathBuf, Row)>> {
 struct Merge<'a> {
     shards: &'a Path,
     found: BTreeMap<String, (PathBuf, Row)>,
+    kept: BTreeMap<String, (Row, Built)>,
     dist: &'a Path,
     farm: &'a Farm<'a>,
     listener: &'a dyn Listener,
@@ -112,6 +115,9 @@ impl Merge<'_> {
     /// The kernel's row, and its module where nothing is wrong with it.
     fn kernel(&self, kernel: &LockedKernel) -> (Row, Option<Built>) {
         let start = Instant::now();
+        if let Some((row, built)) = self.kept.get(&kernel.id()) {
+            return (row.clone(), Some(built.clone()));
+        }
         let (mut row, taken) = match self.found.get(&kernel.id()) {
             None => (Row::new(kernel), Err(self.missing())),
             Some((dist, row)) => {

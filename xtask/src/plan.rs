@@ -80,7 +80,7 @@ impl Plan {
         let farm = Farm::new(store, &self.source, self.offline).with(self.telemetry);
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
-        let work = Work { dist: &self.dist, kept: &self.kept, farm, booter, compiled: AtomicUsize::new(0), listener };
+        let work = Work { plan: self, farm, booter, compiled: AtomicUsize::new(0), listener };
         let order = by_effort(kernels);
         let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
         let mut done = std::thread::scope(|scope| {
@@ -96,6 +96,28 @@ impl Plan {
         let done = done.into_iter().map(|(_, one)| one);
         let rows = self.finish(resolution, done, &last_good, &work.farm, listener)?;
         Ok(Outcome { rows, compiled: work.compiled.into_inner() })
+    }
+
+    /// The kernel's row of before and its module, where they hold.
+    pub fn keep(&self, kernel: &LockedKernel, farm: &Farm<'_>, listener: &dyn Listener) -> Option<(Row, Built)> {
+        let start = Instant::now();
+        let mut row = self.kept.get(&kernel.id())?.clone();
+        let is_to_boot = self.boot && can_boot(kernel) && row.booted != Status::Passed;
+        if row.failed() || is_to_boot {
+            return None;
+        }
+        match adopt(farm, kernel, &self.dist, &self.dist, &mut row) {
+            Ok(built) => {
+                let (subject, text) = (row.id.clone(), "as it was".into());
+                listener.event(Event::Done { subject, ok: true, text, millis: millis(start) });
+                Some((row, built))
+            }
+            Err(error) => {
+                let text = format!("is built anew: {error}");
+                listener.event(Event::Note { subject: kernel.id(), text });
+                None
+            }
+        }
     }
 
     /// Packages, repositories and the report of all kernels that were worked on, here or elsewhere: `done` has the row of each
@@ -138,8 +160,7 @@ impl Plan {
 
 /// What the workers share.
 struct Work<'a> {
-    dist: &'a Path,
-    kept: &'a BTreeMap<String, Row>,
+    plan: &'a Plan,
     farm: Farm<'a>,
     booter: Option<Booter<'a>>,
     compiled: AtomicUsize,
@@ -150,9 +171,7 @@ impl Work<'_> {
     /// The kernel's row, and its module where nothing was wrong with it.
     fn kernel(&self, kernel: &LockedKernel) -> (Row, Option<Built>) {
         let start = Instant::now();
-        if let Some((row, built)) = self.keep(kernel) {
-            let (subject, text) = (row.id.clone(), "as it was".into());
-            self.listener.event(Event::Done { subject, ok: true, text, millis: millis(start) });
+        if let Some((row, built)) = self.plan.keep(kernel, &self.farm, self.listener) {
             return (row, Some(built));
         }
         let mut row = Row::new(kernel);
@@ -163,26 +182,9 @@ impl Work<'_> {
         (row, outcome.ok())
     }
 
-    /// The kernel's row of before and its module, where they hold.
-    fn keep(&self, kernel: &LockedKernel) -> Option<(Row, Built)> {
-        let mut row = self.kept.get(&kernel.id())?.clone();
-        let is_to_boot = self.booter.is_some() && can_boot(kernel) && row.booted != Status::Passed;
-        if row.failed() || is_to_boot {
-            return None;
-        }
-        match adopt(&self.farm, kernel, self.dist, self.dist, &mut row) {
-            Ok(built) => Some((row, built)),
-            Err(error) => {
-                let text = format!("is built anew: {error}");
-                self.listener.event(Event::Note { subject: kernel.id(), text });
-                None
-            }
-        }
-    }
-
     /// A step is marked as failed before it begins, so that an early return leaves it so.
     fn steps(&self, kernel: &LockedKernel, row: &mut Row) -> Result<Built> {
-        let dir = self.dist.join(&row.id);
+        let dir = self.plan.dist.join(&row.id);
         remove(&dir)?;
         fs::create_dir_all(&dir).at_path(&dir)?;
         row.built = Status::Failed;

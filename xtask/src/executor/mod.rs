@@ -7,13 +7,17 @@ mod slurm;
 
 pub use kubernetes::Kubernetes;
 
+use crate::build::{Built, Farm};
 use crate::error::Result;
 use crate::event::Listener;
 use crate::gather::gather;
+use crate::lock::LockedKernel;
 use crate::plan::{Outcome, Plan};
 use crate::resolve::{MatrixArgs, Resolution};
+use crate::result::Row;
 use crate::shard::Shard;
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::num::NonZero;
 
 pub use github::matrix as github_matrix;
@@ -71,8 +75,14 @@ impl Executor {
                 let shards = plan.dist.join("shards");
                 let array =
                     slurm::Array { shards: &shards, most: self.shards.unwrap_or(MOST_SHARDS), options: &self.sbatch };
-                array.run(plan, &resolution.kernels, args, store, listener)?;
-                Ok((gather(&shards, plan, &resolution, store, listener)?, resolution))
+                let farm = Farm::new(store, &plan.source, plan.offline);
+                let kept =
+                    resolution.kernels.iter().map(|kernel| Some((kernel.id(), plan.keep(kernel, &farm, listener)?)));
+                let kept: BTreeMap<String, (Row, Built)> = kept.flatten().collect();
+                let is_wanted = |kernel: &&LockedKernel| !kept.contains_key(&kernel.id());
+                let wanted: Vec<LockedKernel> = resolution.kernels.iter().filter(is_wanted).cloned().collect();
+                array.run(plan, &wanted, args, store, listener)?;
+                Ok((gather(&shards, plan, &resolution, kept, store, listener)?, resolution))
             }
         }
     }

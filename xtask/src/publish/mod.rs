@@ -26,7 +26,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use xshell::Shell;
 
-/// Publishes the repositories of dist/: to a directory, an rsync daemon or a bucket of S3.
+/// Publishes the repositories of dist/: to a directory, a host that ssh reaches, an rsync daemon or a bucket of S3.
 ///
 /// Clients see the old state or the new one, and those that hold the indices of one of the last generations still get
 /// every file of it. Broken off at any moment, the same command goes on where it stopped. Nothing is signed here: what
@@ -35,12 +35,13 @@ use xshell::Shell;
 #[command(after_help = "Examples:
   cargo xtask publish /srv/involflt                    serve /srv/involflt/current
   cargo xtask publish rsync://host/involflt --dry-run  what would be done
+  cargo xtask publish user@host:/srv/involflt          by rsync over ssh, which must be able to log in
   cargo xtask publish s3://bucket/involflt --keep 10   by rclone: AWS_* and RCLONE_S3_* say how
   cargo xtask publish /srv/involflt --format json | jq .remove
 
 Exit codes: 0 published, now or before; 2 not a whole dist/, or a repository would be lost; 69 the place or its tool.")]
 pub struct Publish {
-    /// DIR, rsync://HOST/MODULE[/PATH] or s3://BUCKET[/PATH].
+    /// DIR, [USER@]HOST:DIR, rsync://HOST/MODULE[/PATH] or s3://BUCKET[/PATH].
     #[arg(value_name = "PLACE")]
     place: Place,
     /// What `build-matrix` or `gather` made.

@@ -16,7 +16,7 @@ use std::str::FromStr;
 pub enum Place {
     /// A directory of this machine, whose `current` is served.
     Directory(Directory),
-    /// A module of an rsync daemon, or a directory below one.
+    /// A module of an rsync daemon, or a directory below one; a directory of a host that ssh reaches.
     Rsync(Rsync),
     /// A bucket, or what begins alike in one.
     S3(S3),
@@ -41,9 +41,23 @@ impl FromStr for Place {
             return Ok(Place::S3(S3::new(rest.trim_matches('/'))));
         }
         match text.split_once("://") {
-            Some((scheme, _)) => Err(format!("{scheme}: a directory, rsync:// and s3:// are known")),
-            None => Ok(Place::Directory(Directory::new(PathBuf::from(text)))),
+            Some((scheme, _)) => Err(format!("{scheme}: a directory, HOST:DIR, rsync:// and s3:// are known")),
+            None => match text.split_once(':').filter(|(host, _)| !host.contains('/')) {
+                Some((host, path)) => by_ssh(text, host, path),
+                None => Ok(Place::Directory(Directory::new(PathBuf::from(text)))),
+            },
         }
+    }
+}
+
+/// As rsync and scp have it: what has a colon before any slash is on another host.
+fn by_ssh(text: &str, host: &str, path: &str) -> Result<Place, String> {
+    if host.trim_end_matches('@').is_empty() || host.starts_with('-') {
+        return Err(format!("{text}: the host of HOST:DIR is missing; a directory of this machine is ./{text}"));
+    }
+    match path.trim_matches('/') {
+        "" => Err(format!("{text}: the directory of HOST:DIR is missing")),
+        _ => Ok(Place::Rsync(Rsync::by_ssh(host, path))),
     }
 }
 
@@ -81,7 +95,20 @@ mod tests {
         assert!(matches!("srv".parse(), Ok(Place::Directory(_))));
         assert!(matches!("rsync://host:873/involflt/".parse(), Ok(Place::Rsync(_))));
         assert!(matches!("s3://bucket/involflt".parse(), Ok(Place::S3(_))));
-        for wrong in ["rsync://host", "rsync://host/", "s3://", "ftp://host/x"] {
+        assert_eq!("me@host:/srv/x/".parse(), Ok(Place::Rsync(Rsync::by_ssh("me@host", "/srv/x"))));
+        assert_eq!("host:srv".parse(), Ok(Place::Rsync(Rsync::by_ssh("host", "srv"))));
+        assert!(matches!("./a:b".parse(), Ok(Place::Directory(_))));
+        for wrong in [
+            "rsync://host",
+            "rsync://host/",
+            "s3://",
+            "ftp://host/x",
+            "host:",
+            "host:/",
+            ":dir",
+            "@:dir",
+            "-oProxyCommand=x:dir",
+        ] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

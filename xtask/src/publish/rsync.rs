@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! An rsync daemon.
+//! An rsync daemon, or rsync on a host that ssh reaches.
 
 use super::generations::DIR;
 use super::remote::{Remote, done, list};
@@ -9,26 +9,32 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Seconds without a byte after which the daemon counts as gone.
+/// Seconds without a byte after which the other side counts as gone.
 const TIMEOUT: &str = "--timeout=120";
 
-/// A password is rsync's own affair: `RSYNC_PASSWORD`.
+/// A password is rsync's own affair: `RSYNC_PASSWORD`. Keys, users and ports are ssh's: its configuration, and `RSYNC_RSH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rsync {
-    /// `rsync://[USER@]HOST[:PORT]/MODULE`.
-    module: String,
-    /// Below the module; may be empty.
+    /// `rsync://[USER@]HOST[:PORT]/MODULE/`; by ssh `[USER@]HOST:/`, or `[USER@]HOST:` for that user's home.
+    base: String,
+    /// Below it; may be empty.
     path: String,
 }
 
 impl Rsync {
     /// A place of that server, `[USER@]HOST[:PORT]`, in that module.
     pub fn new(server: &str, module: &str, path: &str) -> Self {
-        Rsync { module: format!("rsync://{server}/{module}"), path: path.trim_matches('/').to_string() }
+        Rsync { base: format!("rsync://{server}/{module}/"), path: path.trim_matches('/').to_string() }
+    }
+
+    /// A directory of that host, `[USER@]HOST`, by ssh.
+    pub fn by_ssh(host: &str, path: &str) -> Self {
+        let root = if path.starts_with('/') { "/" } else { "" };
+        Rsync { base: format!("{host}:{root}"), path: path.trim_matches('/').to_string() }
     }
 
     fn top(&self) -> String {
-        format!("{}/{}/", self.module, self.path)
+        format!("{}{}/", self.base, self.path)
     }
 }
 
@@ -38,7 +44,7 @@ impl Remote for Rsync {
         let mut rsync = Command::new("rsync");
         // Where nothing was published yet there is nothing, and that is no error of a path that begins at the module.
         rsync.args(["--recursive", "--relative", "--ignore-missing-args", TIMEOUT]);
-        rsync.arg(format!("{}/./{}/{DIR}", self.module, self.path)).arg(copy.join(""));
+        rsync.arg(format!("{}./{}/{DIR}", self.base, self.path)).arg(copy.join(""));
         done(&mut rsync, "rsync")?;
         let found = copy.join(&self.path).join(DIR);
         if found.exists() {
@@ -61,7 +67,7 @@ impl Remote for Rsync {
         done(&mut rsync, "rsync")
     }
 
-    /// Has the daemon delete, of the listed files alone, what an empty directory does not have.
+    /// Has the other side delete, of the listed files alone, what an empty directory does not have.
     fn remove(&self, files: &[String], work: &Path) -> Result<()> {
         if files.is_empty() {
             return Ok(());

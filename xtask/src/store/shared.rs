@@ -315,21 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn writers_of_one_entry_do_not_disturb_each_other() {
+    fn writers_of_the_same_and_of_other_entries_do_not_disturb_each_other() {
         let dir = scratch("writers");
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let dir = dir.join(number.to_string());
                 let top = dir.parent().unwrap().join("shared");
                 scope.spawn(move || {
-                    let made = dir.join("k.partial");
-                    fs::create_dir_all(&made).unwrap();
-                    // Not all builds give the same bytes.
-                    fs::write(made.join("file"), (number % 2).to_string()).unwrap();
                     let shared = Shared::new(Place::Directory(top));
-                    shared.put("results", "k", &made);
-                    remove(&made).unwrap();
-                    assert!(shared.take("results", "k", &made));
+                    // Not all builds of one key give the same bytes.
+                    for (key, text) in [("k", (number % 2).to_string()), (&format!("k{number}"), number.to_string())] {
+                        let made = dir.join(format!("{key}.partial"));
+                        fs::create_dir_all(&made).unwrap();
+                        fs::write(made.join("file"), &text).unwrap();
+                        shared.put("results", key, &made);
+                        remove(&made).unwrap();
+                        assert!(shared.take("results", key, &made));
+                        let taken = fs::read_to_string(made.join("file")).unwrap();
+                        assert!(if key == "k" { ["0", "1"].contains(&&*taken) } else { taken == text });
+                    }
                     assert_eq!(shared.complaints(), [""; 0]);
                 });
             }

@@ -6,6 +6,7 @@ mod cluster;
 mod manifests;
 
 use super::{Context, Tally};
+use crate::lock::LockedKernel;
 use crate::result::Row;
 use crate::store::remove;
 use crate::tree;
@@ -52,7 +53,31 @@ fn slurm(context: &Context<'_>, dir: &Path) -> Result<String, String> {
     matrix.args(["--executor=slurm", "--sbatch=--ntasks=1"]).env("SLURM_CONF", cluster.config());
     let lost = lose_a_node(&mut cluster, matrix.spawn().map_err(|error| error.to_string())?)?;
     let files = same(&here, &there)?;
-    Ok(format!("{} kernels, {lost}; {files} files as those of a local run", kernels.len()))
+    since(context, dir, &store, &cluster, &kernels)?;
+    same(&here, &there)?;
+    Ok(format!("{} kernels, {lost}; {files} files as those of a local run, also after --since", kernels.len()))
+}
+
+/// Against a lock without the first kernel, that one alone is built; the others are kept.
+fn since(
+    context: &Context<'_>,
+    dir: &Path,
+    store: &Path,
+    cluster: &Cluster,
+    kernels: &[LockedKernel],
+) -> Result<(), String> {
+    let before = dir.join("before");
+    fs::create_dir_all(&before).map_err(|error| error.to_string())?;
+    resolve::record(&kernels[1..], &before).map_err(|error| error.to_string())?;
+    let there = dir.join("there");
+    let mut matrix = build_matrix(context, dir, store, &there);
+    matrix.args(["--executor=slurm", "--sbatch=--ntasks=1", "--since"]).arg(before.join("kernels.lock"));
+    good(&matrix.env("SLURM_CONF", cluster.config()).output().map_err(|error| error.to_string())?)?;
+    let shards = fs::read_dir(there.join("shards")).map_err(|error| error.to_string())?;
+    match shards.filter_map(|entry| entry.ok()).filter(|entry| entry.path().join(report::MATRIX).exists()).count() {
+        1 => Ok(()),
+        count => Err(format!("{count} shards were built since {}", before.display())),
+    }
 }
 
 /// Makes `store` one that has all that the whole one has, but modules.

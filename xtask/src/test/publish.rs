@@ -27,9 +27,10 @@ pub fn run(context: &Context<'_>, tally: &mut Tally) {
         Err(error) => tally.check("repositories to publish", Err(error), &again),
         Ok(fixture) => {
             type Start = fn(&Context<'_>, &Path) -> Result<Site, String>;
-            let sites: [(&str, Start); 3] = [
+            let sites: [(&str, Start); 4] = [
                 ("publish to a directory", |_, work| places::directory(work)),
                 ("publish to an rsync daemon", |_, work| places::rsync(work)),
+                ("publish over ssh", |_, work| places::ssh(work)),
                 ("publish to S3 (moto stands in)", places::s3),
             ];
             // Most of it is waiting.

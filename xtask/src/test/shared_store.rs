@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A store that machines share in a real registry: what one machine has built, the next one takes; what was altered there
-//! is refused and built. (In a directory: `store/shared.rs`.)
+//! A store that machines share in a real registry: what machines have built, some of it at once, the next one takes; what was
+//! altered there is refused and built. (In a directory: `store/shared.rs`.)
 
 use super::{Context, registry};
+use crate::lock::LockedKernel;
+use crate::parallel;
 use crate::report;
 use crate::resolve;
 use crate::result::Row;
@@ -15,26 +17,41 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Builds one kernel three times, each time with a store that has no modules; in between, the registry's bytes are altered.
+/// Farms at once build two kernels, two of them the same one, each with a store that has no modules; the next takes both. Then the
+/// registry's bytes are altered, and one is built again.
 pub fn run(context: &Context<'_>, work: &Path) -> Result<String, String> {
     fs::create_dir_all(work).map_err(text)?;
     let registry = registry::start(work)?;
     registry::trust(&registry, &work.join("home/.config/containers/registries.conf"))?;
     let place = format!("oci://{}/farm/store", registry.address);
-    let (first, _) = build(context, work, &place, "first")?;
-    let (second, said) = build(context, work, &place, "second")?;
-    if first.build_millis == 0 || second.build_millis != 0 || said.contains("shared store") {
-        return Err(format!("built in {} ms, then in {} ms: {said}", first.build_millis, second.build_millis));
+    let kernels = context.kernels().map_err(text)?;
+    let (one, both) = (&kernels[..1], &kernels[..kernels.len().min(2)]);
+    let farms = [("first", one), ("beside", one), ("other", &both[1..])];
+    let made = parallel::map(&farms, farms.len(), |(name, kernels)| build(kernels, context, work, &place, name));
+    let mut rows = Vec::new();
+    for farm in made {
+        let (built, said) = farm?;
+        if said.contains("shared store") {
+            return Err(format!("writers at once: {said}"));
+        }
+        rows.extend(built);
+    }
+    let (taken, said) = build(both, context, work, &place, "second")?;
+    if rows.iter().all(|row| row.build_millis == 0) || taken.iter().any(|row| row.build_millis != 0) {
+        return Err(format!("{rows:?} were built, and {taken:?} taken: {said}"));
     }
     let altered = alter(&work.join("images"))?;
-    let (third, said) = build(context, work, &place, "third")?;
-    if third.build_millis == 0 || !said.contains("shared store") {
+    let (again, said) = build(one, context, work, &place, "third")?;
+    if again.iter().any(|row| row.build_millis == 0) || !said.contains("shared store") {
         return Err(format!("{altered} archives were altered, and nobody said so: {said}"));
     }
-    match first.module_sha256.is_some() && [&second, &third].iter().all(|row| row.module_sha256 == first.module_sha256)
-    {
-        true => Ok("built by one, taken by the next, and built again when it was altered: the same module".into()),
-        false => Err(format!("{first:?}, {second:?}, {third:?}")),
+    rows.extend(again);
+    let is_same = |row: &Row| taken.iter().any(|one| one.id == row.id && one.module_sha256 == row.module_sha256);
+    match rows.iter().all(|row| row.module_sha256.is_some() && is_same(row)) {
+        true => {
+            Ok(format!("{} built by farms at once, taken by the next, built again when altered: the same", both.len()))
+        }
+        false => Err(format!("{rows:?}, {taken:?}")),
     }
 }
 
@@ -54,15 +71,20 @@ fn alter(files: &Path) -> Result<usize, String> {
     if altered == 0 { Err("there is no archive".into()) } else { Ok(altered) }
 }
 
-/// Builds the first kernel with a store that has all but modules; its row, and what was said.
-fn build(context: &Context<'_>, work: &Path, place: &str, name: &str) -> Result<(Row, String), String> {
+/// Builds the kernels with a store that has all but modules; their rows, and what was said.
+fn build(
+    kernels: &[LockedKernel],
+    context: &Context<'_>,
+    work: &Path,
+    place: &str,
+    name: &str,
+) -> Result<(Vec<Row>, String), String> {
     let (store, dist) = (work.join(format!("store-{name}")), work.join(format!("dist-{name}")));
     super::executors::store_without_modules(context.store.root(), &store)?;
-    let kernels = context.kernels().map_err(text)?;
-    resolve::record(&kernels[..1], work).map_err(text)?;
+    resolve::record(kernels, &store).map_err(text)?;
     let mut command = Command::new(std::env::current_exe().map_err(text)?);
     command.args(["build-matrix", "--no-boot", "--no-packages", "--format=plain", "--locked", "--offline"]);
-    command.args(["--shared-store", place, "--lock"]).arg(work.join("kernels.lock"));
+    command.args(["--shared-store", place, "--lock"]).arg(store.join("kernels.lock"));
     command.arg("--store").arg(&store).arg("--dist").arg(&dist).current_dir(context.tree);
     let output = command.env("HOME", work.join("home")).output().map_err(text)?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -70,6 +92,5 @@ fn build(context: &Context<'_>, work: &Path, place: &str, name: &str) -> Result<
         return Err(said);
     }
     let matrix: PathBuf = dist.join(report::MATRIX);
-    let row = report::read(&matrix).map_err(text)?.rows.into_iter().next();
-    row.map(|row| (row, said)).ok_or_else(|| format!("{}: no row", matrix.display()))
+    Ok((report::read(&matrix).map_err(text)?.rows, said))
 }

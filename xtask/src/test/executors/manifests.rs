@@ -26,6 +26,7 @@ pub fn kubernetes(context: &Context<'_>) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut matrix = Command::new(program);
     matrix.args(["matrix", "--locked", "--format=kubernetes", "--image=registry.example/farm", "--chunk=7"]);
+    matrix.arg("--shared-store=oci://registry.example/farm/store");
     let job = ask(matrix.current_dir(context.tree)).map_err(|error| error.to_string())??;
     let job = String::from_utf8(job).map_err(|error| error.to_string())?;
     let invalid = |job: &str| -> Result<Option<String>, String> {

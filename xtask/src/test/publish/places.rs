@@ -9,6 +9,7 @@ use crate::test::server::Server;
 use crate::test::service::Service;
 use crate::test::{Context, pypi};
 use crate::tree;
+use crate::unpack::ask;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,13 +37,15 @@ enum Kind {
     Directory,
     /// The daemon's directory.
     Rsync(PathBuf),
+    /// The host's directory, and the ssh that knows the host.
+    Ssh(PathBuf, String),
     /// What rclone needs to know.
     S3([(&'static str, String); 5]),
 }
 
 /// A place that is served by HTTP.
 pub struct Site {
-    /// `directory`, `rsync`, `s3`.
+    /// `directory`, `rsync`, `ssh`, `s3`.
     pub name: String,
     /// As `publish` takes it.
     place: String,
@@ -88,6 +91,45 @@ pub fn rsync(work: &Path) -> Result<Site, String> {
     })
 }
 
+/// A directory behind an sshd with keys of its own.
+pub fn ssh(work: &Path) -> Result<Site, String> {
+    let work = scratch(work, "ssh")?;
+    for key in ["host", "user"] {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(work.join(key));
+        ask(&mut keygen).map_err(text)??;
+    }
+    // As root it wants this directory, which its service makes; nobody else can make it, and need not.
+    let _ = fs::create_dir_all("/run/sshd");
+    let config = work.join("sshd_config");
+    let dir = work.display();
+    let daemon = Service::start(|address| {
+        let port = address.port();
+        let text = format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host\nPidFile none\nUsePAM no\nStrictModes no\n\
+             AuthorizedKeysFile {dir}/user.pub\n"
+        );
+        // What cannot be written here, sshd cannot read: it says so.
+        let _ = fs::write(&config, text);
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.args(["-D", "-e", "-f"]).arg(&config);
+        command
+    })?;
+    let key = fs::read_to_string(work.join("host.pub")).map_err(text)?;
+    fs::write(work.join("known"), format!("[127.0.0.1]:{} {key}", daemon.address.port())).map_err(text)?;
+    let ssh = format!("ssh -F none -p {} -i {dir}/user -o UserKnownHostsFile={dir}/known", daemon.address.port());
+    let place = work.join("place/sub");
+    let server = Server::start(&place)?;
+    Ok(Site {
+        name: "ssh".into(),
+        place: format!("127.0.0.1:{}", place.display()),
+        url: server.url.clone(),
+        kind: Kind::Ssh(place, ssh),
+        work,
+        _servers: (Some(server), Some(daemon)),
+    })
+}
+
 /// A bucket.
 pub fn s3(context: &Context<'_>, work: &Path) -> Result<Site, String> {
     let work = scratch(work, "s3")?;
@@ -128,9 +170,11 @@ impl Site {
     fn command(&self, fixture: &Fixture, number: u32) -> Result<Command, String> {
         let mut command = Command::new(std::env::current_exe().map_err(text)?);
         command.args(["publish", &self.place, "--format=json", "--dist"]).arg(fixture.dist(number));
-        if let Kind::S3(settings) = &self.kind {
-            command.envs(settings.iter().map(|(name, value)| (name, value)));
-        }
+        match &self.kind {
+            Kind::S3(settings) => command.envs(settings.iter().map(|(name, value)| (name, value))),
+            Kind::Ssh(_, ssh) => command.env("RSYNC_RSH", ssh),
+            Kind::Directory | Kind::Rsync(_) => &mut command,
+        };
         Ok(command)
     }
 
@@ -174,7 +218,7 @@ impl Site {
                 strace.arg(publish.get_program()).args(publish.get_args());
                 strace
             }
-            Kind::Rsync(_) | Kind::S3(_) => self.trapped(publish, step)?,
+            Kind::Rsync(_) | Kind::Ssh(..) | Kind::S3(_) => self.trapped(publish, step)?,
         };
         command.output().map(|output| output.status).map_err(text)
     }
@@ -242,7 +286,7 @@ impl Site {
     fn view(&self) -> Result<PathBuf, String> {
         match &self.kind {
             Kind::Directory => Ok(PathBuf::from(&self.place).join("current")),
-            Kind::Rsync(dir) => Ok(dir.clone()),
+            Kind::Rsync(dir) | Kind::Ssh(dir, _) => Ok(dir.clone()),
             Kind::S3(_) => {
                 let copy = scratch(&self.work, "copy")?;
                 self.rclone(&["sync", ":s3,env_auth:bucket/sub/dir", &copy.to_string_lossy()])?;
