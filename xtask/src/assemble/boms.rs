@@ -6,10 +6,10 @@ use crate::build::Farm;
 use crate::error::{AtPath, Result};
 use crate::lock::{LockedKernel, Platform};
 use crate::package::{Recipe, SignedModule};
-use crate::parallel;
 use crate::root::RootSpec;
 use crate::sbom::{self, Part};
 use crate::store::{key, sha256_file};
+use crate::{parallel, tree};
 use std::fs;
 use std::path::PathBuf;
 
@@ -17,15 +17,26 @@ use std::path::PathBuf;
 pub fn get(farm: &Farm<'_>, packages: &[Signed<'_>], modules: &[SignedModule<'_>]) -> Result<PathBuf> {
     let parts = packages.iter().map(|package| parts(farm, package.recipe, modules)).collect::<Result<Vec<_>>>()?;
     let work: Vec<(&Signed<'_>, Vec<Part>)> = packages.iter().zip(parts).collect();
-    let mut id = Vec::new();
-    for (package, parts) in &work {
-        id.extend([package.recipe.file_name(), sha256_file(&package.file)?, format!("{parts:?}")]);
-    }
+    let made = parallel::map(&work, parallel::processors(), |(package, parts)| of_package(farm, package, parts));
+    let made = made.into_iter().collect::<Result<Vec<_>>>()?;
+    let names: Vec<_> = made.iter().map(|dir| dir.file_name().unwrap_or_default().to_string_lossy()).collect();
+    farm.store.entry("sboms", &key(names.iter().map(AsRef::as_ref)), |partial| {
+        fs::create_dir_all(partial).at_path(partial)?;
+        for dir in &made {
+            for file in tree::files(dir)? {
+                fs::copy(dir.join(&file), partial.join(&file)).at_path(dir)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The SBOMs of one package: they stay when another package comes.
+fn of_package(farm: &Farm<'_>, package: &Signed<'_>, parts: &[Part]) -> Result<PathBuf> {
+    let id = [package.recipe.file_name(), sha256_file(&package.file)?, format!("{parts:?}")];
     farm.store.entry("sboms", &key(id.iter().map(String::as_str)), |partial| {
         fs::create_dir_all(partial).at_path(partial)?;
-        let write =
-            |(package, parts): &(&Signed<'_>, Vec<Part>)| sbom::write(package.recipe, &package.file, parts, partial);
-        parallel::map(&work, parallel::processors(), write).into_iter().collect()
+        sbom::write(package.recipe, &package.file, parts, partial)
     })
 }
 
