@@ -30,7 +30,8 @@ pub fn rust_object(kernels: &[LockedKernel], farm: &Farm<'_>, listener: &dyn Lis
 /// What the listener knows the work on headers as.
 const SUBJECT: &str = "headers";
 
-/// Gets the headers of the kernels, in their order: archives are waited for while processors build. What fails here fails again where it is wanted, and is told there.
+/// Gets the headers of the kernels, in their order: archives are waited for while processors build. What fails here fails again
+/// where it is wanted, and is told there.
 pub fn headers<'a>(kernels: impl Iterator<Item = &'a LockedKernel>, store: &Store, listener: &dyn Listener) {
     let (start, mut got) = (Instant::now(), 0);
     for kernel in kernels {
