@@ -58,6 +58,7 @@ mod test;
 mod timeline;
 mod tree;
 mod unpack;
+mod usage;
 mod verify;
 mod vm;
 mod watch;

@@ -66,6 +66,9 @@ pub fn start_request(node: &str, bytes: u64) -> Vec<u8> {
     info
 }
 
+/// Where the driver keeps its files, as the ABI has it.
+pub const FILES: &str = "/etc/vxagent/involflt";
+
 /// The name of a disk in the driver's persistent store.
 pub fn persistent_name(node: &str) -> String {
     node.trim_start_matches('/').replace('/', "_")

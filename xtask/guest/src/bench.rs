@@ -3,7 +3,7 @@
 //!
 //! The VM counts one nanosecond for each instruction (`-icount shift=0`), so its time stamp counter counts them.
 
-use crate::agent::{Agent, become_service, persistent_name, set_common};
+use crate::agent::{Agent, FILES, become_service, persistent_name, set_common};
 use crate::channel::Channel;
 use crate::module;
 use crate::order::wait_until;
@@ -100,7 +100,6 @@ fn filtered(channel: &mut Channel, setting: &Setting, state: &str, limit: u32) -
 
 /// Where the driver keeps its files; a virtio-blk disk has it.
 fn file_system() -> Step {
-    const FILES: &str = "/etc/vxagent/involflt";
     wait_until(DISK, true)?;
     fs::create_dir_all(FILES).doing(|| FILES.into())?;
     mount(Some(DISK), FILES, Some("ext4"), MsFlags::empty(), None::<&str>).doing(|| format!("mount {DISK}"))?;

@@ -70,7 +70,7 @@ fn work(plan: &Plan, channel: &mut Channel) -> Step {
         return bench::run(channel, &plan.bench);
     }
     if plan.powercut {
-        return powercut::run(channel, plan.intent, plan.bus.disks());
+        return powercut::run(channel, plan.intent, plan.bus);
     }
     if let Some(kind) = &plan.reboots {
         return reboots::run(kind, channel);

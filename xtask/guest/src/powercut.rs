@@ -9,7 +9,7 @@ use crate::sys::{Doing, Step, ensure, open};
 use crate::work::buffer::Buffer;
 use crate::work::{Area, Random};
 use guest::layout::Disk;
-use guest::layout::powercut::{Disks, SOURCE_SIZE};
+use guest::layout::powercut::{Bus, Disks, SOURCE_SIZE};
 use guest::protocol::{CTL, INVOLFLT, Message, Standing};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
@@ -29,13 +29,14 @@ const KEPT: &str = "/mnt/kept";
 const REPLICAS: &str = "/var/lib/involflt/replicas";
 
 /// Brings the replica up to date, tells what came of it, and works until the power is cut or the machine is to stop.
-pub fn run(channel: &mut Channel, intent: bool, disks: &'static Disks) -> Step {
+pub fn run(channel: &mut Channel, intent: bool, bus: Bus) -> Step {
+    let disks = bus.disks();
     let source = &disks.source;
     let nodes = [source.node, disks.replica, disks.state];
-    if source.node.starts_with("/dev/sd") {
-        bring_scsi(&nodes)?;
-    } else if source.node.starts_with("/dev/nvme") {
-        number_namespaces(&nodes)?;
+    match bus {
+        Bus::Virtio => {}
+        Bus::Scsi => bring_scsi(&nodes)?,
+        Bus::Nvme => number_namespaces(&nodes)?,
     }
     // A node is there some time before it can be opened.
     nodes.iter().try_for_each(|node| wait_for(&format!("{node} to open"), || File::open(node).is_ok()))?;

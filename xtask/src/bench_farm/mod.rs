@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask bench farm`.
 
-mod machine;
 mod report;
 
 use crate::core_object::Telemetry;
@@ -17,7 +16,7 @@ use crate::root::RootSpec;
 use crate::sign::{KeyOptions, Keys};
 use crate::store::{Store, remove};
 use crate::timeline::Timeline;
-use crate::{ctl_program, kdir, parallel, plot, work_tree};
+use crate::{ctl_program, kdir, parallel, plot, usage, work_tree};
 use report::{Measurement, Report, Work};
 use std::fs;
 use std::num::NonZero;
@@ -133,7 +132,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// All of it: `kernels` are the rows, and one more.
     fn measure(&self, kernels: &[LockedKernel]) -> Result<Report> {
-        let load_before = machine::load()?;
+        let load_before = usage::load()?;
         let source = ModuleSource::read(&work_tree::top().join("module"))?;
         let rows = &kernels[..kernels.len() - 1];
         let mut measured = Vec::new();
@@ -157,8 +156,8 @@ impl Bench<'_> {
         measured.extend([again, more]);
         let changed = source.with_line(Path::new(CHANGED.0), CHANGED.1);
         measured.push(self.run(Work::Glue, &tenth, &changed, &smallest)?);
-        let (processors, memory_kib) = (parallel::processors(), machine::peak_memory_kib()?);
-        Ok(Report { processors, load_before, load_after: machine::load()?, measured, memory_kib })
+        let (processors, memory_kib) = (parallel::processors(), usage::peak_memory_kib()?);
+        Ok(Report { processors, load_before, load_after: usage::load()?, measured, memory_kib })
     }
 
     /// Gets what the kernels need before anything is measured.

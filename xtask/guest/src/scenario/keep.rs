@@ -2,7 +2,7 @@
 //! Changes that outlive the module, and what becomes of them when their file does not.
 
 use super::lifecycle::unload;
-use crate::agent::{self, Agent, DEVICE};
+use crate::agent::{self, Agent, DEVICE, FILES};
 use crate::module;
 use crate::sys::{Doing, Step, ensure, is_linux, open};
 use crate::work::{Area, buffer::Buffer, file_system};
@@ -13,8 +13,6 @@ use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::os::unix::fs::FileExt;
 
-/// Where the ABI has the files.
-const FILES: &str = "/etc/vxagent/involflt";
 /// Written to by this scenario.
 const AREA: Area = 40 * MIB..41 * MIB;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The machine is suspended to memory (ACPI S3) while disks are written to, and woken by its clock.
 
+use crate::order::wait_for;
 use crate::sys::{Doing, Failure, Step, ensure, is_linux};
 use crate::work::{self, plain};
 use crate::world::World;
@@ -29,7 +30,7 @@ pub fn suspend(world: &mut World) -> Step<String> {
     let (begun, awake) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| {
-            let slept = after(&begun).and_then(|()| sleep());
+            let slept = wait_for("the first writes", || begun.load(Ordering::Relaxed)).and_then(|()| sleep());
             awake.store(true, Ordering::Relaxed);
             slept
         });
@@ -44,10 +45,6 @@ pub fn suspend(world: &mut World) -> Step<String> {
         let slept = sleeper.join().map_err(|_| "the thread that suspends panicked".to_string())??;
         written.map(|_| format!("{slept} s, while all disks were written to"))
     })
-}
-
-fn after(begun: &AtomicBool) -> Step {
-    crate::order::wait_for("the first writes", || begun.load(Ordering::Relaxed))
 }
 
 /// Suspends the machine, and gives the seconds for which it was.

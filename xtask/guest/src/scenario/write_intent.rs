@@ -3,7 +3,7 @@
 
 use super::ctl::{ctl, says};
 use super::replug;
-use crate::agent::Agent;
+use crate::agent::{Agent, FILES};
 use crate::dm;
 use crate::order::poll;
 use crate::sys::{Doing, Failure, Step, ensure, is_linux, open};
@@ -17,8 +17,6 @@ use std::os::unix::fs::FileExt;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Where the ABI has the files.
-const FILES: &str = "/etc/vxagent/involflt";
 /// Name of the device below their file system.
 const BELOW: &str = "files";
 /// Whether the kernel's NVMe multipath is on.

@@ -17,6 +17,7 @@ use crate::store::{Origin, Store, remove, sha256_file};
 use crate::test::Tally;
 use crate::test::server::Server;
 use crate::test::stranger::Stranger;
+use crate::usage::peak_memory_kib;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -121,11 +122,11 @@ impl<'a> Bench<'a> {
         let store = self.store(name)?;
         // Asks the kernel to begin the peak of this process anew: proc(5), clear_refs.
         fs::write("/proc/self/clear_refs", "5").map_err(text)?;
-        let before = peak()?;
+        let before = peak_memory_kib().map_err(text)?;
         let start = Instant::now();
         let repository = self.repository_at(address, &store);
         let outcome = repository.update().and_then(|()| repository.packages());
-        let (took, grown) = (start.elapsed(), peak()?.saturating_sub(before));
+        let (took, grown) = (start.elapsed(), peak_memory_kib().map_err(text)?.saturating_sub(before));
         let error = outcome.err().ok_or("it was believed")?;
         if !words.split('|').any(|words| error.message.contains(words)) {
             return Err(format!("it did not say `{words}`: {}", error.message));
@@ -313,11 +314,4 @@ pub fn nothing_in(store: &Store) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Kilobytes that this process has had at most.
-fn peak() -> Result<u64, String> {
-    let status = fs::read_to_string("/proc/self/status").map_err(text)?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or_else(|| "no VmHWM".into())
 }
