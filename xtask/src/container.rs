@@ -134,10 +134,16 @@ impl Engine {
         match status.code() {
             Some(0) => Ok(true),
             // The engines' own failures: 125 of the engine, 126 and 127 of starting the command.
-            Some(125..=127) => Err(Error::infra(format!("{} could not run the container", self.describe()))
-                .note(format!("its words are at the end of {}", job.log.display()))),
+            Some(125..=127) => Err(self.refusal(job)),
             _ => Ok(false),
         }
+    }
+
+    /// The engine's own words: a job's log may be gone by the time somebody reads the error.
+    fn refusal(&self, job: &Job<'_>) -> Error {
+        let words = last_line(&std::fs::read(job.log).unwrap_or_default());
+        Error::infra(format!("{} could not run {} in a container: {words}", self.describe(), job.command[0]))
+            .note(format!("if files are missing, remove its root, which is made again: {}", job.root.display()))
     }
 
     fn command(&self, job: &Job<'_>, store: &Store) -> Result<Command> {

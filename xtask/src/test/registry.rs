@@ -100,6 +100,7 @@ fn vendors_root(context: &Context<'_>, dir: &Path) -> Result<String, String> {
     let root = spec(5).get(&store, false, || ()).map_err(|error| error.to_string())?;
     let ran = runs(&root, &store, &dir.join("log")).map_err(|error| error.to_string())?;
     drop(registry);
+    names_what_is_missing(&root, &store, &dir.join("damaged.log"))?;
     let again = spec(5).get(&store, true, || ()).map_err(|error| error.to_string())?;
     for tag in ["15.5", "15.6", "15.7"] {
         said("podman", &["rmi", &format!("registry.suse.com/{IMAGE}:{tag}")])?;
@@ -141,6 +142,17 @@ fn runs(root: &Root, store: &Store, log: &Path) -> FarmResult<bool> {
     let command = ["test", "-f", "/usr/bin/gcc"].map(String::from).to_vec();
     let job = Job { root: &root.path, mounts: Vec::new(), directory: "/", command, log };
     Engine::detect(&root.path, store)?.run(&job, store)
+}
+
+/// A root that lost a file: the error has the engine's words, and names the root that is to go.
+fn names_what_is_missing(root: &Root, store: &Store, log: &Path) -> Result<(), String> {
+    remove(&root.path.join("usr/bin/test")).map_err(|error| error.to_string())?;
+    let error = runs(root, store, log).err().ok_or("a command that is missing was run")?;
+    let path = root.path.display().to_string();
+    match error.message.contains("not found") && error.notes.iter().any(|note| note.ends_with(&path)) {
+        true => Ok(()),
+        false => Err(format!("of a root without the command: {error}")),
+    }
 }
 
 /// An image is pushed, forgotten, and comes back with its file in it.
