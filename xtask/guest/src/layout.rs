@@ -212,6 +212,8 @@ pub mod reboots {
         file_system: FileSystem::Ext4,
         partitioned: false,
     };
+    /// Nodes of the disks with the kernel and the initramfs that such a machine starts by itself.
+    pub const KEXEC_NODES: [&str; 2] = ["/dev/vdb", "/dev/vdc"];
     /// Where the bitmap file is in its file system.
     pub const BITMAP: &str = "/vxagent/involflt/dev_vda/InMage-dev_vda.VolumeLog";
 
@@ -219,6 +221,16 @@ pub mod reboots {
     /// the bitmap file.
     pub fn drains(seed: u64) -> bool {
         seed.is_multiple_of(2)
+    }
+
+    /// Whether the file system is in a device of device-mapper on the disk, as one of LVM is, in the boot with this seed.
+    pub fn is_mapped(seed: u64) -> bool {
+        seed & 2 != 0
+    }
+
+    /// Whether the boot with this seed is two: the first kernel starts the second.
+    pub fn restarts(seed: u64) -> bool {
+        seed.is_multiple_of(3)
     }
 }
 

@@ -6,6 +6,7 @@ mod bench;
 mod channel;
 mod contents;
 mod dm;
+mod kexec;
 mod md;
 mod module;
 mod order;

@@ -177,6 +177,8 @@ pub enum Message {
     },
     /// Work has begun, and goes on until the power is cut, or the machine stops by itself.
     Working,
+    /// The machine starts another kernel by itself, which says what it finds: nothing is mounted writable.
+    Restarting,
     /// The machine stops: nothing is mounted writable.
     Stopping {
         /// What has to be done at the next start.

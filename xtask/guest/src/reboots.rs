@@ -4,36 +4,39 @@
 
 use crate::agent::Agent;
 use crate::channel::Channel;
-use crate::module;
 use crate::order::wait_until;
 use crate::powercut::SEED;
 use crate::sys::{Doing, Fields, Step, ensure, ioctl, ioctl_word};
 use crate::work::Random;
-use guest::layout::reboots::{BITMAP, ROOT, drains};
+use crate::{dm, kexec, module};
+use guest::layout::reboots::{BITMAP, ROOT, drains, is_mapped, restarts};
 use guest::protocol::{INVOLFLT, Message, Standing};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 const AT: &str = "/mnt/root";
 const FILES: &str = "/mnt/root/files";
 /// Names and hashes of all files, as they were before the stop.
 const LIST: &str = "/mnt/root/files.json";
+/// Kernel argument, and so variable of the environment, of a kernel that another one has started.
+const STARTED: &str = "reboots_started";
 
 type List = BTreeMap<String, u64>;
 
 /// Looks at what the last boot has left, changes files, and stops.
 pub fn run(kind: &str, channel: &mut Channel) -> Step {
     let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let is_second = std::env::var(STARTED).is_ok();
     wait_until(ROOT.node, true)?;
     module::load_with(INVOLFLT, c"in_initrd=yes")?;
     let mut agent = Agent::attach(&ROOT)?;
-    mount_root(kind)?;
+    mount_root(kind, seed)?;
     agent.root_is_there()?;
     let resync = agent.resync_reason()?;
     compare()?;
@@ -42,25 +45,40 @@ pub fn run(kind: &str, channel: &mut Channel) -> Step {
     }
     channel.send(&Message::Survived { standing: Standing { resync, copy: false }, different: None });
     channel.send(&Message::Working);
-    let random = &mut Random::new(seed);
+    let random = &mut Random::new(seed + u64::from(is_second) * 1000);
     (0..60).try_for_each(|_| change(random))?;
     note()?;
     nix::unistd::sync();
     if drains(seed) {
         agent.drain_unread()?;
     }
-    let is_gone = tamper(kind, random.below(12))?;
-    let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-    mount(None::<&str>, AT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {AT}"))?;
+    // Where every stop is an unclean one, so is this.
+    if kind == "ext4" && restarts(seed) && !is_second {
+        kexec::prepare(&format!("{STARTED}=1"))?;
+        remount_read_only()?;
+        channel.send(&Message::Restarting);
+        return kexec::restart();
+    }
+    let why = tamper(kind, random.below(12))?;
+    remount_read_only()?;
     // Only ext4 keeps the file in its place.
-    let resync = (is_gone || kind != "ext4").then(|| "some".to_string());
+    let resync = why.or((kind != "ext4").then_some(UNCLEAN)).map(str::to_string);
     channel.send(&Message::Stopping { standing: Standing { resync, copy: false } });
     Ok(())
 }
 
-fn mount_root(kind: &str) -> Step {
+fn remount_read_only() -> Step {
+    let remount = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, AT, None::<&str>, remount, None::<&str>).doing(|| format!("remount {AT}"))
+}
+
+fn mount_root(kind: &str, seed: u64) -> Step {
     fs::create_dir_all(AT).doing(|| AT.into())?;
-    mount(Some(ROOT.node), AT, Some(kind), MsFlags::empty(), None::<&str>).doing(|| format!("mount {}", ROOT.node))?;
+    let node = match is_mapped(seed) {
+        true => dm::linear("root", ROOT.node, 0, ROOT.size).map(|()| "/dev/dm-0")?,
+        false => ROOT.node,
+    };
+    mount(Some(node), AT, Some(kind), MsFlags::empty(), None::<&str>).doing(|| format!("mount {node}"))?;
     for directory in [FILES, "/mnt/root/vxagent", "/etc"] {
         fs::create_dir_all(directory).doing(|| directory.into())?;
     }
@@ -116,9 +134,16 @@ fn compare() -> Step {
     ensure(changed.is_empty() && noted.len() == there.len(), || format!("files have changed by a reboot: {changed:?}"))
 }
 
-/// Tries to do away with the bitmap file, or with what is in it. Whether that was done.
-fn tamper(kind: &str, how: u64) -> Step<bool> {
+/// What the driver says of an unclean stop, of a file that is gone, and of one that is not its own.
+const UNCLEAN: &str = "without a clean end";
+const GONE: &str = "is gone";
+const FOREIGN: &str = "is not this disk's";
+
+/// Tries to do away with the bitmap file, or with what is in it, or to have it elsewhere. What the driver must say of it where
+/// that was done.
+fn tamper(kind: &str, how: u64) -> Step<Option<&'static str>> {
     let bitmap = format!("{AT}{BITMAP}");
+    let why = [GONE, FOREIGN, UNCLEAN, FOREIGN, UNCLEAN, UNCLEAN];
     let done = match how {
         0 => fs::remove_file(&bitmap),
         1 => {
@@ -131,10 +156,8 @@ fn tamper(kind: &str, how: u64) -> Step<bool> {
             fallocate(file, punch, 0, 65536).map_err(io::Error::from)
         }),
         4 => {
-            if kind == "ext4" {
-                defragment(&ordinary()?).doing(|| "defragment a file that is anybody's".into())?;
-            }
-            defragment(&bitmap)
+            defragment(kind, &ordinary()?).doing(|| "defragment a file that is anybody's".into())?;
+            defragment(kind, &bitmap)
         }
         5 => {
             if kind != "ext4" {
@@ -142,9 +165,9 @@ fn tamper(kind: &str, how: u64) -> Step<bool> {
             }
             reflink(&bitmap)
         }
-        _ => return Ok(false),
+        _ => return Ok(None),
     };
-    Ok(done.is_ok())
+    Ok(done.ok().and_then(|()| why.get(how as usize).copied()))
 }
 
 /// A file with which that can be done.
@@ -161,15 +184,62 @@ const MOVE_BYTES: usize = 40;
 const MOVE_DONOR: u64 = 4;
 const MOVE_BLOCKS: u64 = 24;
 
-fn defragment(bitmap: &str) -> io::Result<()> {
-    let mut donor =
-        File::options().read(true).write(true).create(true).truncate(true).open(format!("{FILES}.donor"))?;
-    donor.write_all(&[7; 65536])?;
-    donor.sync_all()?;
+/// `XFS_IOC_SWAPEXT` (ioctl_xfs_swapext(2)): two files get each other's blocks, as xfs_fsr does it.
+const SWAP_EXTENTS: u32 = 0xc0c0_586d;
+/// Bytes of its `struct xfs_swapext`, and where the files are, their length, and when the first was changed.
+const SWAP_BYTES: usize = 192;
+const SWAP_FILE: u64 = 8;
+const SWAP_DONOR: u64 = 16;
+const SWAP_LENGTH: u64 = 32;
+const SWAP_MODIFIED: u64 = 112;
+const SWAP_CHANGED: u64 = 128;
+
+/// `BTRFS_IOC_DEFRAG`: a file is written anew, elsewhere.
+const WRITE_ANEW: u32 = 0x5000_9402;
+
+/// The file gets other blocks, in the way of its file system.
+fn defragment(kind: &str, path: &str) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    match kind {
+        "xfs" => swap_extents(&file),
+        "btrfs" => ioctl_word(&file, WRITE_ANEW, 0).map(drop),
+        _ => move_extents(&file),
+    }
+}
+
+fn move_extents(file: &File) -> io::Result<()> {
+    let donor = donor(&[7; 65536])?;
     let mut request = [0; MOVE_BYTES];
     request.put(MOVE_DONOR, &donor.as_raw_fd().to_ne_bytes());
     request.put(MOVE_BLOCKS, &16_u64.to_ne_bytes());
-    ioctl(&File::options().read(true).write(true).open(bitmap)?, MOVE_EXTENTS, &mut request).map(drop)
+    ioctl(file, MOVE_EXTENTS, &mut request).map(drop)
+}
+
+fn swap_extents(mut file: &File) -> io::Result<()> {
+    let mut contents = Vec::new();
+    file.read_to_end(&mut contents)?;
+    let donor = donor(&contents)?;
+    let there = file.metadata()?;
+    let mut request = [0; SWAP_BYTES];
+    request.put(SWAP_FILE, &i64::from(file.as_raw_fd()).to_ne_bytes());
+    request.put(SWAP_DONOR, &i64::from(donor.as_raw_fd()).to_ne_bytes());
+    request.put(SWAP_LENGTH, &there.len().to_ne_bytes());
+    for (at, seconds, rest) in
+        [(SWAP_MODIFIED, there.mtime(), there.mtime_nsec()), (SWAP_CHANGED, there.ctime(), there.ctime_nsec())]
+    {
+        request.put(at, &seconds.to_ne_bytes());
+        request.put(at + 8, &(rest as i32).to_ne_bytes());
+    }
+    ioctl(file, SWAP_EXTENTS, &mut request).map(drop)
+}
+
+/// A file with these contents that may be changed.
+fn donor(contents: &[u8]) -> io::Result<File> {
+    let path = format!("{FILES}.donor");
+    let mut donor = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    donor.write_all(contents)?;
+    donor.sync_all()?;
+    Ok(donor)
 }
 
 /// `FICLONE` (ioctl_ficlone(2)): two files share their blocks.

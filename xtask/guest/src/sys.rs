@@ -2,6 +2,7 @@
 //! Thin wrappers of what the standard library does not have, and errors with their context.
 
 use nix::libc;
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -53,6 +54,23 @@ pub fn ioctl_word(file: &File, request: u32, argument: usize) -> io::Result<i32>
     // as the request needs, a word that is no address, or an address that is not mapped writable.
     let code = unsafe { libc::ioctl(file.as_raw_fd(), request as _, argument) };
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
+}
+
+/// kexec_file_load(2): the kernel that is started at the next reboot by kexec.
+pub fn kexec_file_load(kernel: &File, initramfs: &File, arguments: &CStr) -> io::Result<()> {
+    let (bytes, flags) = (arguments.to_bytes_with_nul().len(), 0_u64);
+    // SAFETY: the descriptors are open, and the kernel only reads the arguments, which are so many bytes with their NUL.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_raw_fd(),
+            initramfs.as_raw_fd(),
+            bytes,
+            arguments.as_ptr(),
+            flags,
+        )
+    };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// So many bytes of this process that the driver has given to it, as long as the block that tells of them is there.

@@ -65,7 +65,7 @@ impl Record {
             // Only a bench measures.
             Message::Measured(_) | Message::Memory { .. } => {}
             // And only a machine whose power is cut says these.
-            Message::Survived { .. } | Message::Working | Message::Stopping { .. } => {}
+            Message::Survived { .. } | Message::Working | Message::Restarting | Message::Stopping { .. } => {}
         }
         None
     }

@@ -5,7 +5,7 @@ use super::random::Random;
 use std::sync::Mutex;
 
 /// Bytes that reach a disk whole or not at all.
-const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;
 
 /// A disk. What was written is read at once; only what was flushed is sure to be there after a cut.
 pub struct Disk {

@@ -162,6 +162,7 @@ fn listen(socket: &Path) -> Result<UnixListener> {
 fn watch(child: &mut Child, end: End, power: &Power) -> Result<Found> {
     let lines = emulator::lines_of(child);
     let (mut found, mut left, mut last, mut longest) = (None, None, Instant::now(), SILENCE);
+    let mut restarts = false;
     while !power.is_off() && last.elapsed() < longest {
         match lines.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -169,6 +170,12 @@ fn watch(child: &mut Child, end: End, power: &Power) -> Result<Found> {
             Err(RecvTimeoutError::Disconnected) => return Err(Error::kernel("the VM ended by itself")),
             Ok(line) => match serde_json::from_str(&line) {
                 Ok(Message::Abort { reason }) => return Err(Error::kernel(reason)),
+                Ok(Message::Survived { standing, .. }) if restarts => {
+                    if let Some(reason) = standing.resync {
+                        return Err(Error::kernel(format!("resync required after kexec: {reason}")));
+                    }
+                    (restarts, last, longest) = (false, Instant::now(), SILENCE);
+                }
                 Ok(Message::Survived { standing, different }) => {
                     found = Some((standing, different));
                     last = Instant::now();
@@ -181,6 +188,7 @@ fn watch(child: &mut Child, end: End, power: &Power) -> Result<Found> {
                     }
                     (last, longest) = (Instant::now(), WORK);
                 }
+                Ok(Message::Restarting) => (restarts, last, longest) = (true, Instant::now(), SILENCE),
                 Ok(Message::Stopping { standing }) => (last, left) = (Instant::now(), Some(standing)),
                 // A line that is no message is the firmware's.
                 _ => last = Instant::now(),

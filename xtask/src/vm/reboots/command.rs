@@ -8,8 +8,9 @@ use crate::vm::repeat::Repeat;
 /// Reboots a VM again and again, whose root's disk is filtered from before the root is there, and looks at every file.
 ///
 /// Before half of the stops somebody tries to remove, replace, cut, punch, defragment or reflink the bitmap file. On ext4 that is
-/// refused, no reboot costs a resync, and no block is missed that changed from one power-off to the next. On xfs and btrfs each
-/// reboot must say that a resync is required.
+/// refused, no reboot costs a resync, and no block is missed that changed from one power-off to the next; there every third boot
+/// is two, of which the first kernel starts the second by kexec. On xfs and btrfs each reboot must say that a resync is required,
+/// and why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask vm reboots --runs 200

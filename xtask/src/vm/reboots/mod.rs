@@ -6,7 +6,7 @@ mod command;
 pub use command::RebootsCommand;
 
 use super::powercut::Request;
-use super::powercut::disk::Disk;
+use super::powercut::disk::{Disk, SECTOR};
 use super::powercut::machine::{End, Machine};
 use super::powercut::random::Random;
 use super::{image, judge, kept, write_initramfs};
@@ -14,7 +14,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
 use crate::store;
 use guest::extents::Extents;
-use guest::layout::reboots::{BITMAP, ROOT, drains};
+use guest::layout::reboots::{BITMAP, ROOT, drains, restarts};
 use guest::protocol::Plan;
 use std::fmt;
 use std::fs::{self, File};
@@ -62,6 +62,8 @@ impl FileSystem {
 pub struct Reboots {
     /// How many there were.
     pub reboots: u32,
+    /// How many there were by kexec, besides.
+    pub restarts: u32,
     /// After how many a resync was required, as it had to be.
     pub resyncs: u32,
     /// Boots of which all changed blocks were looked for.
@@ -72,10 +74,10 @@ pub struct Reboots {
 
 impl fmt::Display for Reboots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reboots { reboots, resyncs, judged, changed } = self;
+        let Reboots { reboots, restarts, resyncs, judged, changed } = self;
         write!(
             f,
-            "{reboots} reboots, no file changed; {resyncs} ended in a resync, and had to; \
+            "{reboots} reboots, and {restarts} by kexec, no file changed; {resyncs} ended in a resync, and had to; \
              {changed} blocks changed over {judged} of the others, 0 missed"
         )
     }
@@ -100,17 +102,25 @@ pub fn run(request: &Request<'_>, kind: FileSystem, listener: &dyn Listener) -> 
     let images = Images { before: dir.join("before.img"), after: dir.join("after.img") };
     File::create(&images.after).and_then(|file| file.set_len(ROOT.size)).at_path(&images.after)?;
     kind.make(&images.after)?;
-    let disk = [Mutex::new(Disk::new(fs::read(&images.after).at_path(&images.after)?))];
+    // The root's, and those of what such a machine starts by itself.
+    let disks = [disk(&images.after)?, disk(&image.vmlinuz)?, disk(&initramfs)?];
     let log = request.out_dir.join(format!("{id}.reboots.log"));
     let (vmlinuz, bus) = (&*image.vmlinuz, request.bus);
-    let machine = Machine { vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disk, bus };
+    let machine = Machine { vmlinuz, initramfs: &initramfs, dir: &dir, log: &log, disks: &disks, bus };
     let stage = |number| {
         let stage = format!("reboots: {number} of {}", request.runs);
         listener.event(Event::Stage { subject: id.clone(), stage });
     };
-    let reboots = reboots(request, &machine, &images, &stage);
+    let reboots = reboots(request, kind, &machine, &images, &stage);
     store::remove(&dir)?;
     reboots.map_err(|error| error.at(format!("{id}: seed {}", request.seed)))
+}
+
+/// A disk with what a file has, up to the end of its last sector.
+fn disk(path: &Path) -> Result<Mutex<Disk>> {
+    let mut contents = fs::read(path).at_path(path)?;
+    contents.resize(contents.len().next_multiple_of(SECTOR), 0);
+    Ok(Mutex::new(Disk::new(contents)))
 }
 
 /// The disk as it was when the machine was last switched off, and the time before.
@@ -119,26 +129,36 @@ struct Images {
     after: PathBuf,
 }
 
-fn reboots(request: &Request<'_>, machine: &Machine<'_>, images: &Images, stage: &dyn Fn(u32)) -> Result<Reboots> {
+fn reboots(
+    request: &Request<'_>,
+    kind: FileSystem,
+    machine: &Machine<'_>,
+    images: &Images,
+    stage: &dyn Fn(u32),
+) -> Result<Reboots> {
     let mut random = Random::new(request.seed);
     let mut done = Reboots::default();
-    let mut must = false;
+    let mut must = None;
     for number in 0..=request.runs {
         stage(number);
         let place = |error: Error| error.at(format!("start {number}"));
         let seed = request.seed + u64::from(number);
         let found = machine.boot(End::Stop(Duration::ZERO), seed).map_err(place)?;
         let resync = found.standing.resync;
-        if resync.is_some() != must {
-            let text = format!("resync required: {resync:?}, where it {} be", if must { "must" } else { "must not" });
-            return Err(place(Error::kernel(text)));
+        let is_right = match (&resync, &must) {
+            (Some(resync), Some(must)) => resync.contains(must),
+            (resync, must) => resync.is_none() && must.is_none(),
+        };
+        if !is_right {
+            return Err(place(Error::kernel(format!("resync required: {resync:?}, where it must be {must:?}"))));
         }
         done.reboots = number;
-        done.resyncs += u32::from(must);
-        let must_next = found.left.is_some_and(|left| left.resync.is_some());
+        done.restarts += u32::from(kind == FileSystem::Ext4 && restarts(seed));
+        done.resyncs += u32::from(must.is_some());
+        let must_next: Option<String> = found.left.and_then(|left| left.resync);
         images.take(&machine.disks[0], &mut random)?;
         // Of the first boot, of one that has drained, and where the file must not be believed, it does not say all.
-        if number > 0 && !must && !must_next && !drains(seed) {
+        if number > 0 && must.is_none() && must_next.is_none() && !drains(seed) {
             done.changed += images.judge(&request.programs.ctl).map_err(place)?;
             done.judged += 1;
         }
