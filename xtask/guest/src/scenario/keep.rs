@@ -3,16 +3,22 @@
 
 use super::lifecycle::unload;
 use crate::agent::{self, Agent, DEVICE, FILES};
-use crate::module;
 use crate::sys::{Doing, Step, ensure, is_linux, open};
-use crate::work::{Area, buffer::Buffer, file_system};
+use crate::work::file_system::{self, BELOW};
+use crate::work::{Area, buffer::Buffer};
+use crate::world::joined;
+use crate::{dm, module};
 use guest::layout::{Disk, LIVE, MIB};
 use guest::protocol::INVOLFLT;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
 
+/// What is begun has come to its wait after this.
+const MOMENT: Duration = Duration::from_millis(200);
 /// Written to by this scenario.
 const AREA: Area = 40 * MIB..41 * MIB;
 
@@ -36,9 +42,14 @@ pub fn scenario() -> Step<String> {
     }
     on_its_own_disk(&LIVE[0])?;
     read_only(&LIVE[0])?;
+    file_system::mounted(&LIVE[0], FILES, || full(&LIVE[1], numbered))?;
+    file_system::mounted_below(&LIVE[0], FILES, || answers_nothing(&LIVE[1], numbered))?;
     // A disk that was not filtered for a while could then be another one of the same name.
     let reloaded = if numbered { "reloaded" } else { "not reloaded, as this kernel numbers no disks" };
-    Ok(format!("{} disks, each {reloaded}, written to unseen, unclean, damaged, deleted", LIVE.len()))
+    Ok(format!(
+        "{} disks, each {reloaded}, written to unseen, unclean, damaged, deleted; a full file system, and one that hangs",
+        LIVE.len()
+    ))
 }
 
 fn write(disk: &Disk, offset: u64) -> Step {
@@ -114,6 +125,74 @@ fn on_its_own_disk(disk: &'static Disk) -> Step {
         Agent::attach(disk)?.remove()?;
         needs_resync(disk, "may have changed")
     })
+}
+
+/// What is delivered is a write at this offset, and nothing else.
+fn goes_on_with(mut agent: Agent, offset: u64) -> Step {
+    agent.drain_all()?;
+    let (name, found) = (agent.disk.name, agent.drained.iter().collect::<Vec<_>>());
+    ensure(found == [(offset, 4096)], || format!("{name}: {found:?}, not a write at {offset}"))?;
+    agent.detach()
+}
+
+/// The file system is full: a file that is there needs no more room, and one that is not there cannot be made.
+fn full(disk: &'static Disk, numbered: bool) -> Step {
+    let rest = format!("{FILES}/rest");
+    Agent::attach(disk)?.remove()?;
+    file_system::fill(&rest)?;
+    let agent = Agent::attach(disk)?;
+    write(disk, AREA.start)?;
+    agent.remove()?;
+    let agent = Agent::attach(disk)?;
+    if numbered {
+        goes_on_with(agent, AREA.start)?
+    } else {
+        agent.detach()?
+    }
+    file_system::fill(&rest)?;
+    let agent = Agent::attach(disk)?;
+    let state = agent.statistics()?.text("bitmap_file")?;
+    ensure(state == "none, error 28", || format!("on a full file system: bitmap_file: {state}"))?;
+    agent.detach()?;
+    fs::remove_file(&rest).doing(|| rest.clone())
+}
+
+/// The file's disk answers nothing: whoever ends or begins the filtering waits, but no write does. One that comes before a start is
+/// done was not seen.
+fn answers_nothing(disk: &'static Disk, numbered: bool) -> Step {
+    let agent = Agent::attach(disk)?;
+    suspended(move || agent.remove(), Some(disk), None)?;
+    let agent = Agent::attach(disk)?;
+    if numbered {
+        goes_on_with(agent, AREA.start)?
+    } else {
+        agent.detach()?
+    }
+    Agent::attach(disk)?.remove()?;
+    let mut agent = suspended(move || Agent::attach(disk), None, Some(disk))?;
+    let hole = agent.take_hole()?;
+    ensure(hole.as_deref().is_some_and(|hole| hole.contains("may have changed")), || {
+        format!("{}: a write during a start: {hole:?}", disk.name)
+    })?;
+    agent.detach()
+}
+
+/// Does `work`, which must wait, while the file's disk is suspended; a disk is written to before it, or while it waits.
+fn suspended<T: Send + 'static>(
+    work: impl FnOnce() -> Step<T> + Send + 'static,
+    before: Option<&Disk>,
+    meanwhile: Option<&Disk>,
+) -> Step<T> {
+    dm::suspend(BELOW)?;
+    let written = before.map_or(Ok(()), |disk| write(disk, AREA.start));
+    let works = thread::spawn(work);
+    thread::sleep(MOMENT);
+    let written = written.and_then(|()| meanwhile.map_or(Ok(()), |disk| write(disk, AREA.start)));
+    let waits = !works.is_finished();
+    dm::resume(BELOW)?;
+    let done = joined(works.join())?;
+    ensure(waits, || "nothing waited for a file whose disk answers nothing".into())?;
+    written.map(|()| done)
 }
 
 /// Nothing can be kept, and the disk is filtered.

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A disk that grows, and shrinks again.
 
+use crate::agent::Agent;
 use crate::dm;
-use crate::sys::{Step, ensure};
+use crate::sys::{Doing, Step, ensure, is_linux, open};
+use crate::work::buffer::Buffer;
 use crate::world::World;
-use guest::layout::{BACKING_NODE, DISKS, LINEAR_NAME, MIB};
+use guest::layout::{BACKING_NODE, DISKS, Disk, LINEAR_NAME, LIVE, LIVE_BACKING_NODE, LIVE_LINEAR_NAME, MIB};
+use nix::libc;
+use std::os::unix::fs::FileExt;
 
 /// The dm-linear disk's place in [`DISKS`].
 const LINEAR: usize = 3;
@@ -21,5 +25,31 @@ pub fn resize(world: &mut World) -> Step<String> {
         let again = world.agent(LINEAR).take_hole()?;
         ensure(again.is_none(), || format!("{size} bytes, said twice: {again:?}"))?;
     }
-    Ok("grown by 8 MiB, and back".into())
+    begins_anew(&LIVE[LINEAR])?;
+    Ok("grown by 8 MiB, and back; a grown disk has bits for all of it at its next start".into())
+}
+
+/// A disk that has grown has a larger bitmap, and a larger file, from its next start on.
+fn begins_anew(disk: &'static Disk) -> Step {
+    let resize = |size| dm::resize(LIVE_LINEAR_NAME, LIVE_BACKING_NODE, disk.image_offset, size);
+    resize(disk.size - 8 * MIB)?;
+    let agent = Agent::attach(disk)?;
+    resize(disk.size)?;
+    agent.remove()?;
+    let mut agent = Agent::attach(disk)?;
+    let hole = agent.take_hole()?;
+    ensure(hole.as_deref().is_some_and(|hole| hole.contains("size")), || format!("{}: hole {hole:?}", disk.name))?;
+    let end = disk.size - 4096;
+    let file = open(disk.node, libc::O_DIRECT)?;
+    file.write_all_at(Buffer::stamped(4096).bytes(), end).doing(|| format!("write to {}", disk.name))?;
+    drop(file);
+    // What waits goes to the file, and comes from it, where the kernel numbers disks.
+    if is_linux((4, 14))? {
+        agent.remove()?;
+        agent = Agent::attach(disk)?;
+    }
+    agent.drain_all()?;
+    let found: Vec<_> = agent.drained.iter().collect();
+    ensure(found == [(end, 4096)], || format!("{}: {found:?} of a write at {end}", disk.name))?;
+    agent.detach()
 }

@@ -4,8 +4,8 @@
 use crate::order::wait_for;
 use crate::sys::{Doing, Failure, Step, ensure, is_linux};
 use crate::work::{self, plain};
-use crate::world::World;
-use guest::layout::DISKS;
+use crate::world::{World, joined};
+use guest::layout::{DISKS, Disk};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 use std::fs;
@@ -20,35 +20,61 @@ const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 
 /// What was in flight is seen, and what is written afterwards.
 pub fn suspend(world: &mut World) -> Step<String> {
-    if !fs::read_to_string(DEPTH).unwrap_or_default().contains("deep") {
-        return Err(Failure::Skipped(format!("{DEPTH} has no deep")));
-    }
-    if !is_linux((6, 1))? {
-        return Err(Failure::Skipped("QEMU's NVMe disk does not come back to such a kernel, filtered or not".into()));
+    if let Some(reason) = why_not()? {
+        return Err(Failure::Skipped(reason));
     }
     world.attach_all()?;
-    let (begun, awake) = (AtomicBool::new(false), AtomicBool::new(false));
+    let slept = during(|sleep| {
+        let write = |disk: &Disk| plain::scattered(disk.node, libc::O_DIRECT, &work::OPEN, 20).map(drop);
+        world.on_disks(&DISKS, |disk| sleep.outlast(|| write(disk)).map(|()| String::new())).map(drop)
+    })?;
+    Ok(format!("{slept} s, while all disks were written to"))
+}
+
+/// Why the machine cannot be suspended, if it cannot.
+pub(super) fn why_not() -> Step<Option<String>> {
+    if !fs::read_to_string(DEPTH).unwrap_or_default().contains("deep") {
+        return Ok(Some(format!("{DEPTH} has no deep")));
+    }
+    let comes_back = is_linux((6, 1))?;
+    Ok((!comes_back).then(|| "QEMU's NVMe disk does not come back to such a kernel, filtered or not".into()))
+}
+
+/// From before the machine is suspended until it is awake again.
+#[derive(Default)]
+pub(super) struct Sleep {
+    begun: AtomicBool,
+    awake: AtomicBool,
+}
+
+impl Sleep {
+    /// Writes again and again meanwhile, and once more.
+    pub(super) fn outlast(&self, mut write: impl FnMut() -> Step) -> Step {
+        while !self.awake.load(Ordering::Relaxed) {
+            write()?;
+            self.begun.store(true, Ordering::Relaxed);
+        }
+        write()
+    }
+}
+
+/// Suspends the machine when `work` has begun to write, and gives the seconds for which it was.
+pub(super) fn during(work: impl FnOnce(&Sleep) -> Step) -> Step<u64> {
+    let sleep = &Sleep::default();
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| {
-            let slept = wait_for("the first writes", || begun.load(Ordering::Relaxed)).and_then(|()| sleep());
-            awake.store(true, Ordering::Relaxed);
+            let begun = wait_for("the first writes", || sleep.begun.load(Ordering::Relaxed));
+            let slept = begun.and_then(|()| suspended_by_itself());
+            sleep.awake.store(true, Ordering::Relaxed);
             slept
         });
-        let written = world.on_disks(&DISKS, |disk| {
-            let write = || plain::scattered(disk.node, libc::O_DIRECT, &work::OPEN, 20);
-            while !awake.load(Ordering::Relaxed) {
-                write()?;
-                begun.store(true, Ordering::Relaxed);
-            }
-            write()
-        });
-        let slept = sleeper.join().map_err(|_| "the thread that suspends panicked".to_string())??;
-        written.map(|_| format!("{slept} s, while all disks were written to"))
+        let worked = work(sleep);
+        joined(sleeper.join()).and_then(|slept| worked.map(|()| slept))
     })
 }
 
 /// Suspends the machine, and gives the seconds for which it was.
-fn sleep() -> Step<u64> {
+fn suspended_by_itself() -> Step<u64> {
     let write = |file: &str, text: &str| fs::write(file, text).doing(|| format!("{file}: {text}"));
     write(DEPTH, "deep")?;
     write(ALARM, "0")?;

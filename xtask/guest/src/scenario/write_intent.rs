@@ -2,23 +2,21 @@
 //! Write-intent mode: where it is refused, and writes that wait for a file whose disk answers nothing.
 
 use super::ctl::{ctl, says};
-use super::replug;
+use super::{replug, suspend};
 use crate::agent::{Agent, FILES};
 use crate::dm;
 use crate::order::poll;
 use crate::sys::{Doing, Failure, Step, ensure, is_linux, open};
-use crate::work::{buffer::Buffer, file_system, scsi};
-use crate::world::{file_system_node, joined};
-use guest::layout::{Disk, FS_START, LIVE, MIB, NEXT_DM_NODE};
+use crate::work::file_system::{self, BELOW};
+use crate::work::{buffer::Buffer, scsi};
+use crate::world::joined;
+use guest::layout::{Disk, LIVE, MIB};
 use nix::libc;
-use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Name of the device below their file system.
-const BELOW: &str = "files";
 /// Whether the kernel's NVMe multipath is on.
 const MULTIPATH: &str = "/sys/module/nvme_core/parameters/multipath";
 /// Writes go on after this where nobody wants the mode any more.
@@ -43,13 +41,7 @@ pub fn scenario() -> Step<String> {
         return Ok("refused, as this kernel can hold no writes".into());
     }
     file_system::mounted(&LIVE[0], FILES, || refused(&LIVE[0], "EDEADLK"))?;
-    dm::linear(BELOW, &file_system_node(&LIVE[0]), 0, LIVE[0].size - FS_START)?;
-    mount(Some(NEXT_DM_NODE), FILES, Some("ext4"), MsFlags::empty(), None::<&str>)
-        .doing(|| format!("mount {FILES}"))?;
-    let done = on_another_disk()?;
-    file_system::unmount(FILES).doing(|| format!("unmount {FILES}"))?;
-    dm::remove(BELOW)?;
-    Ok(done)
+    file_system::mounted_below(&LIVE[0], FILES, on_another_disk)
 }
 
 fn on_another_disk() -> Step<String> {
@@ -58,6 +50,7 @@ fn on_another_disk() -> Step<String> {
     waits_and_goes_on(&LIVE[1])?;
     many_wait_idly(&LIVE[1])?;
     command_fails(&LIVE[1])?;
+    let suspended = outlasts_a_suspend(&LIVE[1])?;
     replug::once(&LIVE[1], || set(&LIVE[1], "1", 0).map(drop))?;
     // A multipath head is bio-based.
     let head = fs::read_to_string(MULTIPATH).is_ok_and(|parameter| parameter.trim() == "Y");
@@ -65,7 +58,9 @@ fn on_another_disk() -> Step<String> {
         true => refused(&LIVE[2], "EOPNOTSUPP")?,
         false => goes_on(&LIVE[2])?,
     }
-    Ok("refused where it cannot be; writes wait; a command fails in the end; a disk in the mode is taken away".into())
+    Ok(format!(
+        "refused where it cannot be; writes wait; a command fails in the end; {suspended}; a disk is taken away"
+    ))
 }
 
 fn set(disk: &Disk, value: &str, code: i32) -> Step<serde_json::Value> {
@@ -164,6 +159,28 @@ fn command_fails(disk: &'static Disk) -> Step {
     let status = send()?;
     ensure(status == 0, || format!("{}: a command: status {status}", disk.name))?;
     agent.detach()
+}
+
+/// The machine is suspended while one write after the other wants a mark; the mode stays, and nothing is missed.
+fn outlasts_a_suspend(disk: &'static Disk) -> Step<String> {
+    if let Some(reason) = suspend::why_not()? {
+        return Ok(format!("not suspended: {reason}"));
+    }
+    let mut agent = Agent::attach(disk)?;
+    set(disk, "1", 0)?;
+    let mut regions = (1..96).cycle();
+    let slept = suspend::during(|sleep| {
+        sleep.outlast(|| {
+            thread::sleep(MOMENT / 5);
+            write(disk, regions.next().unwrap_or(1) * MIB)
+        })
+    })?;
+    says(disk.name, &ctl(&["attr", "get", "WriteIntent", "--disk", disk.node], 0)?, &["\"1\""])?;
+    let hole = agent.take_hole()?;
+    ensure(hole.is_none(), || format!("{}: after a suspend: {hole:?}", disk.name))?;
+    agent.drain_all()?;
+    agent.detach()?;
+    Ok(format!("suspended for {slept} s"))
 }
 
 /// The suspended disk answers for moments, until the write has gone on.

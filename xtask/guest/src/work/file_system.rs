@@ -3,10 +3,12 @@
 
 use super::Random;
 use super::buffer::Buffer;
+use crate::dm;
 use crate::sys::{Doing, Failure, Fields, Step, ensure, ioctl, is_errno};
 use crate::world::file_system_node;
-use guest::layout::{Disk, FileSystem};
+use guest::layout::{Disk, FS_START, FileSystem, MIB, NEXT_DM_NODE};
 use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 use nix::mount::{MsFlags, mount, umount};
 use std::collections::BTreeMap;
@@ -48,6 +50,34 @@ pub fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> S
     let result = work();
     unmount(place).doing(|| format!("unmount {node}"))?;
     result
+}
+
+/// Name of the device of device-mapper below the file system of [`mounted_below`].
+pub const BELOW: &str = "files";
+
+/// Does `work` while the disk's ext4 file system is mounted at `place`, in a device that can be suspended.
+pub fn mounted_below<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
+    dm::linear(BELOW, &file_system_node(disk), 0, disk.size - FS_START)?;
+    mount(Some(NEXT_DM_NODE), place, Some("ext4"), MsFlags::empty(), None::<&str>)
+        .doing(|| format!("mount {place}"))?;
+    let done = work()?;
+    unmount(place).doing(|| format!("unmount {place}"))?;
+    dm::remove(BELOW)?;
+    Ok(done)
+}
+
+/// Takes all the room of a file system for the file at `path`.
+pub fn fill(path: &str) -> Step {
+    let file = File::create(path).doing(|| path.into())?;
+    let (mut at, mut bytes) = (0, 64 * MIB as i64);
+    while bytes >= 4096 {
+        match fallocate(&file, FallocateFlags::empty(), at, bytes) {
+            Ok(()) => at += bytes,
+            Err(Errno::ENOSPC) => bytes /= 2,
+            Err(errno) => return Err(errno).doing(|| path.into()),
+        }
+    }
+    file.sync_all().doing(|| path.into())
 }
 
 /// A program that another thread is about to start has every open file of this one for a moment.
