@@ -123,6 +123,7 @@ impl Recipe {
 
     fn key(&self, rendered: &[(String, Vec<u8>)]) -> Result<String> {
         let mut parts = vec![Tools::key(), format!("{DATE}"), self.file_name()];
+        parts.extend(CARGO_DEB.map(String::from));
         for (name, text) in rendered {
             parts.extend([name.clone(), String::from_utf8_lossy(text).into_owned()]);
         }
@@ -171,10 +172,13 @@ impl Recipe {
     }
 }
 
-/// `--no-strip`: a signed module that is stripped is a module without a valid signature.
+/// `--no-strip`: a signed module that is stripped is a module without a valid signature. `--fast`: xz at its first level packs
+/// the modules of a release in an eighth of the time.
+const CARGO_DEB: [&str; 6] = ["--no-build", "--no-strip", "--offline", "--quiet", "--fast", "--compress-system"];
+
 fn cargo_deb(tools: &Tools, version: &str, arch: Arch) -> Command {
     let mut command = Command::new(&tools.cargo_deb);
-    command.args(["--no-build", "--no-strip", "--offline", "--quiet", "--compress-system", "--deb-version", version]);
+    command.args(CARGO_DEB).args(["--deb-version", version]);
     if arch == Arch::All {
         // cargo-deb takes the architecture from the target's first word, and has no other way to say `all`.
         command.args(["--target", "all-unknown-linux-gnu"]);

@@ -12,13 +12,19 @@ struct Crate {
     version: &'static str,
     /// Arguments of `cargo install` beside name and version.
     arguments: &'static [&'static str],
+    /// The crates below it that are compiled with optimisation.
+    optimised: &'static [&'static str],
 }
 
 /// Without its own liblzma: it runs the system's xz.
-const CARGO_DEB: Crate = Crate { name: "cargo-deb", version: "3.8.0", arguments: &["--no-default-features"] };
-const CARGO_GENERATE_RPM: Crate = Crate { name: "cargo-generate-rpm", version: "0.21.1", arguments: &[] };
+const CARGO_DEB: Crate =
+    Crate { name: "cargo-deb", version: "3.8.0", arguments: &["--no-default-features"], optimised: &[] };
+/// Nearly all of its time goes into compressing the payload and its digests.
+const CARGO_GENERATE_RPM: Crate =
+    Crate { name: "cargo-generate-rpm", version: "0.21.1", arguments: &[], optimised: &["keccak", "sha2", "zstd-sys"] };
 
-/// They pack a few files each: how fast they do it does not matter, how long they take to compile does.
+/// They pack a few files each: how long they take to compile matters more than how fast they are,
+/// but for the crates that are named as optimised.
 const PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -51,7 +57,8 @@ impl Tools {
 impl Crate {
     fn get(&self, store: &Store, offline: bool, stage: &dyn Fn(&str)) -> Result<PathBuf> {
         let id = format!("{}-{}", self.name, self.version);
-        let dir = store.entry("tools", &id, |partial| {
+        let entry = [&[id.as_str()], self.optimised].concat().join("-");
+        let dir = store.entry("tools", &entry, |partial| {
             if offline {
                 return Err(Error::infra(format!("{id} is not in the store, and --offline was given"))
                     .note("run the same command without --offline once"));
@@ -68,6 +75,7 @@ impl Crate {
         let output = Command::new(cargo)
             .args(["install", "--quiet", "--locked", "--no-track", "--version", self.version, self.name])
             .args(self.arguments)
+            .args(self.optimised.iter().map(|name| format!("--config=profile.release.package.{name}.opt-level=2")))
             .arg("--root")
             .arg(to)
             .envs(PROFILE)
