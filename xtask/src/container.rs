@@ -2,8 +2,8 @@
 //! Containers, by podman or docker. What an engine needs on this machine is tried out, not configured.
 
 use crate::error::{AtPath, Error, Result};
-use crate::store::{Store, key};
-use std::fs::File;
+use crate::store::{Store, key, remove};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -74,6 +74,10 @@ impl Kind {
     }
 }
 
+/// The better one first.
+const KINDS: [Kind; 2] = [Kind::Podman, Kind::Docker];
+/// Changes whenever the machine is started.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Where crun refuses (hybrid cgroups) runc may run; where hard limits are capped, asking for less helps.
 const RUNTIMES: [&[&str]; 2] = [&[], &["--runtime=runc"]];
 const LIMITS: [&[&str]; 2] = [&[], &["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]];
@@ -81,12 +85,33 @@ const LIMITS: [&[&str]; 2] = [&[], &["--ulimit=nofile=1024:1024", "--ulimit=npro
 const NETWORKS: [&[&str]; 2] = [&["--network=none"], &["--network=host"]];
 
 impl Engine {
-    /// Finds an engine, and the flags with which it runs a container of `root`.
+    /// Finds an engine, and the flags with which it runs a container of `root`: those that the store remembers of this machine
+    /// since it was started, where they still do.
     ///
     /// Fails when none does, with the last words of each.
     pub fn detect(root: &Path, store: &Store) -> Result<Engine> {
+        let boot = fs::read_to_string(BOOT_ID).at_path(BOOT_ID)?;
+        let known = store.entry("engines", boot.trim(), |partial| {
+            fs::write(partial, Self::tried_out(root, store)?.describe()).at_path(partial)
+        })?;
+        // Another run may have found it of no use just now.
+        let text = fs::read_to_string(&known).unwrap_or_default();
+        match Self::described(&text).filter(|engine| engine.runs(root, store).is_ok()) {
+            Some(engine) => Ok(engine),
+            None => {
+                remove(&known)?;
+                Self::tried_out(root, store)
+            }
+        }
+    }
+
+    fn described(text: &str) -> Option<Engine> {
+        KINDS.into_iter().flat_map(Self::of_kind).find(|engine| engine.describe() == text)
+    }
+
+    fn tried_out(root: &Path, store: &Store) -> Result<Engine> {
         let mut refusals = Vec::new();
-        for kind in [Kind::Podman, Kind::Docker] {
+        for kind in KINDS {
             match Self::try_kind(kind, root, store) {
                 Ok(engine) => return Ok(engine),
                 Err(refusal) => refusals.push(format!("{}: {refusal}", kind.program())),
@@ -102,17 +127,26 @@ impl Engine {
             return Err(last_line(&version.stderr));
         }
         let mut refusal = String::new();
-        for (network, limits, runtime) in ladder() {
-            let engine = Engine { kind, flags: [network, limits, runtime].concat() };
-            let job = Job { root, mounts: vec![], directory: "/", command: vec!["true".into()], log: Path::new("") };
-            let mut command = engine.command(&job, store).map_err(|error| error.to_string())?;
-            let output = command.output().map_err(|error| error.to_string())?;
-            if output.status.success() {
-                return Ok(engine);
+        for engine in Self::of_kind(kind) {
+            match engine.runs(root, store) {
+                Ok(()) => return Ok(engine),
+                Err(words) => refusal = words,
             }
-            refusal = last_line(&output.stderr);
         }
         Err(refusal)
+    }
+
+    /// With every combination of flags, the best first.
+    fn of_kind(kind: Kind) -> impl Iterator<Item = Engine> {
+        ladder().map(move |(network, limits, runtime)| Engine { kind, flags: [network, limits, runtime].concat() })
+    }
+
+    /// Whether it runs a container; else its last words.
+    fn runs(&self, root: &Path, store: &Store) -> Result<(), String> {
+        let job = Job { root, mounts: vec![], directory: "/", command: vec!["true".into()], log: Path::new("") };
+        let mut command = self.command(&job, store).map_err(|error| error.to_string())?;
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(last_line(&output.stderr)) }
     }
 
     /// Name and flags, for logs and reports.
@@ -141,7 +175,7 @@ impl Engine {
 
     /// The engine's own words: a job's log may be gone by the time somebody reads the error.
     fn refusal(&self, job: &Job<'_>) -> Error {
-        let words = last_line(&std::fs::read(job.log).unwrap_or_default());
+        let words = last_line(&fs::read(job.log).unwrap_or_default());
         Error::infra(format!("{} could not run {} in a container: {words}", self.describe(), job.command[0]))
             .note(format!("if files are missing, remove its root, which is made again: {}", job.root.display()))
     }
@@ -209,7 +243,7 @@ pub fn privileged(program: &str) -> Command {
 /// Whether this process is root's.
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 fn last_line(output: &[u8]) -> String {
@@ -232,6 +266,17 @@ mod tests {
             "--ulimit=nproc=1024:1024",
             "--runtime=runc"
         ]));
+    }
+
+    #[test]
+    fn an_engine_is_known_again_by_its_description() {
+        let engines: Vec<Engine> = KINDS.into_iter().flat_map(Engine::of_kind).collect();
+        assert_eq!(engines.len(), 16);
+        for engine in engines {
+            let known = Engine::described(&engine.describe()).unwrap();
+            assert_eq!((known.kind, known.flags), (engine.kind, engine.flags));
+        }
+        assert!(Engine::described("podman --privileged").is_none());
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Kinds whose entries [`Store::entry`] makes: it notes when each was last asked for.
-const ENTRIES: [&str; 18] = [
+const ENTRIES: [&str; 19] = [
     "boots",
     "core",
+    "engines",
     "facts",
     "kdirs",
     "machines",
