@@ -6,6 +6,7 @@ use crate::core_object::Telemetry;
 use crate::event::{Event, Listener};
 use crate::kdir;
 use crate::lock::LockedKernel;
+use crate::package::Tools;
 use crate::plan::millis;
 use crate::store::Store;
 use std::cell::Cell;
@@ -23,6 +24,21 @@ pub fn rust_object(kernels: &[LockedKernel], farm: &Farm<'_>, listener: &dyn Lis
     let is_there = kernels.first().is_some_and(|any| farm.core_object(any, Telemetry::Yes, &stage).is_ok());
     if is_there && made.get() {
         let (subject, text) = (subject.into(), "the Rust object is made".into());
+        listener.event(Event::Done { subject, ok: true, text, millis: millis(start) });
+    }
+}
+
+/// The programs that pack, while archives and build roots are waited for. What fails here fails again where it is wanted, and is
+/// told there.
+pub fn tools(store: &Store, listener: &dyn Listener) {
+    let (subject, start) = ("tools", Instant::now());
+    let made = Cell::new(false);
+    let stage = |stage: &str| {
+        made.set(true);
+        listener.event(Event::Stage { subject: subject.into(), stage: stage.into() });
+    };
+    if Tools::get(store, false, &stage).is_ok() && made.get() {
+        let (subject, text) = (subject.into(), "the programs that pack are made".into());
         listener.event(Event::Done { subject, ok: true, text, millis: millis(start) });
     }
 }

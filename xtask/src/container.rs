@@ -240,6 +240,19 @@ pub fn privileged(program: &str) -> Command {
     command
 }
 
+/// Removes a directory with everything below it, which may be root's, as build roots are.
+pub fn remove_roots(path: &Path) -> Result<()> {
+    if remove(path).is_ok() {
+        return Ok(());
+    }
+    let output = privileged("rm").args(["-rf", "--one-file-system", "--"]).arg(path).output().at_path("rm")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::infra(format!("{}: {}", path.display(), String::from_utf8_lossy(&output.stderr).trim()))
+        .note("files of another user: run the command as root, or let `sudo -n` work"))
+}
+
 /// Whether this process is root's.
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;

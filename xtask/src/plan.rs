@@ -89,6 +89,9 @@ impl Plan {
             }
             if self.keys.is_some() {
                 scope.spawn(|| ahead::rust_object(kernels, &work.farm, listener));
+                if !self.offline {
+                    scope.spawn(|| ahead::tools(store, listener));
+                }
             }
             parallel::map(&order, workers, |&index| (index, work.kernel(&kernels[index])))
         });

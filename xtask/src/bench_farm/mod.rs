@@ -3,6 +3,7 @@
 
 mod report;
 
+use crate::container::remove_roots;
 use crate::core_object::Telemetry;
 use crate::display::{self, Format};
 use crate::error::{AtPath, Error, Result};
@@ -14,7 +15,7 @@ use crate::plan::Plan;
 use crate::resolve::{MatrixArgs, Resolution, matrix};
 use crate::root::RootSpec;
 use crate::sign::{KeyOptions, Keys};
-use crate::store::{Store, remove};
+use crate::store::Store;
 use crate::timeline::Timeline;
 use crate::{ctl_program, kdir, parallel, plot, usage, work_tree};
 use report::{Measurement, Report, Work};
@@ -110,7 +111,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Result<Self> {
         let dir = work_tree::top().join("dist").join("bench-farm");
-        remove(&dir)?;
+        remove_roots(&dir)?;
         fs::create_dir_all(&dir).at_path(&dir)?;
         Ok(Scratch(dir))
     }
@@ -119,7 +120,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left is removed by the next one.
-        let _ = remove(&self.0);
+        let _ = remove_roots(&self.0);
     }
 }
 

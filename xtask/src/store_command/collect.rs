@@ -2,9 +2,9 @@
 //! Garbage collection: which entries nobody needs, and their removal.
 
 use super::usage::{human, names, size};
-use crate::container::privileged;
-use crate::error::{AtPath, Error, Result};
-use crate::store::{Store, remove};
+use crate::container::remove_roots;
+use crate::error::{AtPath, Result};
+use crate::store::Store;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -116,20 +116,13 @@ fn drop_entry(path: &Path) -> Result<()> {
     name.push(LEFTOVERS[1]);
     let doomed = Path::new(&name);
     fs::rename(path, doomed).at_path(path)?;
-    if remove(doomed).is_ok() {
-        return Ok(());
-    }
-    let output = privileged("rm").args(["-rf", "--one-file-system", "--"]).arg(doomed).output().at_path("rm")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Error::infra(format!("{}: {}", doomed.display(), String::from_utf8_lossy(&output.stderr).trim()))
-        .note("files of another user: run the command as root, or let `sudo -n` work"))
+    remove_roots(doomed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::remove;
     use std::path::PathBuf;
 
     fn scratch(name: &str) -> Store {
