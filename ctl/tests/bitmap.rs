@@ -81,7 +81,7 @@ fn every_field_is_where_the_document_has_it() {
     };
     let header = newer(&clean);
     let number = |what| layout.number(&header, what);
-    assert_eq!(number("version"), 1);
+    assert_eq!(number("version"), 2);
     assert_eq!([number("state"), layout.number(&newer(&in_use), "state")], [0, 1]);
     assert_eq!(number("capacity of the disk"), 80_000);
     assert_eq!(1 << number("log2 of the bytes that a bit is for"), 4096);
@@ -119,7 +119,7 @@ fn a_file_of_another_version_is_put_aside_and_told() {
     let layout = Layout::documented();
     Files::with(|all| {
         for header in all.files.get_mut(FILE).unwrap().chunks_mut(BLOCK).take(2) {
-            header[layout.0["version"].0] = 2;
+            header[layout.0["version"].0] = 3;
             let (sum, _) = sums(&layout, header);
             header[40..44].copy_from_slice(&(sum as u32).to_le_bytes());
         }
@@ -132,7 +132,7 @@ fn a_file_of_another_version_is_put_aside_and_told() {
 /// The machine has a file system that pins; it has been mounted writable so often, and is read-only or not.
 fn mounted(count: u16, writable: bool) {
     Files::with(|all| {
-        all.mounts = Some(Mounts { count, writable });
+        all.mounts = Some(Mounts { count, checked: 0, writable });
         all.files.insert("/proc/1/mounts".into(), b"/dev/vda1 / ext4 ro 0 0\n".to_vec());
         all.files.insert("/proc/meminfo".into(), b"SwapTotal: 0 kB\n".to_vec());
     });

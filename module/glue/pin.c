@@ -23,9 +23,10 @@
 #define INV_BLOCK	4096
 #define INV_SECTORS	(INV_BLOCK >> SECTOR_SHIFT)
 
-/* Of an ext4 superblock: where it is in the first block, and in it the count of its writable mounts. */
-#define INV_EXT4_SUPER	1024
-#define INV_EXT4_MOUNTS	0x34
+/* Of an ext4 superblock: where it is in the first block; in it the count of its writable mounts, and the time of its last check. */
+#define INV_EXT4_SUPER		1024
+#define INV_EXT4_MOUNTS		0x34
+#define INV_EXT4_CHECKED	0x40
 
 struct inv_pinned {
 	struct file *file;
@@ -208,10 +209,14 @@ int inv_pinned_flush(struct inv_pinned *pinned)
 	return inv_io(pinned, 0, NULL, REQ_OP_WRITE | REQ_PREFLUSH);
 }
 
-/* What the disk has of the superblock: ext4 writes it there at each writable mount. */
+/*
+ * What the disk has of the superblock: ext4 counts each writable mount there, in 16 bits. A check begins that count anew, and notes
+ * its time, here in the 32 bits above.
+ */
 int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
 {
 	u8 *block = kmalloc(INV_BLOCK, GFP_KERNEL);
+	u8 *super = block + INV_EXT4_SUPER;
 	int err;
 
 	if (!block)
@@ -219,7 +224,8 @@ int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
 	*writable = !sb_rdonly(file_inode(pinned->file)->i_sb);
 	err = inv_read_at(pinned, 0, block);
 	if (!err)
-		*mounts = le16_to_cpup((__le16 *)(block + INV_EXT4_SUPER + INV_EXT4_MOUNTS));
+		*mounts = le16_to_cpup((__le16 *)(super + INV_EXT4_MOUNTS)) |
+			(u64)le32_to_cpup((__le32 *)(super + INV_EXT4_CHECKED)) << 16;
 	kfree(block);
 	return err;
 }

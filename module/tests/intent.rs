@@ -108,7 +108,7 @@ impl Machine {
     }
 
     fn start(&mut self) {
-        Files::with(|all| all.mounts = Some(Mounts { count: self.mounts, writable: true }));
+        Files::with(|all| all.mounts = Some(Mounts { count: self.mounts, checked: 0, writable: true }));
         self.module.start(Name::from_slice(DISK).unwrap(), Name::from_slice(NAME).unwrap()).unwrap();
         let (tracker, source, left) = (self.tracker(), self.source.clone(), self.left);
         let settled = move || complete_all(&tracker, &source);

@@ -348,10 +348,13 @@ fn data_that_waits_or_is_out_is_kept_as_bits() {
 const QUIET: &str = "rootfs / rootfs rw 0 0\n/dev/vda1 / ext4 ro,relatime 0 0\nproc /proc proc rw,nosuid 0 0\n";
 const NO_SWAP: &str = "MemTotal: 1000 kB\nSwapCached: 0 kB\nSwapTotal:             0 kB\nSwapFree: 0 kB\n";
 
+/// When the file system was checked last.
+const CHECKED: u32 = 1_700_000_000;
+
 /// The machine has a file system that pins, is mounted writable for so many times now, and nothing else writes.
 fn machine(count: u16) {
     Files::with(|all| {
-        all.mounts = Some(Mounts { count, writable: true });
+        all.mounts = Some(Mounts { count, checked: CHECKED, writable: true });
         all.files.insert("/proc/1/mounts".into(), QUIET.into());
         all.files.insert("/proc/meminfo".into(), NO_SWAP.into());
     });
@@ -402,12 +405,22 @@ fn after_a_clean_reboot_the_disk_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_check_that_begins_the_count_of_mounts_anew_does_not_hide_a_boot_that_came_between() {
+    one_change_then_stop();
+    Files::boot();
+    Host::disks_appear();
+    // Checked, and then mounted and written to by a system without the driver until the count was as before.
+    Files::with(|all| all.mounts = Some(Mounts { count: 6, checked: CHECKED + 1, writable: true }));
+    assert_eq!(Module::with_disk().hole(), Some(Hole::Unwatched));
+}
+
+#[test]
 fn the_disk_of_the_root_goes_on_when_it_is_filtered_before_its_root_is_writable() {
     one_change_then_stop();
     Files::boot();
     Host::disks_appear();
     machine(5);
-    Files::with(|all| all.mounts = Some(Mounts { count: 5, writable: false }));
+    Files::with(|all| all.mounts = Some(Mounts { count: 5, checked: CHECKED, writable: false }));
     let module = Module::with_disk();
     assert_eq!((module.hole(), module.drain().0), (None, vec![(4096, 4096)]));
 }
@@ -524,7 +537,7 @@ fn a_disk_that_was_written_to_before_it_was_filtered_needs_a_resync() {
 #[test]
 fn a_machine_that_stops_and_does_not_stop_has_no_last_word() {
     one_change_then_stop();
-    Files::with(|all| all.mounts = Some(Mounts { count: 5, writable: true }));
+    Files::with(|all| all.mounts = Some(Mounts { count: 5, checked: CHECKED, writable: true }));
     assert_eq!(Module::with_disk().hole(), Some(Hole::Unwatched), "it is the same boot");
 }
 

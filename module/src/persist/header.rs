@@ -3,7 +3,7 @@
 
 use super::block::{bytes_at, open, put, seal, Identity, Kind, Place, BITS, BLOCK, FRAME};
 use crate::engine::{Previous, Stamp};
-use crate::platform::Sighting;
+use crate::platform::{Ended, Sighting};
 
 /// Whether the bits are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum State {
     InUse,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const AT_VERSION: usize = FRAME;
 const AT_STATE: usize = FRAME + 4;
@@ -34,6 +34,7 @@ const AT_PREVIOUS_SPLIT: usize = AT_PREVIOUS + 8;
 const AT_SURE: usize = AT_PREVIOUS_SPLIT + 4;
 const AT_ENDED: usize = AT_SURE + 4;
 const AT_REGION_SHIFT: usize = AT_ENDED + 4;
+const AT_CHECKED: usize = AT_REGION_SHIFT + 4;
 /// Marks of regions, to the end of the block.
 pub const AT_MARKS: usize = 512;
 /// Beside the count at [`AT_ENDED`]: there is one.
@@ -104,7 +105,7 @@ pub struct Header {
     pub previous: Previous,
     /// The machine has stopped since the file was closed, or is to: the writable mounts of the file's file system that had ended
     /// then.
-    pub ended: Option<u16>,
+    pub ended: Option<Ended>,
     /// In use, the file says of the disk's regions which may have changed: log2 of the bytes of one.
     pub region_shift: Option<u32>,
 }
@@ -139,7 +140,10 @@ impl Header {
         put(block, AT_BOOT, &self.seen.boot);
         put(block, AT_DEVICE, &self.seen.disk.device.to_le_bytes());
         put(block, AT_WRITTEN, &self.seen.disk.written.to_le_bytes());
-        put(block, AT_ENDED, &self.ended.map_or(0, |ended| HAS_ENDED | u32::from(ended)).to_le_bytes());
+        if let Some(ended) = self.ended {
+            put(block, AT_ENDED, &(HAS_ENDED | u32::from(ended.mounts)).to_le_bytes());
+            put(block, AT_CHECKED, &ended.checked.to_le_bytes());
+        }
         put(block, AT_SURE, &u32::from(self.seen.disk.sure).to_le_bytes());
         put(block, AT_PREVIOUS, &self.previous.stamp.time().to_le_bytes());
         put(block, AT_PREVIOUS_SPLIT, &self.previous.split.to_le_bytes());
@@ -175,7 +179,8 @@ impl Header {
                     untouched: false,
                 },
             },
-            ended: Some(u32_at(AT_ENDED)).filter(|ended| ended & HAS_ENDED != 0).map(|ended| ended as u16),
+            ended: (u32_at(AT_ENDED) & HAS_ENDED != 0)
+                .then(|| Ended { mounts: u32_at(AT_ENDED) as u16, checked: u32_at(AT_CHECKED) }),
             region_shift: Some(u32_at(AT_REGION_SHIFT)).filter(|shift| (9..64).contains(shift)),
             previous: Previous { stamp: Stamp::from_word(u64_at(AT_PREVIOUS)), split: u32_at(AT_PREVIOUS_SPLIT) },
         })

@@ -10,7 +10,7 @@ use super::place::{Blockwise, Place};
 use super::proven::Proven;
 use super::{read_header, read_marks, BitmapFile, Damage, Header, Marker, Resync, Seen, State, BLOCK};
 use crate::engine::{Drain, Hole, Intent, Name, Op, Phase, Previous, ResyncReport, Stamp, Tracker};
-use crate::platform::{Attached, Errno, File, Mode, Mutex, Pinned, Platform, Result, Sighting};
+use crate::platform::{Attached, Ended, Errno, File, Mode, Mutex, Pinned, Platform, Result, Sighting};
 
 /// What outlives the module of one disk.
 pub struct Keep<P: Platform> {
@@ -39,7 +39,7 @@ enum Past {
     /// There was one, and what it committed last is not known.
     Lost,
     /// What its file says.
-    Closed { seen: Seen, previous: Previous, ended: Option<u16> },
+    Closed { seen: Seen, previous: Previous, ended: Option<Ended> },
 }
 
 /// What there was in the place.
@@ -131,7 +131,7 @@ impl<P: Platform> Keep<P> {
     }
 
     /// Whether nobody has written to the disk since its file was closed.
-    fn is_still(&mut self, then: Seen, ended: Option<u16>, disk: Sighting) -> bool {
+    fn is_still(&mut self, then: Seen, ended: Option<Ended>, disk: Sighting) -> bool {
         let now = Seen { boot: boot::<P>(), disk };
         match ended {
             None => then.is_still(&now),
@@ -141,7 +141,7 @@ impl<P: Platform> Keep<P> {
 
     /// Whether no boot came between: the file's file system was not mounted writable, but for now, and in this boot nobody
     /// has written to the disk before it was filtered.
-    fn is_next_boot(&mut self, ended: u16, disk: Sighting) -> bool {
+    fn is_next_boot(&mut self, ended: Ended, disk: Sighting) -> bool {
         let mounts = self.pinned.as_mut().and_then(|pinned| pinned.mounts().ok());
         disk.untouched && mounts.is_some_and(|mounts| mounts.ended() == ended)
     }
@@ -263,8 +263,7 @@ impl<P: Platform> Keep<P> {
         let begun = device.flush().and_then(|()| {
             tracker.mark_regions(!drain.has_bits_alone(tracker));
             // The writable mount of now will have ended at the next boot.
-            let ended = mounts.count.wrapping_add((!mounts.writable).into());
-            self.give(name, tracker, drain.previous(), ended)
+            self.give(name, tracker, drain.previous(), mounts.will_have_ended())
         });
         if begun.is_err() {
             let _ = self.end_intent(tracker, device);
@@ -273,7 +272,7 @@ impl<P: Platform> Keep<P> {
     }
 
     /// Gives the file to the tracker, with a header that says which regions may have changed.
-    fn give(&mut self, name: &Name<256>, tracker: &Tracker<P>, previous: Previous, ended: u16) -> Result<()> {
+    fn give(&mut self, name: &Name<256>, tracker: &Tracker<P>, previous: Previous, ended: Ended) -> Result<()> {
         let intent = &tracker.intent;
         let (room, aging) = (Room::new(intent)?, Aging::new(intent)?);
         let pinned = self.pinned.take().ok_or(Errno::OPNOTSUPP)?;

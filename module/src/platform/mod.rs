@@ -313,14 +313,30 @@ pub trait Pinned: Sized {
 pub struct Mounts {
     /// How often it was mounted writable, modulo 65536, now included.
     pub count: u16,
+    /// When it was checked last, which began the count anew: seconds since the Unix epoch, modulo 2^32.
+    pub checked: u32,
     /// Whether it is now.
     pub writable: bool,
 }
 
+/// By what it is known that a file system was not mounted writable meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Writable mounts that have ended, modulo 65536.
+    pub mounts: u16,
+    /// As [`Mounts::checked`].
+    pub checked: u32,
+}
+
 impl Mounts {
     /// Writable mounts that have ended. The same from a read-only one to the next writable one.
-    pub fn ended(self) -> u16 {
-        self.count.wrapping_sub(self.writable.into())
+    pub fn ended(self) -> Ended {
+        Ended { mounts: self.count.wrapping_sub(self.writable.into()), checked: self.checked }
+    }
+
+    /// The same at the next boot, if the file system is mounted writable in this one.
+    pub fn will_have_ended(self) -> Ended {
+        Ended { mounts: self.count.wrapping_add((!self.writable).into()), checked: self.checked }
     }
 }
 

@@ -54,7 +54,7 @@ impl Pinned for PinnedFile {
         let (mut count, mut writable) = (0, 0);
         // SAFETY: the file is pinned, and both places to write to outlive the call.
         check(unsafe { bindings::inv_pinned_mounts(self.0.as_ptr(), &mut count, &mut writable) })?;
-        Ok(Mounts { count: count as u16, writable: writable != 0 })
+        Ok(Mounts { count: count as u16, checked: (count >> 16) as u32, writable: writable != 0 })
     }
 }
 
