@@ -25,6 +25,11 @@ impl Disk {
         Disk { current: bytes.clone(), durable: bytes, pending: Vec::new() }
     }
 
+    /// What is on it. Nothing is in its cache after a cut.
+    pub fn bytes(&self) -> &[u8] {
+        &self.current
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.durable.len() as u64

@@ -3,6 +3,7 @@
 
 use super::disk::{Disk, Power};
 use super::nbd;
+use super::repair::repair;
 use crate::error::{AtPath, Error, Result};
 use crate::vm::emulator::{self, QEMU, escaped};
 use crate::vm::kernel_log;
@@ -99,10 +100,21 @@ impl Machine<'_> {
         self.dir.join(format!("{index}.nbd"))
     }
 
+    /// What the kernel has said in the latest start.
+    pub fn console_text(&self) -> Result<String> {
+        let console = fs::read(self.log).at_path(self.log)?;
+        Ok(String::from_utf8_lossy(&console).into_owned())
+    }
+
+    /// Mends the file system of a disk, while the machine is off.
+    pub fn mend(&self, disk: usize) -> Result<()> {
+        let mut disk = self.disks[disk].lock().expect("nothing panics with a disk");
+        repair(&mut disk, &self.dir.join("e2fsck.img"))
+    }
+
     /// Fails where the kernel has complained.
     fn console(&self) -> Result<()> {
-        let console = fs::read(self.log).at_path(self.log)?;
-        match kernel_log::complaint(&String::from_utf8_lossy(&console)) {
+        match kernel_log::complaint(&self.console_text()?) {
             None => Ok(()),
             Some(line) => Err(Error::kernel(line).note(format!("console: {}", self.log.display()))),
         }

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod machine;
 mod nbd;
 pub mod random;
+mod repair;
 
 pub use command::{PowerCut, again};
 use machine::{End, Found};
@@ -34,6 +35,8 @@ const MOST_REQUESTS: u64 = 800;
 const MOST_WORK: Duration = Duration::from_secs(3);
 /// Which of the disks has the replica.
 const REPLICA: usize = 1;
+/// And which the file system.
+const STATE: usize = 2;
 
 /// What a run needs.
 pub struct Request<'a> {
@@ -68,12 +71,15 @@ pub struct Cut {
     pub found: Standing,
     /// After a stop, what had to be done by what was known before it.
     pub due: Option<Standing>,
+    /// Whether the file system's journal was torn, and e2fsck had to mend it.
+    pub repaired: bool,
 }
 
 impl Cut {
-    /// Whether an orderly stop, or in write-intent mode any end, has cost a resync or a full copy that was not due before it.
+    /// Whether an orderly stop, or in write-intent mode any end, has cost a resync or a full copy that was not due before it. Where
+    /// the file system was torn, its bitmap file cannot be believed.
     fn has_lost(&self, intent: bool) -> bool {
-        let nothing = intent.then_some(Standing { resync: None, copy: false });
+        let nothing = (intent && !self.repaired).then_some(Standing { resync: None, copy: false });
         let due = self.due.as_ref().or(nothing.as_ref());
         due.is_some_and(|due| self.found.resync != due.resync || (self.found.copy && !due.copy))
     }
@@ -132,13 +138,22 @@ fn cuts(
             _ => End::Cut(1 + random.below(MOST_REQUESTS)),
         };
         let place = |error: Error| error.at(format!("start {number}"));
-        let found = machine.boot(end, request.seed + u64::from(number)).map_err(place)?;
+        let boot = || machine.boot(end, request.seed + u64::from(number));
+        let is_after_cut = matches!(before, Some((End::Cut(_), _)));
+        let (found, repaired) = match boot() {
+            Err(_) if is_after_cut && repair::is_torn(&machine.console_text()?) => {
+                machine.mend(STATE)?;
+                (boot(), true)
+            }
+            booted => (booted, false),
+        };
+        let found = found.map_err(place)?;
         if let Some(offset) = found.different {
             let text = format!("the replica differs at byte {offset}: {}", said(&found.standing));
             return Err(place(Error::kernel(text)));
         }
         if let Some((end, due)) = before.replace((end, found.left)) {
-            cuts.push(Cut { end, found: found.standing, due });
+            cuts.push(Cut { end, found: found.standing, due, repaired });
         }
         tell(number, cuts.last());
         if let Some(lost) = cuts.last().filter(|cut| cut.has_lost(request.intent)) {
@@ -166,6 +181,7 @@ fn control(machine: &Machine<'_>, random: &mut Random) -> Result<()> {
 /// A cut or a stop, in one line.
 pub fn summary(cut: &Cut) -> String {
     match &cut.due {
+        None if cut.repaired => format!("cut, e2fsck -y: {}", said(&cut.found)),
         None => format!("cut: {}", said(&cut.found)),
         Some(Standing { resync: None, copy: false }) => format!("stopped: {}", said(&cut.found)),
         Some(due) => format!("stopped with {} due: {}", said(due), said(&cut.found)),
