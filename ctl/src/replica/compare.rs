@@ -12,12 +12,14 @@ use crate::ranges::Ranges;
 use crate::request::Transport;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes that are compared as one.
 const SECTOR: usize = 512;
 /// Bytes after which it is told how far a comparison has come.
 const STEP: u64 = 64 << 20;
+/// How often it is looked whether a write that was under way has been noted.
+const ROUNDS: u32 = 10;
 
 /// One of two that are compared.
 pub struct Side<'a> {
@@ -67,7 +69,7 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
     ///
     /// Where they differ when they are read, and a change that is made behind the bookmark covers it, nothing is wrong: the
     /// disk is only ahead. Those changes are brought, too. A write may have been seen that the driver has not noted yet: where
-    /// something differs, it is waited for as long as `settle`.
+    /// something differs, it is waited for, as long as `settle` at least.
     pub fn compare_at(
         &mut self,
         bookmark: &str,
@@ -77,15 +79,16 @@ impl<T: Transport, B: Blocks> Pump<'_, T, B> {
     ) -> Result<Ranges> {
         self.bring_to(bookmark, replica)?;
         let mut differs = self.compare_now(target)?;
-        let (read, end) = (Instant::now(), Guid::new()?.to_string());
-        while !differs.is_empty() {
-            // What completed until now is in the next bookmark, however long it takes to bring that.
-            let is_last = read.elapsed() > settle;
-            self.bring_to(&end, &mut Later { replica, differs: &mut differs, end: &end })?;
-            if is_last {
+        let end = Guid::new()?.to_string();
+        for round in 0..=ROUNDS {
+            if differs.is_empty() {
                 break;
             }
-            thread::sleep(settle / 10);
+            if round > 0 {
+                thread::sleep(settle / ROUNDS);
+            }
+            // What has completed by now is in the next bookmark, however long it takes to bring that.
+            self.bring_to(&end, &mut Later { replica, differs: &mut differs, end: &end })?;
         }
         Ok(differs)
     }
