@@ -86,7 +86,7 @@ impl Machine<'_> {
                 let found = watch(&mut child, end, &power);
                 power.off();
                 child.kill().and_then(|()| child.wait()).at_path(QEMU)?;
-                found
+                found.map_err(|error| self.with_words(error))
             });
             // A thread that QEMU has not come to waits for it still.
             sockets.iter().for_each(|socket| drop(UnixStream::connect(socket)));
@@ -94,6 +94,16 @@ impl Machine<'_> {
             self.console()?;
             Ok(found)
         })
+    }
+
+    /// The error with what QEMU has said, if it has.
+    fn with_words(&self, error: Error) -> Error {
+        let words = fs::read_to_string(self.errors()).unwrap_or_default();
+        if words.trim().is_empty() { error } else { error.note(format!("{QEMU}: {}", words.trim())) }
+    }
+
+    fn errors(&self) -> PathBuf {
+        self.dir.join("qemu.err")
     }
 
     fn socket(&self, index: usize) -> PathBuf {
@@ -155,7 +165,7 @@ impl Machine<'_> {
                     Bus::Nvme => format!("nvme-ns,drive=disk{index},bus=nvme,nsid={}", 1 + index),
                 });
         }
-        let errors = self.dir.join("qemu.err");
+        let errors = self.errors();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
