@@ -175,7 +175,10 @@ int inv_pinned_write(struct inv_pinned *pinned, __u64 index, const void *from);
 int inv_pinned_flush(struct inv_pinned *pinned);
 /* How often the file system was mounted writable, and whether it is. */
 int inv_pinned_mounts(struct inv_pinned *pinned, __u64 *mounts, int *writable);
-/* inv_rs_machine_stops() is called when the machine is about to be halted, switched off or started again. */
+/*
+ * inv_rs_machine_stops() is called when the machine is about to be halted, switched off or started
+ * again, and inv_rs_machine_woke() when it goes on after its memory was written to a disk.
+ */
 int inv_watch_stop(void);
 void inv_unwatch_stop(void);
 
@@ -261,6 +264,7 @@ void inv_rs_release(struct inv_file *file);
 void inv_rs_alarm(void);
 void inv_rs_work(void);
 void inv_rs_machine_stops(void);
+void inv_rs_machine_woke(void);
 /* Whether the open file's disk is ready, gone, or neither: enum inv_ready. */
 int inv_rs_poll(struct inv_file *file);
 /* Called with no file open and nothing attached that the module reference would hold. */

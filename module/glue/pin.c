@@ -13,6 +13,7 @@
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/suspend.h>
 #include "compat.h"
 #include "glue.h"
 #include "intent.h"
@@ -23,7 +24,7 @@
 #define INV_BLOCK	4096
 #define INV_SECTORS	(INV_BLOCK >> SECTOR_SHIFT)
 
-/* Of an ext4 superblock: where it is in the first block; in it the count of its writable mounts, and the time of its last check. */
+/* Where an ext4 superblock is; in it the count of its writable mounts, and when it was checked. */
 #define INV_EXT4_SUPER		1024
 #define INV_EXT4_MOUNTS		0x34
 #define INV_EXT4_CHECKED	0x40
@@ -36,7 +37,7 @@ struct inv_pinned {
 };
 
 /* ext4 leaves a swap file's blocks where they are: it is not truncated, defragmented, shared, or given holes. */
-static bool inv_can_pin(struct inode *inode)
+static bool __cold inv_can_pin(struct inode *inode)
 {
 	struct super_block *super = inode->i_sb;
 
@@ -45,7 +46,7 @@ static bool inv_can_pin(struct inode *inode)
 	       i_blocksize(inode) == INV_BLOCK && PAGE_SIZE == INV_BLOCK;
 }
 
-static int inv_map(struct inv_pinned *pinned, struct inode *inode)
+static int __cold inv_map(struct inv_pinned *pinned, struct inode *inode)
 {
 	u64 index;
 
@@ -63,7 +64,7 @@ static int inv_map(struct inv_pinned *pinned, struct inode *inode)
 }
 
 /* False where it is one already, of somebody else. */
-static bool inv_set_swapfile(struct inode *inode)
+static bool __cold inv_set_swapfile(struct inode *inode)
 {
 	bool was;
 
@@ -74,14 +75,14 @@ static bool inv_set_swapfile(struct inode *inode)
 	return !was;
 }
 
-static void inv_clear_swapfile(struct inode *inode)
+static void __cold inv_clear_swapfile(struct inode *inode)
 {
 	inode_lock(inode);
 	inode->i_flags &= ~S_SWAPFILE;
 	inode_unlock(inode);
 }
 
-int inv_pin(const char *path, struct inv_pinned **out)
+int __cold inv_pin(const char *path, struct inv_pinned **out)
 {
 	struct file *file = filp_open(path, O_RDONLY | O_LARGEFILE, 0);
 	struct inv_pinned *pinned;
@@ -124,7 +125,7 @@ close:
 	return err;
 }
 
-void inv_unpin(struct inv_pinned *pinned)
+void __cold inv_unpin(struct inv_pinned *pinned)
 {
 	/* What the file system has read of it before is not what was written past it. */
 	invalidate_inode_pages2(file_inode(pinned->file)->i_mapping);
@@ -210,8 +211,8 @@ int inv_pinned_flush(struct inv_pinned *pinned)
 }
 
 /*
- * What the disk has of the superblock: ext4 counts each writable mount there, in 16 bits. A check begins that count anew, and notes
- * its time, here in the 32 bits above.
+ * What the disk has of the superblock: ext4 counts each writable mount there, in 16 bits. A check
+ * begins that count anew, and notes its time, here in the 32 bits above.
  */
 int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
 {
@@ -286,12 +287,32 @@ static struct notifier_block inv_stop_block = {
 	.notifier_call = inv_machine_stops,
 };
 
+/* Writes since memory was copied for the image, those of the image among them, are in no memory. */
+static int inv_machine_sleeps(struct notifier_block *block, unsigned long event, void *data)
+{
+	if (event == PM_POST_HIBERNATION)
+		inv_rs_machine_woke();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block inv_sleep_block = {
+	.notifier_call = inv_machine_sleeps,
+};
+
 int inv_watch_stop(void)
 {
-	return register_reboot_notifier(&inv_stop_block);
+	int err = register_reboot_notifier(&inv_stop_block);
+
+	if (err)
+		return err;
+	err = register_pm_notifier(&inv_sleep_block);
+	if (err)
+		unregister_reboot_notifier(&inv_stop_block);
+	return err;
 }
 
 void inv_unwatch_stop(void)
 {
+	unregister_pm_notifier(&inv_sleep_block);
 	unregister_reboot_notifier(&inv_stop_block);
 }

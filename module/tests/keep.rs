@@ -293,6 +293,30 @@ fn files_that_fail_never_fail_a_start_and_never_hide_a_change() {
     }
 }
 
+#[test]
+fn a_start_that_fails_at_any_call_does_not_forget_that_the_disk_is_filtered() {
+    let path = format!("{DIRECTORY}/VolumeFilteringDisabled");
+    for left in 0..40 {
+        Files::with(|all| *all = Files::default());
+        Module::with_disk().unload();
+        Files::boot();
+        Files::with(|all| all.fault = Some((left, Errno::IO)));
+        drop(Module::with_disk());
+        Files::with(|all| {
+            all.fault = None;
+            assert_eq!(all.files.get(&path).map(Vec::as_slice), Some(&b"0"[..]), "from call {left} on");
+        });
+    }
+}
+
+#[test]
+fn a_machine_whose_memory_was_on_a_disk_meanwhile_needs_a_resync() {
+    let module = Module::with_disk();
+    module.drain();
+    module.0.machine_woke();
+    assert_eq!(module.hole(), Some(Hole::Unwatched));
+}
+
 /// A session that commits a change and keeps one, a second that adds one, a third that looks. In the `faulty` one, files fail
 /// from the call `left` on. Whether there was such a call.
 fn fails(errno: Errno, faulty: usize, left: usize) -> bool {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The filtered disks.
 
-use crate::engine::{Churn, DiskTimes, Drain, Fate, Latencies, Moment, Point, Pool, TagSet, Timeouts, Times, Tracker};
+use crate::engine::{
+    Churn, DiskTimes, Drain, Fate, Hole, Latencies, Moment, Point, Pool, TagSet, Timeouts, Times, Tracker,
+};
 use crate::persist::{is_quiet, Keep};
 use crate::platform::{Attached, Errno, Event, Lock, Mutex, Opened, Platform, Result};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -334,7 +336,13 @@ impl<P: Platform> Registry<P> {
 
     /// The filtered disks.
     pub fn disks(&self) -> impl Iterator<Item = P::Shared<Disk<P>>> + '_ {
-        (0..MAX_DISKS).filter_map(|index| self.slots.with_always(|slots| slots.disks[index].clone()))
+        (0..MAX_DISKS).filter_map(|index| self.disk_at(index))
+    }
+
+    // Once, not in each of the loops.
+    #[inline(never)]
+    fn disk_at(&self, index: usize) -> Option<P::Shared<Disk<P>>> {
+        self.slots.with_always(|slots| slots.disks[index].clone())
     }
 
     fn find_by(&self, is_it: impl Fn(&Disk<P>) -> bool) -> Option<P::Shared<Disk<P>>> {
@@ -486,6 +494,11 @@ impl<P: Platform> Registry<P> {
                 return;
             }
         }
+    }
+
+    /// The machine goes on with memory that was copied a while ago. What was written to disks since then is noted nowhere.
+    pub fn machine_woke(&self) {
+        self.disks().for_each(|disk| disk.tracker.hole(Hole::Unwatched));
     }
 
     /// What outlives a disk that is detached.

@@ -98,7 +98,10 @@ impl<P: Platform> Keep<P> {
         let was_filtered = place.is_filtered();
         let drain_blocked = was_filtered && place.is_drain_blocked();
         let write_intent = was_filtered && place.is_write_intent();
-        place.set_filtered(true);
+        // Writing it anew would empty it for a moment, at which the power may be cut.
+        if !was_filtered {
+            place.set_filtered(true);
+        }
         let pinned = file.as_ref().ok().and_then(|_| P::Pinned::pin(place.bitmap()).ok());
         let begun = Seen::NOTHING.disk;
         Keep { file, past, begun, drain_blocked, pinned, rehearsed: None, aging: None, write_intent }

@@ -120,6 +120,15 @@ pub extern "C" fn inv_rs_machine_stops() {
     }
 }
 
+/// The machine goes on after its memory was written to a disk.
+#[unsafe(no_mangle)]
+pub extern "C" fn inv_rs_machine_woke() {
+    // SAFETY: the glue watches for it only while there is a registry.
+    if let Some(registry) = unsafe { registry() } {
+        registry.machine_woke();
+    }
+}
+
 /// An open file is closed.
 ///
 /// # Safety
