@@ -81,15 +81,20 @@ pub struct VmOutcome {
 }
 
 impl VmOutcome {
-    /// The worst thing that is wrong, if there is one: missed blocks, then the kernel's complaint, then a scenario.
+    /// The worst thing that is wrong, if there is one: missed blocks, then the kernel's complaint, then a scenario. Behind it the
+    /// scenario that failed first, as the rest may come of it.
     pub fn error(&self) -> Option<String> {
         let missed = self.disks.iter().find(|disk| disk.missed > 0);
         let missed =
             missed.map(|disk| format!("{}: {} of {} changed blocks missed", disk.disk, disk.missed, disk.changed));
-        let failed = |scenario: &&ScenarioResult| scenario.status == Status::Failed;
-        let complaint = self.scenarios.iter().filter(failed).find(|scenario| scenario.name == KERNEL_LOG.name);
-        let first = complaint.or_else(|| self.scenarios.iter().find(failed));
-        missed.or_else(|| first.map(|scenario| format!("{}: {}", scenario.name, scenario.detail)))
+        let text = |scenario: &ScenarioResult| format!("{}: {}", scenario.name, scenario.detail);
+        let mut failed = self.scenarios.iter().filter(|scenario| scenario.status == Status::Failed);
+        let first = failed.clone().next().map(text);
+        let complaint = failed.find(|scenario| scenario.name == KERNEL_LOG.name).map(text);
+        match (missed.or(complaint), first) {
+            (Some(worst), Some(first)) if worst != first => Some(format!("{worst}; what failed first: {first}")),
+            (worst, first) => worst.or(first),
+        }
     }
 }
 
@@ -242,8 +247,12 @@ mod tests {
     fn the_worst_failure_is_the_one_that_is_named() {
         assert_eq!(outcome(0, &[]).error(), None);
         assert_eq!(outcome(0, &["direct"]).error().as_deref(), Some("direct: why direct"));
-        assert_eq!(outcome(0, &["direct", "kernel-log"]).error().as_deref(), Some("kernel-log: why kernel-log"));
-        assert_eq!(outcome(2, &["kernel-log"]).error().as_deref(), Some("nvme: 2 of 9 changed blocks missed"));
+        assert_eq!(outcome(0, &["kernel-log"]).error().as_deref(), Some("kernel-log: why kernel-log"));
+        let complaint = "kernel-log: why kernel-log; what failed first: direct: why direct";
+        assert_eq!(outcome(0, &["direct", "kernel-log"]).error().as_deref(), Some(complaint));
+        assert_eq!(outcome(2, &[]).error().as_deref(), Some("nvme: 2 of 9 changed blocks missed"));
+        let missed = "nvme: 2 of 9 changed blocks missed; what failed first: direct: why direct";
+        assert_eq!(outcome(2, &["direct", "judge"]).error().as_deref(), Some(missed));
     }
 
     #[test]
