@@ -128,7 +128,7 @@ fn on_its_own_disk(disk: &'static Disk) -> Step {
 }
 
 /// What is delivered is a write at this offset, and nothing else.
-fn goes_on_with(mut agent: Agent, offset: u64) -> Step {
+pub(super) fn goes_on_with(mut agent: Agent, offset: u64) -> Step {
     agent.drain_all()?;
     let (name, found) = (agent.disk.name, agent.drained.iter().collect::<Vec<_>>());
     ensure(found == [(offset, 4096)], || format!("{name}: {found:?}, not a write at {offset}"))?;

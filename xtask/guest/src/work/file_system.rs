@@ -46,7 +46,17 @@ pub fn mounted<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> S
     let (node, kind) = (file_system_node(disk), disk.file_system.name());
     // Discards as files are removed, besides the trim.
     let options = if disk.file_system == FileSystem::Ext4 { Some("discard") } else { None };
-    mount(Some(node.as_str()), place, Some(kind), MsFlags::empty(), options).doing(|| format!("mount {node}"))?;
+    mounted_node(&node, kind, options, place, work)
+}
+
+fn mounted_node<T>(
+    node: &str,
+    kind: &str,
+    options: Option<&str>,
+    place: &str,
+    work: impl FnOnce() -> Step<T>,
+) -> Step<T> {
+    mount(Some(node), place, Some(kind), MsFlags::empty(), options).doing(|| format!("mount {node}"))?;
     let result = work();
     unmount(place).doing(|| format!("unmount {node}"))?;
     result
@@ -58,12 +68,10 @@ pub const BELOW: &str = "files";
 /// Does `work` while the disk's ext4 file system is mounted at `place`, in a device that can be suspended.
 pub fn mounted_below<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
     dm::linear(BELOW, &file_system_node(disk), 0, disk.size - FS_START)?;
-    mount(Some(NEXT_DM_NODE), place, Some("ext4"), MsFlags::empty(), None::<&str>)
-        .doing(|| format!("mount {place}"))?;
-    let done = work()?;
-    unmount(place).doing(|| format!("unmount {place}"))?;
-    dm::remove(BELOW)?;
-    Ok(done)
+    let result = mounted_node(NEXT_DM_NODE, "ext4", None, place, work);
+    // What failed first is told, and leaves nothing for those that come after it.
+    let removed = dm::remove(BELOW);
+    result.and_then(|done| removed.map(|()| done))
 }
 
 /// Takes all the room of a file system for the file at `path`.
