@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Part of the images' key: count it up when what is in them changes.
 const FORMAT: &str = "3";
@@ -127,16 +127,22 @@ fn copy_into(from: &Path, image: &File, mut offset: u64) -> std::io::Result<()> 
 
 /// Runs a program that makes a file system. Fails with what it says.
 pub fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    // Debian keeps the mkfs programs where only root's path leads.
-    let path = std::env::var("PATH").unwrap_or_default();
-    let output = command.env("PATH", format!("{path}:/usr/sbin:/sbin")).output().map_err(|error| {
-        Error::infra(format!("{program}: {error}")).note("apt-get install e2fsprogs xfsprogs btrfs-progs")
-    })?;
+    let output = output(command)?;
     if output.status.success() {
         return Ok(());
     }
+    let program = command.get_program().to_string_lossy();
     Err(Error::infra(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// What a program of file systems says, and how it ends. Fails where it is not there.
+pub fn output(command: &mut Command) -> Result<Output> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    // Debian keeps such programs where only root's path leads.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).output().map_err(|error| {
+        Error::infra(format!("{program}: {error}")).note("apt-get install e2fsprogs xfsprogs btrfs-progs")
+    })
 }
 
 /// The images of one run, removed with it.

@@ -6,12 +6,10 @@
 
 use super::disk::Disk;
 use crate::error::{AtPath, Error, Result};
+use crate::vm::disks;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-/// Debian keeps e2fsck where only root's path leads.
-const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// Whether a kernel has refused a file system, by its console, as a commit of its journal was torn.
 pub fn is_torn(console: &str) -> bool {
@@ -21,9 +19,7 @@ pub fn is_torn(console: &str) -> bool {
 /// Mends the file system of a disk. `scratch` is a file that is not there.
 pub fn repair(disk: &mut Disk, scratch: &Path) -> Result<()> {
     fs::write(scratch, disk.bytes()).at_path(scratch)?;
-    let mut command = Command::new("e2fsck");
-    command.args(["-f", "-y"]).arg(scratch).env("PATH", PATH);
-    let output = command.output().map_err(|error| Error::infra(format!("e2fsck: {error}")))?;
+    let output = disks::output(Command::new("e2fsck").args(["-f", "-y"]).arg(scratch))?;
     // 1: there was more to mend than the journal.
     if !matches!(output.status.code(), Some(0 | 1)) {
         let said = String::from_utf8_lossy(&output.stdout);
@@ -36,7 +32,6 @@ pub fn repair(disk: &mut Disk, scratch: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::disks;
     use std::fs::File;
 
     const BLOCK: usize = 4096;
@@ -70,7 +65,7 @@ mod tests {
         assert!(!image.exists());
         assert_eq!(disk.bytes()[4000 * BLOCK..][..BLOCK], [0; BLOCK], "a transaction that was torn is not replayed");
         fs::write(&image, disk.bytes()).unwrap();
-        let check = Command::new("e2fsck").args(["-f", "-n"]).arg(&image).env("PATH", PATH).output().unwrap();
+        let check = disks::output(Command::new("e2fsck").args(["-f", "-n"]).arg(&image)).unwrap();
         let said = String::from_utf8_lossy(&check.stdout);
         assert!(check.status.success() && !said.contains("journal"), "{said}");
         crate::store::remove(&dir).unwrap();
