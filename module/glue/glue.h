@@ -173,7 +173,7 @@ __u64 inv_pinned_blocks(const struct inv_pinned *pinned);
 int inv_pinned_read(struct inv_pinned *pinned, __u64 index, void *to);
 int inv_pinned_write(struct inv_pinned *pinned, __u64 index, const void *from);
 int inv_pinned_flush(struct inv_pinned *pinned);
-/* How often the file system was mounted writable, and whether it is. */
+/* How often the file system was mounted writable and when it was checked, as one; whether it is writable. */
 int inv_pinned_mounts(struct inv_pinned *pinned, __u64 *mounts, int *writable);
 /*
  * inv_rs_machine_stops() is called when the machine is about to be halted, switched off or started

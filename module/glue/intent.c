@@ -70,7 +70,10 @@ static void inv_intent_mark(struct work_struct *work)
 	queue_work(intent->sender, &intent->send);
 }
 
-/* Each second, as long as something waits. */
+/*
+ * Each second, as long as something waits: what asked before writes went on may
+ * be held after those before it were sent.
+ */
 static void inv_intent_watch(struct work_struct *work)
 {
 	struct inv_intent *intent = container_of(to_delayed_work(work), struct inv_intent, watch);
@@ -81,14 +84,12 @@ static void inv_intent_watch(struct work_struct *work)
 		return;
 	WRITE_ONCE(intent->seconds, seconds);
 	late = inv_rs_late(intent->tracker, seconds);
-	if (late != INV_LATE_WAITS) {
-		if (late == INV_LATE_GOES_ON)
-			pr_warn("involflt: %s: writes go on without %s: until it is written, a stop of the machine may cost changes\n",
-				intent->disk, intent->file);
+	if (late == INV_LATE_GOES_ON)
+		pr_warn("involflt: %s: writes go on without %s: until it is written, a stop of the machine may cost changes\n",
+			intent->disk, intent->file);
+	if (late != INV_LATE_WAITS)
 		queue_work(intent->sender, &intent->send);
-		return;
-	}
-	if (seconds == INV_WARN || seconds % INV_WARN_AGAIN == 0)
+	else if (seconds == INV_WARN || seconds % INV_WARN_AGAIN == 0)
 		pr_warn("involflt: %s: for %u seconds writes have waited for %s\n",
 			intent->disk, seconds, intent->file);
 	queue_delayed_work(system_highpri_wq, &intent->watch, HZ);

@@ -217,11 +217,12 @@ int inv_pinned_flush(struct inv_pinned *pinned)
 int inv_pinned_mounts(struct inv_pinned *pinned, u64 *mounts, int *writable)
 {
 	u8 *block = kmalloc(INV_BLOCK, GFP_KERNEL);
-	u8 *super = block + INV_EXT4_SUPER;
+	u8 *super;
 	int err;
 
 	if (!block)
 		return -ENOMEM;
+	super = block + INV_EXT4_SUPER;
 	*writable = !sb_rdonly(file_inode(pinned->file)->i_sb);
 	err = inv_read_at(pinned, 0, block);
 	if (!err)
