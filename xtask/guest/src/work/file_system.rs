@@ -58,8 +58,9 @@ fn mounted_node<T>(
 ) -> Step<T> {
     mount(Some(node), place, Some(kind), MsFlags::empty(), options).doing(|| format!("mount {node}"))?;
     let result = work();
-    unmount(place).doing(|| format!("unmount {node}"))?;
-    result
+    // What failed first is told.
+    let unmounted = unmount(place).doing(|| format!("unmount {node}"));
+    result.and_then(|done| unmounted.map(|()| done))
 }
 
 /// Name of the device of device-mapper below the file system of [`mounted_below`].
@@ -69,7 +70,7 @@ pub const BELOW: &str = "files";
 pub fn mounted_below<T>(disk: &Disk, place: &str, work: impl FnOnce() -> Step<T>) -> Step<T> {
     dm::linear(BELOW, &file_system_node(disk), 0, disk.size - FS_START)?;
     let result = mounted_node(NEXT_DM_NODE, "ext4", None, place, work);
-    // What failed first is told, and leaves nothing for those that come after it.
+    // Whatever failed leaves nothing for those that come after it.
     let removed = dm::remove(BELOW);
     result.and_then(|done| removed.map(|()| done))
 }
