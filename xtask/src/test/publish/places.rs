@@ -220,6 +220,8 @@ impl Site {
             }
             Kind::Rsync(_) | Kind::Ssh(..) | Kind::S3(_) => self.trapped(publish, step)?,
         };
+        // Whoever is killed leaves what it had for a moment.
+        command.env("TMPDIR", scratch(&self.work, "temporary")?);
         command.output().map(|output| output.status).map_err(text)
     }
 
