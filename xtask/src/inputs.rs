@@ -53,6 +53,11 @@ impl Inputs {
         Ok(Inputs(serde_json::from_str(&text).unwrap_or_default()))
     }
 
+    /// Whether a module of the kernel was ever built here.
+    pub fn are_known(store: &Store, kernel: &LockedKernel) -> bool {
+        file(store, kernel).is_ok_and(|file| file.exists())
+    }
+
     /// Writes them down as those of the kernel's module.
     pub fn remember(&self, store: &Store, kernel: &LockedKernel) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.0).map_err(|error| Error::infra(error.to_string()))?;

@@ -8,6 +8,7 @@ use crate::check::{self, KernelFacts, Severity};
 use crate::core_object::Telemetry;
 use crate::error::{AtPath, Error, Result};
 use crate::event::{Event, Listener};
+use crate::inputs::Inputs;
 use crate::last_good::LastGood;
 use crate::lock::{LockedKernel, Role};
 use crate::module_source::ModuleSource;
@@ -81,7 +82,7 @@ impl Plan {
         let programs = if self.boot { Some(vm::Programs::build()?) } else { None };
         let booter = programs.as_ref().map(|programs| Booter { store, offline: self.offline, programs });
         let work = Work { plan: self, farm, booter, compiled: AtomicUsize::new(0), listener };
-        let order = by_effort(kernels);
+        let order = by_effort(kernels, store);
         let workers = self.jobs.map_or_else(parallel::processors, NonZero::get);
         let mut done = std::thread::scope(|scope| {
             if !self.offline {
@@ -261,10 +262,10 @@ fn can_boot(kernel: &LockedKernel) -> bool {
     kernel.packages.iter().any(|package| package.role == Role::Image && package.path.ends_with(".deb"))
 }
 
-/// Kernels that take longest first: those whose Rust metadata has to be made.
-fn by_effort(kernels: &[LockedKernel]) -> Vec<usize> {
+/// Kernels that take longest first: those that were never built here, and of them those whose Rust metadata has to be made.
+fn by_effort(kernels: &[LockedKernel], store: &Store) -> Vec<usize> {
     let mut order: Vec<usize> = (0..kernels.len()).collect();
-    order.sort_by_key(|&index| kernels[index].platform);
+    order.sort_by_cached_key(|&index| (Inputs::are_known(store, &kernels[index]), kernels[index].platform));
     order
 }
 
