@@ -239,7 +239,5 @@ pub fn replica_offset(index: usize) -> u64 {
     LIVE[..index].iter().map(|disk| disk.size).sum()
 }
 
-/// Node of the replica of [`LIVE`] at `index`.
-pub fn replica_node(index: usize) -> String {
-    format!("/dev/dm-{}", 3 + index)
-}
+/// Nodes of the replicas, in the order of [`LIVE`].
+pub const REPLICA_NODES: [&str; 4] = ["/dev/dm-3", "/dev/dm-4", "/dev/dm-5", "/dev/dm-6"];

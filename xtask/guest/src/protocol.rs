@@ -230,6 +230,10 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "writes wait for a bitmap file whose disk does not answer; the mode is refused where that is the disk itself",
     },
     Scenario {
+        name: "hibernate",
+        title: "the machine's memory goes to a filtered disk and comes back: every disk needs a resync",
+    },
+    Scenario {
         name: "c-agent",
         title: "agents in C, of 64 and 32 bits, drain what was written; killed at every step, the next one goes on",
     },

@@ -6,7 +6,7 @@ use crate::dm;
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::{OPEN, buffer::Buffer, file_system, plain};
 use crate::world::{file_system_node, joined};
-use guest::layout::{Disk, FS_START, FileSystem, LIVE, NEXT_DM_NODE, RAW_START, replica_node};
+use guest::layout::{Disk, FS_START, FileSystem, LIVE, NEXT_DM_NODE, RAW_START, REPLICA_NODES};
 use guest::protocol::CTL;
 use nix::libc;
 use nix::mount::{MsFlags, mount, umount};
@@ -55,7 +55,7 @@ struct Replica {
 impl Replica {
     fn of(index: usize) -> Self {
         let disk = &LIVE[index];
-        Replica { disk, target: replica_node(index), journal: format!("/mnt/{}.journal", disk.name) }
+        Replica { disk, target: REPLICA_NODES[index].to_string(), journal: format!("/mnt/{}.journal", disk.name) }
     }
 
     /// Starts to replicate, and waits until the driver captures data.

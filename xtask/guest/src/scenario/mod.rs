@@ -7,6 +7,7 @@ mod churn;
 mod ctl;
 mod data;
 mod failures;
+mod hibernate;
 mod keep;
 mod layers;
 mod lifecycle;
@@ -54,6 +55,7 @@ fn function(name: &str) -> Option<Function> {
         "keep" => |_| keep::scenario(),
         "ctl" => |_| ctl::scenario(),
         "write-intent" => |_| write_intent::scenario(),
+        "hibernate" => |_| hibernate::scenario(),
         "c-agent" => |_| c_agent::scenario(),
         "attach-storm" => lifecycle::attach_storm,
         "drain-protocol" => tracking::drain_protocol,

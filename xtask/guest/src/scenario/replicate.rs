@@ -6,7 +6,7 @@ use super::states::{DEFAULT_LIMITS, set_limits, writes};
 use crate::sys::{Doing, Step, ensure, open};
 use crate::work::{self, buffer::Buffer, file_system, plain};
 use crate::world::joined;
-use guest::layout::{Disk, LIVE, replica_node};
+use guest::layout::{Disk, LIVE, REPLICA_NODES};
 use guest::protocol::CTL;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -36,9 +36,9 @@ pub fn scenario() -> Step<String> {
     set_limits(DEFAULT_LIMITS)?;
     on_each(|disk, target| while_running(disk, target, &["--data"], || written(disk)))?;
     streams(&LIVE[SMALLEST])?;
-    compared_in_use(&LIVE[SMALLEST], &replica_node(SMALLEST))?;
+    compared_in_use(&LIVE[SMALLEST], REPLICA_NODES[SMALLEST])?;
     on_each(file_system_in_use)?;
-    missed(&LIVE[SMALLEST], &replica_node(SMALLEST))?;
+    missed(&LIVE[SMALLEST], REPLICA_NODES[SMALLEST])?;
     on_each(finished)?;
     Ok(format!("{} disks, each killed twice; one copied anew, one compared in use; streams", LIVE.len()))
 }
@@ -78,7 +78,7 @@ fn on_each<T: Send>(work: impl Fn(&'static Disk, &str) -> Step<T> + Sync) -> Ste
     thread::scope(|scope| {
         let work = &work;
         let threads: Vec<_> =
-            (0..LIVE.len()).map(|index| scope.spawn(move || work(&LIVE[index], &replica_node(index)))).collect();
+            (0..LIVE.len()).map(|index| scope.spawn(move || work(&LIVE[index], REPLICA_NODES[index]))).collect();
         threads.into_iter().map(|thread| joined(thread.join())).collect()
     })
 }
