@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Two disks of one kind are probed at the same time, and either may come to be the first. Here they are put in order.
 
-use crate::sys::{Doing, Step, ensure, is_linux};
+use crate::sys::{Doing, Step, ensure, is_linux, set};
 use guest::layout::held;
 use std::fs;
 use std::path::Path;
@@ -87,10 +87,7 @@ impl Pair {
             return Ok(());
         }
         let host = scsi_host()?;
-        let write = |(file, text): (&str, &str)| {
-            let file = file.replace("HOST", &host);
-            fs::write(&file, text).doing(|| format!("{file}: {text}"))
-        };
+        let write = |(file, text): (&str, &str)| set(&file.replace("HOST", &host), text);
         self.remove.into_iter().try_for_each(write)?;
         self.wait_for(0)?;
         for (bring, node) in self.bring.into_iter().zip(self.nodes) {

@@ -90,6 +90,11 @@ pub fn is_errno(error: &io::Error, errnos: &[i32]) -> bool {
     error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }
 
+/// Writes to a file of the kernel's.
+pub fn set(file: &str, text: &str) -> Step {
+    fs::write(file, text).doing(|| format!("{file}: {text}"))
+}
+
 /// Whether the running kernel is of that version, or a newer one.
 pub fn is_linux(version: (u32, u32)) -> Step<bool> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").doing(|| "read the kernel's release".into())?;

@@ -2,22 +2,21 @@
 //! The machine's memory is written to a filtered disk, and read back from it (hibernation): of what was written to the disk
 //! meanwhile, the image among it, that memory knows nothing.
 
+use super::suspend;
 use crate::agent::Agent;
-use crate::sys::{Doing, Failure, Step, ensure, is_linux, open};
-use crate::work::buffer::Buffer;
+use crate::sys::{Doing, Failure, Step, ensure, is_linux, open, set};
+use crate::work::{buffer::Buffer, ranges};
 use guest::layout::{Disk, LIVE, REPLICA_NODES};
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::errno::Errno;
 use nix::libc;
 use std::ffi::CString;
 use std::fs;
-use std::io;
 use std::os::unix::fs::FileExt;
 
 /// A replica that was not copied yet, with room for the image.
 const SWAP: Disk = Disk { name: "swap", node: REPLICA_NODES[2], partitioned: false, ..LIVE[2] };
 const PAGE: usize = 4096;
 const MAGIC: &[u8] = b"SWAPSPACE2";
-const STATE: &str = "/sys/power/state";
 /// What is done behind the writing of the image: with `test_resume` it is read back, as by a machine that starts again.
 const METHOD: &str = "/sys/power/disk";
 /// Bytes that the image should have at most; with 0 it is as small as can be.
@@ -40,7 +39,8 @@ pub fn scenario() -> Step<String> {
     ensure(hole.as_deref().is_some_and(|hole| hole.contains("not filtered")), || format!("afterwards: {hole:?}"))?;
     agent.drain_all()?;
     agent.detach()?;
-    wipe()?;
+    // involfltctl copies to no disk that holds data of others.
+    ranges::zero(&open(SWAP.node, 0)?, 0, SWAP.size)?;
     Ok("memory went to a filtered disk and came back: it needs a resync".into())
 }
 
@@ -53,10 +53,9 @@ fn why_not() -> Step<Option<String>> {
 }
 
 fn hibernate() -> Step {
-    let write = |file: &str, text: &str| fs::write(file, text).doing(|| format!("{file}: {text}"));
-    write(IMAGE_SIZE, "0")?;
-    write(METHOD, "test_resume")?;
-    write(STATE, "disk")
+    set(IMAGE_SIZE, "0")?;
+    set(METHOD, "test_resume")?;
+    set(suspend::STATE, "disk")
 }
 
 /// A header of a swap area as the kernel has it (`union swap_header` in its include/linux/swap.h): version 1, the last page,
@@ -71,19 +70,9 @@ fn make_swap() -> Step {
     open(SWAP.node, libc::O_DIRECT)?.write_all_at(page.bytes(), 0).doing(|| format!("write to {}", SWAP.node))
 }
 
-/// involfltctl copies to no disk that holds data of others.
-fn wipe() -> Step {
-    let (flags, size) = (FallocateFlags::FALLOC_FL_ZERO_RANGE, SWAP.size as i64);
-    let flags = flags | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    fallocate(open(SWAP.node, 0)?, flags, 0, size).doing(|| format!("{}: zeroes", SWAP.node))
-}
-
 fn swap(on: bool) -> Step {
     let node = CString::new(SWAP.node).expect("no NUL");
     // SAFETY: The path is a string that ends in NUL, and neither call keeps it.
     let code = unsafe { if on { libc::swapon(node.as_ptr(), 0) } else { libc::swapoff(node.as_ptr()) } };
-    match code {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()).doing(|| format!("{}: swap {}", SWAP.node, if on { "on" } else { "off" })),
-    }
+    Errno::result(code).map(drop).doing(|| format!("{}: swap {}", SWAP.node, if on { "on" } else { "off" }))
 }

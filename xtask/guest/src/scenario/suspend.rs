@@ -2,7 +2,7 @@
 //! The machine is suspended to memory (ACPI S3) while disks are written to, and woken by its clock.
 
 use crate::order::wait_for;
-use crate::sys::{Doing, Failure, Step, ensure, is_linux};
+use crate::sys::{Doing, Failure, Step, ensure, is_linux, set};
 use crate::work::{self, plain};
 use crate::world::{World, joined};
 use guest::layout::{DISKS, Disk};
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const STATE: &str = "/sys/power/state";
+/// What is done to the machine as soon as it is written here.
+pub(super) const STATE: &str = "/sys/power/state";
 /// Which state `mem` is: `deep` is the one in which nothing but memory has power.
 const DEPTH: &str = "/sys/power/mem_sleep";
 const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
@@ -75,12 +76,11 @@ pub(super) fn during(work: impl FnOnce(&Sleep) -> Step) -> Step<u64> {
 
 /// Suspends the machine, and gives the seconds for which it was.
 fn suspended_by_itself() -> Step<u64> {
-    let write = |file: &str, text: &str| fs::write(file, text).doing(|| format!("{file}: {text}"));
-    write(DEPTH, "deep")?;
-    write(ALARM, "0")?;
-    write(ALARM, "+3")?;
+    set(DEPTH, "deep")?;
+    set(ALARM, "0")?;
+    set(ALARM, "+3")?;
     let before = suspended()?;
-    write(STATE, "mem")?;
+    set(STATE, "mem")?;
     let slept = suspended()?.saturating_sub(before).as_secs();
     ensure(slept > 0, || "the machine was not suspended".into())?;
     Ok(slept)

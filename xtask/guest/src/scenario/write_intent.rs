@@ -130,30 +130,30 @@ fn many_wait_idly(disk: &'static Disk) -> Step {
 }
 
 /// Ticks in which a CPU had something to do while writes waited for their second mark. `None`: the file's disk answered for so
-/// long, or so briefly, that it came along with the first or that there was none.
+/// long that it came along with the first.
 fn busy_while_many_wait(disk: &'static Disk) -> Step<Option<u64>> {
     let agent = Agent::attach(disk)?;
     set(disk, "1", 0)?;
-    let mut ticks = None;
+    let (mut busy, mut waits) = (Ok(0), 0);
     while_suspended(disk, 45 * MIB, |first| {
         // Its mark is on its way, alone.
         thread::sleep(MOMENT);
         let others: Vec<_> =
             (0..MANY).map(|index| thread::spawn(move || write(disk, (1 + index % 32) * MIB + index * 8192))).collect();
         thread::sleep(MOMENT);
-        let marked = until_marked(first);
-        let busy = busy_in_a_second();
-        let waits = others.iter().filter(|write| !write.is_finished()).count() as u64;
+        let waiting = || others.iter().filter(|write| !write.is_finished()).count() as u64;
+        let before = waiting();
+        busy = until_marked(first).and_then(|()| busy_in_a_second());
+        waits = waiting();
         dm::resume(BELOW)?;
         others.into_iter().try_for_each(|write| joined(write.join()))?;
-        if marked? && waits != 0 {
-            ensure(waits == MANY, || format!("{}: {waits} of {MANY} writes waited", disk.name))?;
-            ticks = Some(busy?);
-        }
-        Ok(())
+        ensure(before == MANY && [0, MANY].contains(&waits), || {
+            format!("{}: {before} of {MANY} writes waited, and {waits} behind the first mark", disk.name)
+        })
     })?;
+    let busy = busy?;
     agent.detach()?;
-    Ok(ticks)
+    Ok((waits == MANY).then_some(busy))
 }
 
 /// A command waits too, and fails: its tag, and whatever freezes the queue, would wait with it. When the file has been written it
@@ -199,17 +199,18 @@ fn outlasts_a_suspend(disk: &'static Disk) -> Step<String> {
     Ok(format!("suspended for {slept} s"))
 }
 
-/// The suspended disk answers for moments, until the write has gone on. Whether it has.
-fn until_marked(write: &JoinHandle<Step>) -> Step<bool> {
-    for _ in 0..20 {
+/// The suspended disk answers for moments, each longer than the one before, until the write has gone on.
+fn until_marked(write: &JoinHandle<Step>) -> Step {
+    for tries in 0..20 {
         if write.is_finished() {
-            return Ok(true);
+            return Ok(());
         }
         dm::resume(BELOW)?;
+        thread::sleep(MOMENT * tries * tries / 400);
         dm::suspend(BELOW)?;
         thread::sleep(MOMENT);
     }
-    Ok(false)
+    Err("a write waited though the file's disk answered".to_string().into())
 }
 
 fn busy_in_a_second() -> Step<u64> {
